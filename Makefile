@@ -1,0 +1,112 @@
+# The one door: `make help` lists it.
+.POSIX:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := $(CURDIR)/.demo
+DEBIAN_PACKAGES := git make nodejs npm openssh-client openssh-server postgresql python3 python3-venv shellcheck util-linux
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+$(VENV)/bin/python:
+	@$(PYTHON) scripts/preflight.py
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/controller.installed: requirements/controller.txt requirements/sandbox.txt | $(VENV)/bin/python
+	@echo "Installing what the controller and the sandbox need into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/controller.txt -r requirements/sandbox.txt
+	@touch $@
+
+$(VENV)/development.installed: $(VENV)/controller.installed requirements/development.txt
+	@echo "Installing what lint and tests need into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/development.txt
+	@touch $@
+
+# The newest ansible-core needs Python 3.12 or newer; without one its tests are skipped, and say so.
+NEWEST := .venv-newest
+$(NEWEST)/controller.installed: requirements/controller-newest.txt
+	@if python=$$(scripts/find-python 3.14 3.13 3.12); then \
+	    echo "Installing the newest ansible-core into $(NEWEST)"; \
+	    "$$python" -m venv $(NEWEST) && \
+	    $(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/controller-newest.txt; \
+	else \
+	    echo "There is no Python 3.12 or newer: the newest ansible-core is not tested (pyenv install 3.13 gives one)"; \
+	    mkdir -p $(NEWEST); \
+	fi
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/controller.installed ## install the controller's packages into .venv
+
+.PHONY: demo
+demo: $(VENV)/controller.installed ## onboard a scratch home on local stand-in clusters, and prove it
+	@mkdir -p $(DEMO)/home
+	@CRDB_DEMO=$(DEMO) CRDB_DEMO_REAL_HOME="$$HOME" HOME=$(DEMO)/home ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg \
+	    $(BIN)/ansible-playbook -i inventories/sandbox playbooks/demo.yml
+
+.PHONY: demo-down
+demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove the scratch home
+	@$(BIN)/python -m sandbox down
+	@rm -rf $(DEMO)
+
+.PHONY: test
+test: lint test-unit test-integration sanity ## everything that CI runs
+
+.PHONY: test-unit
+test-unit: $(VENV)/development.installed ## tests without servers of their own
+	$(BIN)/python -m pytest tests/unit tests/faults
+
+.PHONY: test-integration
+test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## tests against the sandbox, with real drivers
+	$(BIN)/python -m pytest tests/integration
+
+.PHONY: lint
+lint: $(VENV)/development.installed ## ruff, mypy, yamllint, ansible-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy sandbox collections/ansible_collections/crdb/onboard/plugins/module_utils collections/ansible_collections/crdb/onboard/plugins/plugin_utils
+	$(BIN)/yamllint --strict .
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline --strict
+
+.PHONY: sanity
+sanity: $(VENV)/development.installed ## ansible-test sanity, in an exported copy
+	scripts/sanity
+
+.PHONY: bench
+bench: $(VENV)/development.installed ## measure side by side, in one run, as ratios
+	$(BIN)/python -m tests.bench
+
+.PHONY: build
+build: $(VENV)/controller.installed ## the collection's artifact, in build/
+	@mkdir -p build
+	$(BIN)/ansible-galaxy collection build --force --output-path build
+
+.PHONY: docs
+docs: $(VENV)/development.installed ## write the generated parts of the docs
+	$(BIN)/python scripts/docs.py
+
+.PHONY: requirements
+requirements: ## compile requirements/*.in anew, with hashes (needs pip-compile)
+	for name in controller sandbox development drivers; do \
+	    CUSTOM_COMPILE_COMMAND="make requirements" pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
+	        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements/$$name.txt requirements/$$name.in || exit 1; \
+	done
+
+.PHONY: system-deps
+system-deps: ## install the system packages that the tests use (Debian, Ubuntu; as root)
+	@if ! command -v apt-get >/dev/null; then echo "These packages are needed: $(DEBIAN_PACKAGES)"; exit 1; fi
+	@if [ "$$(id -u)" != 0 ]; then echo "Run as root: apt-get install $(DEBIAN_PACKAGES)"; exit 1; fi
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES)
+
+.PHONY: clean
+clean: ## remove what the other targets made; the sandbox is taken down first
+	@if [ -e .sandbox ] && [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox down; fi
+	rm -rf $(VENV) $(NEWEST) $(DEMO) .sandbox .ansible build .mypy_cache .ruff_cache .pytest_cache .hypothesis

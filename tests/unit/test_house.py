@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The layout holds: facade, artifact, roles' interfaces, pins."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue
+
+TOP = Path(__file__).resolve().parents[2]
+FACADE = TOP / "collections" / "ansible_collections" / "crdb" / "onboard"
+ROLES = sorted(path for path in (TOP / "roles").iterdir() if path.is_dir())
+SHARED_INPUTS = {"crdb_connections", "crdb_apps", "crdb_frameworks"}
+BIN = Path(sys.executable).parent
+
+
+def test_every_entry_of_the_facade_is_a_link_to_its_room():
+    entries = sorted(FACADE.iterdir())
+    assert entries
+    for entry in entries:
+        assert entry.is_symlink(), f"{entry.name} is not a link: was a collection installed into ./collections?"
+        assert entry.resolve() == TOP / entry.name
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("artifact")
+    subprocess.run(
+        [BIN / "ansible-galaxy", "collection", "build", "--output-path", folder],
+        cwd=TOP,
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("crdb-onboard-*.tar.gz"))
+
+
+def test_the_artifact_holds_what_the_facade_links(artifact):
+    with tarfile.open(artifact) as tar:
+        names = tar.getnames()
+    rooms = {name.split("/")[0] for name in names} - {"MANIFEST.json", "FILES.json"}
+    assert rooms == {entry.name for entry in FACADE.iterdir()} - {"galaxy.yml"}
+    assert [name for name in names if "__pycache__" in name or name.endswith((".pyc", "demo.yml", "sandbox.yml"))] == []
+
+
+def _specification(role):
+    return yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+
+
+def _defaults(role):
+    return yaml.safe_load((role / "defaults" / "main.yml").read_text()) or {}
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+class TestRole:
+    def test_argument_specs_and_defaults_have_the_same_keys_and_values(self, role):
+        specification = _specification(role)
+        own = {name: option for name, option in specification.items() if name not in SHARED_INPUTS}
+        assert set(specification) - set(own) == SHARED_INPUTS
+        assert {name: option.get("default") for name, option in own.items()} == _defaults(role)
+
+    def test_every_variable_carries_the_name_of_the_role(self, role):
+        assert [name for name in _defaults(role) if not name.startswith(f"{role.name}_")] == []
+
+    def test_the_readme_has_the_table(self, role):
+        readme = (role / "README.md").read_text()
+        rows = re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)
+        assert rows == list(_specification(role))
+
+    def test_shared_inputs_read_the_same_in_every_role(self, role):
+        first = _specification(ROLES[0])
+        assert {k: _specification(role)[k] for k in SHARED_INPUTS} == {k: first[k] for k in SHARED_INPUTS}
+
+    def test_the_table_of_contents_is_short(self, role):
+        assert len((role / "tasks" / "main.yml").read_text().splitlines()) < 60
+
+
+def test_readmes_are_up_to_date():
+    subprocess.run([sys.executable, TOP / "scripts" / "docs.py", "--check"], check=True)
+
+
+def _pins():
+    pins = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (TOP / "requirements" / "drivers.in").read_text(), re.MULTILINE))
+    pins.update(json.loads((TOP / "requirements" / "javascript" / "package.json").read_text())["dependencies"])
+    return pins
+
+
+@pytest.mark.parametrize("framework", _catalogue.load().values(), ids=lambda framework: framework.name)
+def test_the_versions_named_as_tested_are_the_ones_that_are_run(framework):
+    pins = _pins()
+    assert {package.name: package.tested for package in framework.packages} == {
+        package.name: pins.get(package.name) for package in framework.packages
+    }
+
+
+def test_lock_files_name_no_registry():
+    for path in [*(TOP / "requirements").glob("*.txt"), TOP / "requirements" / "javascript" / "package-lock.json"]:
+        assert "://" not in path.read_text(), path.name
+
+
+def test_every_plugin_is_documented_with_examples():
+    names = [path.stem for path in (TOP / "plugins" / "modules").glob("*.py")]
+    assert names
+    documents = json.loads(
+        subprocess.run(
+            [BIN / "ansible-doc", "--json", *(f"crdb.onboard.{name}" for name in names)],
+            cwd=TOP, check=True, capture_output=True, text=True,
+        ).stdout
+    )  # fmt: skip
+    assert {name for name in documents if documents[name]["examples"].strip()} == {f"crdb.onboard.{n}" for n in names}
