@@ -1,0 +1,316 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: check
+short_description: Check connections to CockroachDB in stages, and name the cause and the cure of a failure
+version_added: 0.1.0
+author:
+  - crdb.onboard authors (@crdb-onboard)
+description:
+  - Connects from the host to each endpoint as an app would, in six stages, and measures each.
+  - The stages are C(dns) (the name has addresses), C(tcp) (one of them takes the connection), C(tls) (the server offers
+    TLS, and its certificate is verified as libpq's C(verify-full) does), C(route) (the server takes the start-up
+    message, so that cluster and address are accepted), C(auth) (the login) and C(sql) (one query is answered, and the
+    database exists).
+  - A failure has a stable code, one sentence of cause, one of cure, and evidence. The password is in none of them.
+  - The password goes out once at most, and only to a server whose certificate was verified. After a refused login,
+    the other endpoints with the same login are not tried, because the service locks an address out after failed logins.
+  - Needs nothing on the host but Python. Endpoints are checked in parallel, up to 16 at once. Nothing is written.
+  - Without O(url) and O(endpoints), the connections of the host's apps are taken from the inventory.
+extends_documentation_fragment:
+  - crdb.onboard.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The check itself runs in check mode too, because it only reads.
+  diff_mode:
+    support: none
+    details:
+      - There is nothing to differ.
+  idempotent:
+    support: full
+options:
+  url:
+    description:
+      - One connection string, such as C(postgresql://USER:PASSWORD@HOST:26257/DATABASE?sslmode=verify-full).
+      - It holds a password, so take it from the environment or a vault, and do not write it on the command line.
+      - Handled on the controller, and split there; the string itself never reaches the host.
+    type: str
+  ca_file:
+    description:
+      - The file on the host with the CA certificate (PEM), for O(url) and for each of O(endpoints) that names no CA.
+      - The default is what O(url) names in C(sslrootcert), else the public roots of the host's system.
+        C(~/.postgresql/root.crt) is used only when it is given.
+    type: str
+  endpoints:
+    description:
+      - What to check, already split. All of it can be used on the host without looking anything up.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: What the report calls the endpoint. The default is its host.
+        type: str
+      deployment:
+        description: The kind of cluster, which some faults mean different things for.
+        type: str
+        choices: [serverless, dedicated, self_hosted]
+        default: serverless
+      host:
+        description: Host name or IP address. The server's certificate has to hold it.
+        type: str
+        required: true
+      port:
+        description: TCP port.
+        type: int
+        default: 26257
+      database:
+        description: The database of the start-up message; for routing by database, C(ROUTING-ID.DATABASE).
+        type: str
+        required: true
+      options:
+        description: The options of the start-up message, such as C(--cluster=funky-skunk-123).
+        type: str
+      user:
+        description: SQL user.
+        type: str
+        required: true
+      password:
+        description: The user's password. Leave it out for a client certificate.
+        type: str
+      routing_id:
+        description: The routing id of a serverless cluster, for the report's sentences only.
+        type: str
+      ca_file:
+        description: The file on the host with the CA certificate (PEM), or V(public) for the system's public roots.
+        type: str
+      ca_text:
+        description: The CA certificate itself (PEM), used in place of a file.
+        type: str
+      sslcert:
+        description: The file on the host with the client certificate (PEM), for self-hosted clusters.
+        type: str
+      sslkey:
+        description: The file on the host with the client certificate's key (PEM), not encrypted, mode 0600.
+        type: str
+  timeout:
+    description:
+      - Seconds that the whole check of one endpoint may take. A serverless cluster that sleeps needs some to wake up.
+    type: float
+    default: 15.0
+  fail:
+    description: Whether the task fails when an endpoint does not pass. Otherwise it only reports.
+    type: bool
+    default: true
+seealso:
+  - module: ansible.builtin.wait_for
+    description: Only tells that a port is open, which a serverless cluster's is for everyone.
+"""
+
+EXAMPLES = r"""
+# Ad hoc, with the connection string from the controller's environment:
+#   ansible all -m crdb.onboard.check -a "url={{ lookup('env', 'DATABASE_URL') }}"
+
+- name: Check one connection string from every app server
+  crdb.onboard.check:
+    url: "{{ lookup('ansible.builtin.env', 'DATABASE_URL') }}"
+    ca_file: /srv/shop/certs/ca.crt
+
+- name: Report on two clusters, and go on when one does not answer
+  crdb.onboard.check:
+    fail: false
+    timeout: 30
+    endpoints:
+      - name: orders
+        deployment: serverless
+        host: funky-skunk-123.abc.gcp-us-central1.cockroachlabs.cloud
+        database: orders
+        user: shop
+        password: "{{ orders_password }}"
+        routing_id: funky-skunk-123
+      - name: ledger
+        deployment: dedicated
+        host: ledger-xyz.gcp-us-east1.cockroachlabs.cloud
+        database: ledger
+        user: shop
+        password: "{{ ledger_password }}"
+        ca_file: /srv/shop/certs/ledger-ca.crt
+  register: connectivity
+"""
+
+RETURN = r"""
+checks:
+  description: One report an endpoint, in the order given.
+  returned: when the endpoints are valid
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The endpoint's name.
+      returned: always
+      type: str
+      sample: orders
+    host:
+      description: The endpoint's host.
+      returned: always
+      type: str
+    port:
+      description: The endpoint's port.
+      returned: always
+      type: int
+      sample: 26257
+    address:
+      description: The IP address that was connected to, or that the failure is about; null when none was tried.
+      returned: always
+      type: str
+      sample: 203.0.113.7
+    ok:
+      description: Whether all stages passed.
+      returned: always
+      type: bool
+    code:
+      description: The stable name of the diagnosis; V(ok) when all stages passed.
+      returned: always
+      type: str
+      sample: not_in_allowlist
+    cause:
+      description: One sentence on what is wrong; empty when nothing is.
+      returned: always
+      type: str
+    cure:
+      description: One sentence on what to do; empty when nothing has to be done.
+      returned: always
+      type: str
+    evidence:
+      description:
+        - What the diagnosis rests on. The keys depend on the failure; C(step) is always there.
+        - A server's text has its non-printable characters taken out and is cut at 300 characters.
+      returned: always
+      type: dict
+      sample:
+        step: startup
+        severity: FATAL
+        sqlstate: 08C00
+        server_message: "codeProxyRefusedConnection: connection refused"
+        local_address: 10.0.0.5
+    stages:
+      description: The stages that were reached, each with its time.
+      returned: always
+      type: list
+      elements: dict
+      sample:
+        - stage: dns
+          ok: true
+          milliseconds: 2.1
+        - stage: tcp
+          ok: true
+          milliseconds: 11.8
+    server:
+      description: What was learned of the server; empty when TLS was not reached.
+      returned: always
+      type: dict
+      sample:
+        version: CockroachDB CCL v25.2.1 (x86_64-pc-linux-gnu)
+        tls_version: TLSv1.3
+        cipher: TLS_AES_128_GCM_SHA256
+        certificate:
+          subject: CN=*.abc.gcp-us-central1.cockroachlabs.cloud
+          issuer: C=US, O=Let's Encrypt, CN=R11
+          not_before: "2026-10-01T00:00:00Z"
+          not_after: "2026-12-30T00:00:00Z"
+          sans: ["*.abc.gcp-us-central1.cockroachlabs.cloud"]
+          sha256: 5f0c...
+        auth_method: SASL (SCRAM-SHA-256)
+        user: shop
+        database: orders
+    password_sent:
+      description: Whether the login got so far that the password, or a proof of it, was sent.
+      returned: always
+      type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+    DEFAULT_TIMEOUT,
+    DEPLOYMENTS,
+    Endpoint,
+    EndpointError,
+    Report,
+    check_endpoints,
+)
+
+MAX_TIMEOUT = 3600.0
+
+
+def _argument_spec() -> dict[str, object]:
+    return {
+        "url": {"type": "str", "no_log": True},
+        "ca_file": {"type": "str"},
+        "endpoints": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str"},
+                "deployment": {"type": "str", "choices": list(DEPLOYMENTS), "default": "serverless"},
+                "host": {"type": "str", "required": True},
+                "port": {"type": "int", "default": 26257},
+                "database": {"type": "str", "required": True},
+                "options": {"type": "str"},
+                "user": {"type": "str", "required": True},
+                "password": {"type": "str", "no_log": True},
+                "routing_id": {"type": "str"},
+                "ca_file": {"type": "str"},
+                "ca_text": {"type": "str"},
+                "sslcert": {"type": "str"},
+                "sslkey": {"type": "str", "no_log": False},
+            },
+        },
+        "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
+        "fail": {"type": "bool", "default": True},
+    }
+
+
+def failure_text(reports: list[Report]) -> str:
+    """One readable text for the task's failure: each failing endpoint with code, cause and cure."""
+    failed = [report for report in reports if not report.ok]
+    parts = [f"{len(failed)} of {len(reports)} endpoints did not pass the check."]
+    for report in failed:
+        found = report.diagnosis
+        parts.append(f"{report.name}: {found.code}. Cause: {found.cause} Cure: {found.cure}")
+    return "\n".join(parts)
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=_argument_spec(), supports_check_mode=True)
+    params = module.params
+    if params["endpoints"] is None:
+        module.fail_json(
+            msg="The module got no endpoints on the host: url and the inventory are handled on the controller, by the"
+            " action plugin of the same name, so call it by its full name crdb.onboard.check."
+        )
+    if not 0 < params["timeout"] <= MAX_TIMEOUT:
+        module.fail_json(msg=f"timeout {params['timeout']:g} is not between 0 and {MAX_TIMEOUT:g} seconds")
+    try:
+        endpoints = [Endpoint.from_dict(_with_ca(facts, params["ca_file"])) for facts in params["endpoints"]]
+    except EndpointError as exc:
+        module.fail_json(msg=str(exc))
+    reports = check_endpoints(endpoints, params["timeout"])
+    result = {"changed": False, "checks": [report.as_dict() for report in reports]}
+    if params["fail"] and not all(report.ok for report in reports):
+        module.fail_json(msg=failure_text(reports), **result)
+    module.exit_json(**result)
+
+
+def _with_ca(facts: dict[str, object], ca_file: str | None) -> dict[str, object]:
+    return facts if facts.get("ca_file") or facts.get("ca_text") else {**facts, "ca_file": ca_file}
+
+
+if __name__ == "__main__":
+    main()

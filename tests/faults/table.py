@@ -1,0 +1,868 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fault table: what a server does, or what is wrong with an endpoint, and the code that has to come out.
+
+To add a fault, add a row. Every row is run in this Python and from the oldest and newest that are found.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from tests.faults.broken import VERSION, Behaviour, Peer, old_tls
+from tests.faults.certificates import DAY, NOW, Authority
+
+PASSWORD = "c4n4ry pä$$/%:é"
+USER = "maxroach"
+DATABASE = "defaultdb"
+# Long enough for a loaded machine to get through what works, short enough to wait for what does not.
+HANG = 2.0
+PATIENT = 15.0
+
+
+class Files:
+    """The certificates and files of a test run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = Authority(folder, "Test CA")
+        self.stranger = Authority(folder, "Stranger CA")
+        self.old_authority = Authority(folder, "Old CA", begins=NOW - 60 * DAY, days=30)
+        self.good = self.authority.issue("good")
+        self.other_host = self.authority.issue("other-host", names=("db.other.test",), addresses=())
+        self.other_address = self.authority.issue("other-address", addresses=("192.0.2.1",))
+        self.expired = self.authority.issue("expired", begins=NOW - 5 * DAY, days=2)
+        self.future = self.authority.issue("future", begins=NOW + 2 * DAY)
+        self.by_stranger = self.stranger.issue("by-stranger")
+        self.by_old = self.old_authority.issue("by-old")
+        self.for_clients = self.authority.issue("for-clients", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+        self.client = self.authority.issue("client", names=(USER,), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+        self.client_of_stranger = self.stranger.issue("stray-client", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+        self.ca = str(self.authority.path)
+        self.empty = self._file("empty.crt", b"")
+        self.web_page = self._file("page.crt", b"<!DOCTYPE html><title>Sign in</title>")
+        self.broken_pem = self._file(
+            "broken.crt", b"-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
+        )
+        key = serialization.load_pem_private_key(self.client.read_bytes(), None)
+        lock = serialization.BestAvailableEncryption(b"passphrase")
+        locked = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
+        self.locked_key = self._file("locked.pem", locked)
+        self.open_key = self._file("open.pem", self.client.read_bytes(), 0o644)
+
+    def _file(self, name: str, content: bytes, mode: int = 0o600) -> str:
+        path = self.folder / name
+        path.write_bytes(content)
+        path.chmod(mode)
+        return str(path)
+
+
+@dataclass
+class Fault:
+    """One row. `endpoint`: what differs from the right endpoint; a str value in {} is a field of Files."""
+
+    name: str
+    code: str
+    neighbour: str
+    behaviour: Behaviour | None = None
+    endpoint: dict[str, Any] = field(default_factory=dict)
+    timeout: float = PATIENT
+    # What cause and cure together have to say.
+    says: tuple[str, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
+    password_messages: int = 0
+    connections: int = 1
+    # Nobody answers: the queue of the listening socket is full, and the kernel drops what comes.
+    filtered: bool = False
+
+
+FILES: Files
+
+
+def prepare(folder: Path) -> Files:
+    """Make the files that the behaviours below read when a client connects."""
+    global FILES
+    FILES = Files(folder)
+    return FILES
+
+
+def speaks_old_tls() -> bool:
+    """Whether this OpenSSL still makes a server with nothing newer than TLS 1.1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            old_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        except (ssl.SSLError, ValueError):
+            return False
+    return ssl.HAS_TLSv1_1
+
+
+# Servers
+
+
+def silent(peer: Peer) -> None:
+    peer.hang()
+
+
+def silent_after_ssl_request(peer: Peer) -> None:
+    peer.ssl_request()
+    peer.hang()
+
+
+def closes_at_once(peer: Peer) -> None:
+    pass
+
+
+def resets_at_once(peer: Peer) -> None:
+    peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def resets_after_ssl_request(peer: Peer) -> None:
+    peer.ssl_request()
+    resets_at_once(peer)
+
+
+def closes_after_ssl_request(peer: Peer) -> None:
+    peer.ssl_request()
+
+
+def answers(reply: bytes) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.ssl_request()
+        peer.write(reply)
+        peer.hang()
+
+    return behaviour
+
+
+def greets(banner: bytes) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.write(banner)
+        peer.hang()
+
+    return behaviour
+
+
+def greets_slowly(peer: Peer) -> None:
+    peer.write(b"S")
+    time.sleep(0.2)
+    peer.write(b"SH-2.0-OpenSSH_9.2\r\n")
+    peer.hang()
+
+
+def closes_in_handshake(peer: Peer) -> None:
+    peer.ssl_request()
+    peer.write(b"S")
+    peer.read(5)
+
+
+def hangs_in_handshake(peer: Peer) -> None:
+    peer.ssl_request()
+    peer.write(b"S")
+    peer.hang()
+
+
+def garbage_for_tls(peer: Peer) -> None:
+    peer.ssl_request()
+    peer.write(b"S")
+    peer.read(5)
+    peer.write(b"\xff" * 64)
+    peer.hang()
+
+
+def plain_error(peer: Peer) -> None:
+    peer.ssl_request()
+    peer.error("08C00", "server requires encryption")
+    peer.hang()
+
+
+def shows(certificate: str, **settings: str) -> Behaviour:
+    """TLS with a certificate of Files; whoever accepts it is let in."""
+
+    def behaviour(peer: Peer) -> None:
+        given = {key: getattr(FILES, value).path for key, value in settings.items() if key != "old"}
+        peer.tls(getattr(FILES, certificate), **given, old="old" in settings)
+        peer.startup()
+        peer.scram(PASSWORD)
+        finish(peer)
+
+    return behaviour
+
+
+def finish(peer: Peer) -> None:
+    peer.let_in()
+    peer.ready()
+    peer.query()
+    peer.row(USER, DATABASE, VERSION)
+    peer.hang()
+
+
+def hangs_after_startup(peer: Peer) -> None:
+    peer.tls(FILES.good)
+    peer.startup()
+    peer.hang()
+
+
+def closes_after_startup(peer: Peer) -> None:
+    peer.tls(FILES.good)
+    peer.startup()
+
+
+def sends_after_startup(data: bytes, *, hang: bool = True) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        peer.write(data)
+        if hang:
+            peer.hang()
+
+    return behaviour
+
+
+def sends_without_end(message: bytes) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        while True:
+            peer.write(message * 100)
+
+    return behaviour
+
+
+def drips(peer: Peer) -> None:
+    peer.tls(FILES.good)
+    peer.startup()
+    for byte in b"R\x00\x00\x10\x00" + bytes(4096):
+        peer.write(bytes([byte]))
+        time.sleep(0.05)
+
+
+def refuses_startup(code: str, message: str, **fields: str) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        peer.error(code, message, **fields)
+
+    return behaviour
+
+
+def asks(kind: int, rest: bytes = b"") -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        peer.message(b"R", struct.pack("!I", kind) + rest)
+        peer.hang()
+
+    return behaviour
+
+
+def scram(password: str = PASSWORD, **settings: Any) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        peer.scram(password, **settings)
+        finish(peer)
+
+    return behaviour
+
+
+def hangs_in_login(peer: Peer) -> None:
+    peer.tls(FILES.good)
+    peer.startup()
+    peer.message(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0")
+    peer.hang()
+
+
+def closes_in_login(peer: Peer) -> None:
+    peer.tls(FILES.good)
+    peer.startup()
+    peer.message(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0")
+    peer.password_message()
+
+
+def cleartext_refused(peer: Peer) -> None:
+    peer.tls(FILES.good)
+    peer.startup()
+    peer.message(b"R", struct.pack("!I", 3))
+    told = peer.password_message().rstrip(b"\0").decode()
+    peer.error("28P01", f"password authentication failed for user {USER}: you said {told}\x1b[31m")
+
+
+def refuses_login(code: str, message: str, **fields: str) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        peer.message(b"R", struct.pack("!I", 3))
+        peer.password_message()
+        peer.error(code, message, **fields)
+
+    return behaviour
+
+
+def refuses_session(code: str, message: str, **fields: str) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        peer.scram(PASSWORD)
+        peer.let_in()
+        peer.error(code, message, **fields)
+
+    return behaviour
+
+
+def after_login(then: str) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        peer.scram(PASSWORD)
+        peer.let_in()
+        if then == "hang":
+            peer.hang()
+        if then == "close":
+            return
+        peer.ready()
+        if then == "close in query":
+            peer.query()
+            return
+        if then == "hang in query":
+            peer.query()
+            peer.hang()
+        if then == "error":
+            peer.query()
+            peer.error("XX000", "internal error: nil pointer", severity="ERROR")
+            peer.message(b"Z", b"I")
+        if then == "no row":
+            peer.query()
+            peer.row()
+        if then == "short row":
+            peer.query()
+            peer.message(b"T", b"\0\3")
+            peer.message(b"D", b"\0\3\0\0\0\x7fshort")
+        peer.hang()
+
+    return behaviour
+
+
+PROXY = "08C00"
+REFUSED = "codeProxyRefusedConnection: "
+ROUTING = "codeParamsRoutingFailed: "
+SCRAM_TWICE = {"password_messages": 2}
+
+FAULTS = [
+    # tcp and what listens
+    Fault("refused by tcp", "tcp_refused", "not_in_allowlist", says=("127.0.0.1",), connections=0),
+    Fault(
+        "filtered, serverless",
+        "tcp_timeout",
+        "server_hang_sslrequest",
+        timeout=1.0,
+        says=("outgoing",),
+        connections=0,
+        filtered=True,
+    ),
+    Fault(
+        "filtered, dedicated",
+        "tcp_timeout",
+        "tcp_refused",
+        endpoint={"deployment": "dedicated"},
+        timeout=1.0,
+        says=("IP allowlist",),
+        connections=0,
+        filtered=True,
+    ),
+    Fault("silence after accept", "server_hang_sslrequest", "tcp_timeout", silent, timeout=HANG),
+    Fault(
+        "silence after SSLRequest",
+        "server_hang_sslrequest",
+        "server_hang_handshake",
+        silent_after_ssl_request,
+        timeout=HANG,
+    ),
+    Fault("closes at once", "closed_without_a_word", "tcp_refused", closes_at_once, says=("request for TLS",)),
+    Fault("resets at once", "closed_without_a_word", "tcp_refused", resets_at_once),
+    Fault("resets after SSLRequest", "closed_without_a_word", "network_lost", resets_after_ssl_request, says=("TLS",)),
+    Fault("closes after SSLRequest", "closed_without_a_word", "not_postgresql", closes_after_ssl_request),
+    Fault("N to SSLRequest", "tls_not_offered", "not_postgresql", answers(b"N")),
+    Fault("HTTP", "not_postgresql", "tls_not_offered", answers(b"HTTP/1.1 400 Bad Request\r\n\r\n"), says=("HTTP",)),
+    Fault("SSH", "not_postgresql", "tls_failed", greets(b"SSH-2.0-OpenSSH_9.2\r\n"), says=("SSH",)),
+    Fault("SSH, first byte alone", "not_postgresql", "tls_failed", greets_slowly, says=("SSH",)),
+    Fault("SMTP", "not_postgresql", "reply_malformed", greets(b"220 mail.test ESMTP\r\n"), says=("mail",)),
+    Fault("MySQL", "not_postgresql", "reply_malformed", greets(b"J\0\0\0\x0a8.0.36\0"), says=("MySQL",)),
+    Fault("TLS at once", "not_postgresql", "tls_failed", answers(b"\x15\x03\x01\0\x02\x02\x46"), says=("TLS",)),
+    Fault("unknown first byte", "not_postgresql", "tls_not_offered", answers(b"\x00\x01\x02")),
+    Fault("E that is no error", "not_postgresql", "server_error", answers(b"EHLO")),
+    Fault("data in clear after S", "tls_plaintext_injected", "not_postgresql", answers(b"SR\0\0\0\x08\0\0\0\0")),
+    Fault("error in clear", "server_requires_encryption", "tls_not_offered", plain_error),
+    # tls
+    Fault("hangs in handshake", "server_hang_handshake", "server_hang_sslrequest", hangs_in_handshake, timeout=HANG),
+    Fault("closes in handshake", "closed_without_a_word", "tls_failed", closes_in_handshake, says=("TLS handshake",)),
+    Fault("garbage for TLS", "tls_failed", "tls_too_old", garbage_for_tls),
+    Fault("unknown CA", "tls_unknown_ca", "tls_wrong_host", shows("by_stranger"), says=("Test-CA.crt",), connections=2),
+    Fault(
+        "public roots only",
+        "tls_unknown_ca",
+        "ca_missing",
+        shows("good"),
+        {"ca_file": "public"},
+        says=("public roots",),
+        connections=2,
+    ),
+    Fault(
+        "another host's certificate",
+        "tls_wrong_host",
+        "tls_unknown_ca",
+        shows("other_host"),
+        says=("db.other.test",),
+        connections=2,
+    ),
+    Fault(
+        "another address's certificate",
+        "tls_wrong_host",
+        "tls_unknown_ca",
+        shows("other_address"),
+        {"host": "127.0.0.1"},
+        says=("192.0.2.1",),
+        connections=2,
+    ),
+    Fault(
+        "expired",
+        "tls_expired",
+        "ca_expired",
+        shows("expired"),
+        says=((NOW - 3 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ"), "clock"),
+        connections=2,
+    ),
+    Fault(
+        "not yet valid",
+        "tls_not_yet_valid",
+        "tls_expired",
+        shows("future"),
+        says=((NOW + 2 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ"), "clock"),
+        connections=2,
+    ),
+    Fault(
+        "CA expired", "ca_expired", "tls_expired", shows("by_old"), {"ca_file": "{old_authority.path}"}, connections=2
+    ),
+    Fault("certificate for clients", "tls_certificate_refused", "tls_unknown_ca", shows("for_clients"), connections=2),
+    Fault("TLS 1.1", "tls_too_old", "tls_handshake_refused", shows("good", old="yes")),
+    Fault(
+        "client certificate asked", "client_cert_required", "client_cert_refused", shows("good", client_ca="authority")
+    ),
+    Fault(
+        "client certificate refused",
+        "client_cert_refused",
+        "client_cert_required",
+        shows("good", client_ca="authority"),
+        {"sslcert": "{client_of_stranger}", "sslkey": "{client_of_stranger}"},
+        says=("stray-client.pem",),
+    ),
+    # local files; the server is never asked for TLS
+    Fault("no CA file", "ca_missing", "ca_unreadable", silent, {"ca_file": "{folder}/none.crt"}, says=("none.crt",)),
+    Fault("CA is a folder", "ca_unreadable", "ca_missing", silent, {"ca_file": "{folder}"}),
+    Fault("CA is empty", "ca_empty", "ca_not_pem", silent, {"ca_file": "{empty}"}),
+    Fault("CA is a web page", "ca_not_pem", "ca_empty", silent, {"ca_file": "{web_page}"}, says=("web page",)),
+    Fault("CA is broken PEM", "ca_not_pem", "ca_empty", silent, {"ca_file": "{broken_pem}"}),
+    Fault("CA text is no PEM", "ca_not_pem", "ca_empty", silent, {"ca_text": "hello"}),
+    Fault(
+        "no client certificate file",
+        "client_cert_missing",
+        "client_key_missing",
+        silent,
+        {"sslcert": "{folder}/no.pem"},
+    ),
+    Fault(
+        "no client key file",
+        "client_key_missing",
+        "client_cert_missing",
+        silent,
+        {"sslcert": "{client}", "sslkey": "{folder}/no.key"},
+    ),
+    Fault(
+        "client key too open",
+        "client_key_too_open",
+        "client_key_unreadable",
+        silent,
+        {"sslcert": "{client}", "sslkey": "{open_key}"},
+        says=("chmod 0600",),
+    ),
+    Fault(
+        "client key with a passphrase",
+        "client_key_encrypted",
+        "client_cert_unusable",
+        silent,
+        {"sslcert": "{client}", "sslkey": "{locked_key}"},
+        says=("locked.pem",),
+    ),
+    Fault(
+        "client key of another",
+        "client_key_mismatch",
+        "client_cert_unusable",
+        silent,
+        {"sslcert": "{client}", "sslkey": "{client_of_stranger}"},
+    ),
+    Fault(
+        "client certificate is no PEM",
+        "client_cert_unusable",
+        "client_key_mismatch",
+        silent,
+        {"sslcert": "{web_page}", "sslkey": "{client}"},
+    ),
+    # route: the proxy's own errors
+    Fault("hangs after start-up", "server_hang_startup", "server_hang_auth", hangs_after_startup, timeout=HANG),
+    Fault(
+        "closes after start-up", "closed_without_a_word", "reply_truncated", closes_after_startup, says=("start-up",)
+    ),
+    Fault(
+        "not in the allowlist",
+        "not_in_allowlist",
+        "throttled",
+        refuses_startup(PROXY, REFUSED + "connection refused"),
+        {"routing_id": "funky-skunk-123"},
+        says=("allowlist", "funky-skunk-123"),
+        evidence={"sqlstate": PROXY, "server_message": REFUSED + "connection refused"},
+    ),
+    Fault(
+        "not in the allowlist, old state",
+        "not_in_allowlist",
+        "tcp_refused",
+        refuses_startup("08004", REFUSED + "connection refused"),
+    ),
+    Fault(
+        "throttled",
+        "throttled",
+        "not_in_allowlist",
+        refuses_startup(PROXY, REFUSED + "too many failed authentication attempts", H="Check user and password."),
+        says=("an hour",),
+    ),
+    Fault(
+        "throttled, old text",
+        "throttled",
+        "proxy_refused",
+        refuses_startup("08004", REFUSED + "connection attempt throttled"),
+    ),
+    Fault(
+        "refused for another reason",
+        "proxy_refused",
+        "not_in_allowlist",
+        refuses_startup(PROXY, REFUSED + "moon phase"),
+    ),
+    Fault(
+        "no identifier",
+        "missing_cluster_identifier",
+        "invalid_cluster_identifier",
+        refuses_startup(PROXY, ROUTING + "missing cluster identifier", H="long\ntext\n--\nmore"),
+    ),
+    Fault(
+        "no identifier, old text",
+        "missing_cluster_identifier",
+        "unknown_cluster",
+        refuses_startup("08004", ROUTING + "missing cluster name in connection string"),
+    ),
+    Fault(
+        "malformed identifier",
+        "invalid_cluster_identifier",
+        "missing_cluster_identifier",
+        refuses_startup(PROXY, ROUTING + "invalid cluster identifier 'short-0'"),
+        {"options": "--cluster=short-0"},
+        says=("'short-0'",),
+    ),
+    Fault(
+        "two identifiers",
+        "conflicting_cluster_identifiers",
+        "multiple_cluster_flags",
+        refuses_startup(PROXY, ROUTING + "multiple different cluster identifiers provided"),
+        {"options": "--cluster=happy-tiger-2", "database": "happy-koala-7.defaultdb"},
+        says=("happy-tiger-2", "happy-koala-7"),
+    ),
+    Fault(
+        "two flags",
+        "multiple_cluster_flags",
+        "conflicting_cluster_identifiers",
+        refuses_startup(PROXY, ROUTING + "multiple cluster flags provided"),
+    ),
+    Fault(
+        "empty flag",
+        "invalid_cluster_flag",
+        "invalid_cluster_identifier",
+        refuses_startup(PROXY, ROUTING + "invalid cluster flag"),
+    ),
+    Fault(
+        "dotted database",
+        "invalid_database_name",
+        "database_missing",
+        refuses_startup(PROXY, ROUTING + "invalid database param"),
+        {"database": "a.b.c"},
+        says=("a.b.c",),
+    ),
+    Fault(
+        "unknown cluster",
+        "unknown_cluster",
+        "database_missing",
+        refuses_startup(PROXY, ROUTING + "cluster happy-koala-7 not found"),
+        {"routing_id": "happy-koala-7"},
+        says=("happy-koala-7",),
+    ),
+    Fault(
+        "unknown cluster, old text",
+        "unknown_cluster",
+        "routing_failed",
+        refuses_startup("08004", "CodeParamsRoutingFailed: rejected by BackendConfigFromParams: Invalid cluster name"),
+    ),
+    Fault("routing, other text", "routing_failed", "unknown_cluster", refuses_startup(PROXY, ROUTING + "who knows")),
+    Fault(
+        "backend unreachable",
+        "backend_unreachable",
+        "server_unavailable",
+        refuses_startup(PROXY, "codeBackendDialFailed: unable to reach backend SQL server: dial tcp: i/o timeout"),
+    ),
+    Fault(
+        "backend unreachable, old text",
+        "backend_unreachable",
+        "proxy_internal_error",
+        refuses_startup("08004", "codeBackendDown: unable to reach backend SQL server"),
+    ),
+    Fault(
+        "cluster unavailable",
+        "server_unavailable",
+        "backend_unreachable",
+        refuses_startup(PROXY, "codeUnavailable: cluster is disabled"),
+    ),
+    Fault(
+        "internal error", "proxy_internal_error", "proxy_unexplained", refuses_startup(PROXY, "internal server error")
+    ),
+    Fault("empty error", "proxy_unexplained", "proxy_internal_error", refuses_startup(PROXY, "")),
+    Fault(
+        "requires encryption",
+        "server_requires_encryption",
+        "hba_refused",
+        refuses_startup(PROXY, "server requires encryption"),
+    ),
+    Fault(
+        "hba",
+        "hba_refused",
+        "login_denied",
+        refuses_startup("28000", 'no pg_hba.conf entry for host "127.0.0.1", user "maxroach", database "defaultdb"'),
+    ),
+    Fault(
+        "option refused",
+        "startup_option_refused",
+        "server_error",
+        refuses_startup("42704", 'unrecognized configuration parameter "cluster"'),
+        {"deployment": "dedicated", "options": "--cluster=funky-skunk-123"},
+        says=("--cluster=funky-skunk-123",),
+    ),
+    Fault(
+        "starting", "server_starting", "server_stopping", refuses_startup("57P03", "the database system is starting up")
+    ),
+    Fault(
+        "stopping",
+        "server_stopping",
+        "server_starting",
+        refuses_startup("57P03", "the database system is shutting down"),
+    ),
+    Fault(
+        "draining",
+        "server_stopping",
+        "server_starting",
+        refuses_startup("57P01", "server is not accepting clients, try another node"),
+    ),
+    Fault(
+        "too many connections at start-up",
+        "too_many_connections",
+        "throttled",
+        refuses_startup("53300", "sorry, too many clients already"),
+    ),
+    # lies
+    Fault("garbage after TLS", "reply_bad_length", "tls_failed", sends_after_startup(b"\xde\xad\xbe\xef" * 4)),
+    Fault("huge length", "reply_bad_length", "server_hang_startup", sends_after_startup(b"R\x7f\xff\xff\xff")),
+    Fault("negative length", "reply_bad_length", "reply_malformed", sends_after_startup(b"R\xff\xff\xff\xff")),
+    Fault("short length", "reply_bad_length", "reply_malformed", sends_after_startup(b"R\0\0\0\x03")),
+    Fault("empty request", "reply_malformed", "reply_bad_length", sends_after_startup(b"R\0\0\0\x04")),
+    Fault("another message", "reply_malformed", "auth_method_unsupported", sends_after_startup(b"Z\0\0\0\x05I")),
+    Fault("error without fields", "reply_malformed", "server_error", sends_after_startup(b"E\0\0\0\x05\0")),
+    Fault(
+        "length beyond the end",
+        "reply_truncated",
+        "closed_without_a_word",
+        sends_after_startup(b"R\0\0\0\x10\0\0", hang=False),
+    ),
+    Fault(
+        "length beyond what comes",
+        "server_hang_startup",
+        "reply_truncated",
+        sends_after_startup(b"R\0\0\0\x10\0\0"),
+        timeout=HANG,
+    ),
+    Fault("byte by byte", "server_hang_startup", "reply_truncated", drips, timeout=HANG),
+    Fault("endless notices", "reply_endless", "server_hang_startup", sends_without_end(b"N\0\0\0\x0aSNOTE\0")),
+    Fault(
+        "endless large notices", "reply_endless", "reply_bad_length", sends_without_end(b"N\0\0\x80\0" + bytes(32764))
+    ),
+    # auth
+    Fault("MD5", "auth_method_unsupported", "password_missing", asks(5, b"salt"), says=("MD5",)),
+    Fault("GSSAPI", "auth_method_unsupported", "password_missing", asks(7), says=("GSSAPI",)),
+    Fault("SSPI", "auth_method_unsupported", "password_missing", asks(9), says=("SSPI",)),
+    Fault("unknown method", "auth_method_unsupported", "reply_malformed", asks(99), says=("number 99",)),
+    Fault(
+        "only channel binding",
+        "auth_method_unsupported",
+        "scram_malformed",
+        asks(10, b"SCRAM-SHA-256-PLUS\0\0"),
+        says=("SCRAM-SHA-256-PLUS",),
+    ),
+    Fault("no password", "password_missing", "password_rejected", asks(3), {"password": None}),
+    Fault("empty password", "password_missing", "password_rejected", asks(10, b"SCRAM-SHA-256\0\0"), {"password": ""}),
+    Fault("hangs in login", "server_hang_auth", "server_hang_startup", hangs_in_login, timeout=HANG),
+    Fault(
+        "closes in login",
+        "closed_without_a_word",
+        "password_rejected",
+        closes_in_login,
+        says=("login",),
+        password_messages=1,
+    ),
+    Fault(
+        "wrong password",
+        "password_rejected",
+        "database_missing",
+        scram(password="another"),
+        says=(USER,),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "wrong password, echoed",
+        "password_rejected",
+        "login_refused",
+        cleartext_refused,
+        evidence={"server_message": f"password authentication failed for user {USER}: you said ********[31m"},
+        password_messages=1,
+    ),
+    Fault(
+        "wrong password, no state",
+        "password_rejected",
+        "server_error",
+        refuses_login("XXUUU", f"password authentication failed for user {USER}"),
+        password_messages=1,
+    ),
+    Fault(
+        "password expired",
+        "password_expired",
+        "password_rejected",
+        refuses_login("28P01", "password is expired"),
+        password_messages=1,
+    ),
+    Fault(
+        "may not log in",
+        "login_denied",
+        "login_refused",
+        refuses_login("28000", f'role "{USER}" is not permitted to log in'),
+        password_messages=1,
+    ),
+    Fault(
+        "no login privilege",
+        "login_denied",
+        "password_rejected",
+        refuses_login("28000", f"{USER} does not have login privilege"),
+        password_messages=1,
+    ),
+    Fault(
+        "no such role",
+        "user_unknown",
+        "database_missing",
+        refuses_login("28000", f'role "{USER}" does not exist'),
+        password_messages=1,
+    ),
+    Fault(
+        "login refused otherwise", "login_refused", "login_denied", refuses_login("28000", "no"), password_messages=1
+    ),
+    Fault(
+        "wrong signature", "server_signature_invalid", "password_rejected", scram(wrong_signature=True), **SCRAM_TWICE
+    ),
+    Fault("no signature", "server_signature_invalid", "scram_malformed", scram(skip_signature=True), **SCRAM_TWICE),
+    Fault("no iterations", "scram_iterations", "scram_malformed", scram(iterations=0), password_messages=1),
+    Fault(
+        "absurd iterations",
+        "scram_iterations",
+        "server_hang_auth",
+        scram(first=b"r=NONCE,s=c2FsdA==,i=2000000000"),
+        says=("2000000000",),
+        password_messages=1,
+    ),
+    Fault("another nonce", "scram_malformed", "server_signature_invalid", scram(own_nonce=True), password_messages=1),
+    Fault("no SCRAM message", "scram_malformed", "scram_iterations", scram(first=b"hello"), password_messages=1),
+    # sql
+    Fault(
+        "hangs after login", "server_hang_login", "server_hang_auth", after_login("hang"), timeout=HANG, **SCRAM_TWICE
+    ),
+    Fault(
+        "hangs in query",
+        "server_hang_query",
+        "server_hang_login",
+        after_login("hang in query"),
+        timeout=HANG,
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "closes after login",
+        "closed_without_a_word",
+        "reply_truncated",
+        after_login("close"),
+        says=("after the login",),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "closes in query",
+        "closed_without_a_word",
+        "reply_truncated",
+        after_login("close in query"),
+        says=("query",),
+        **SCRAM_TWICE,
+    ),
+    Fault("query fails", "server_error", "database_missing", after_login("error"), says=("XX000",), **SCRAM_TWICE),
+    Fault("row shorter than it says", "reply_bad_length", "reply_malformed", after_login("short row"), **SCRAM_TWICE),
+    Fault(
+        "database unseen", "database_missing", "server_error", after_login("no row"), says=(DATABASE,), **SCRAM_TWICE
+    ),
+    Fault(
+        "no database",
+        "database_missing",
+        "user_unknown",
+        refuses_session("3D000", f'database "{DATABASE}" does not exist'),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "no connect privilege",
+        "connect_denied",
+        "login_denied",
+        refuses_session("42501", f"user {USER} does not have CONNECT privilege on database {DATABASE}"),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "no connect privilege, as PostgreSQL says it",
+        "connect_denied",
+        "server_error",
+        refuses_session("42501", f'permission denied for database "{DATABASE}"'),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "too many connections",
+        "too_many_connections",
+        "connect_denied",
+        refuses_session("53300", "sorry, too many clients already"),
+        **SCRAM_TWICE,
+    ),
+]
+
+if not speaks_old_tls():
+    FAULTS = [fault for fault in FAULTS if fault.code != "tls_too_old"]

@@ -1,0 +1,289 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Each fault of the table, produced for real on loopback, in this Python and in the oldest and newest found."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import operator
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+    CATALOGUE,
+    Endpoint,
+    check_endpoint,
+    check_endpoints,
+)
+
+from tests.faults import table
+from tests.faults.broken import VERSION, BrokenServer
+from tests.faults.table import DATABASE, FAULTS, PASSWORD, USER, Fault, Files
+
+# A server that speaks TLS 1.1 only is one of the faults.
+pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Reads a list of [endpoint, timeout] and writes the reports in the same order, all of them checked at once.
+OUTSIDE = """
+import concurrent.futures, json, sys
+from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoint
+work = json.load(sys.stdin)
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    reports = pool.map(lambda one: check_endpoint(Endpoint.from_dict(one[0]), one[1]).as_dict(), work)
+    json.dump(list(reports), sys.stdout)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _public_roots(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's public roots are a stranger's in these tests, whatever the machine has."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.stranger.path))
+    monkeypatch.setenv("SSL_CERT_DIR", str(files.folder / "no-such-folder"))
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return table.prepare(tmp_path_factory.mktemp("certificates"))
+
+
+def endpoint(files: Files, port: int, **changes: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": "shop",
+        "host": "localhost",
+        "port": port,
+        "user": USER,
+        "database": DATABASE,
+        "password": PASSWORD,
+        "ca_file": files.ca,
+    }
+    for key, value in changes.items():
+        path = isinstance(value, str) and value.startswith("{")
+        facts[key] = _path(files, value) if path else value
+    return facts
+
+
+def _path(files: Files, template: str) -> str:
+    name, _brace, rest = template[1:].partition("}")
+    return str(operator.attrgetter(name)(files)) + rest
+
+
+@contextlib.contextmanager
+def target(fault: Fault) -> Iterator[tuple[int, BrokenServer | None]]:
+    """A port where the fault's server listens, or where nothing does."""
+    if fault.filtered:
+        with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            for filler in (first, second):
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+            yield listener.getsockname()[1], None
+        return
+    if fault.behaviour is None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            yield unused.getsockname()[1], None
+        return
+    with BrokenServer(fault.behaviour) as server:
+        yield server.port, server
+
+
+def assert_told(fault: Fault, report: dict[str, Any], host: str) -> None:
+    assert report["code"] == fault.code, report
+    assert report["code"] != fault.neighbour
+    assert not report["ok"]
+    assert host in report["cause"]
+    assert host in report["cure"]
+    for sentence in (report["cause"], report["cure"]):
+        assert sentence.endswith(".")
+        assert "{" not in sentence
+        assert "\n" not in sentence
+    for said in fault.says:
+        assert said in report["cause"] + report["cure"]
+    for key, value in fault.evidence.items():
+        assert report["evidence"][key] == value
+    assert report["stages"][-1]["ok"] is False
+    assert all(stage["ok"] for stage in report["stages"][:-1])
+    assert all(stage["milliseconds"] >= 0 for stage in report["stages"])
+    text = json.dumps(report, ensure_ascii=False)
+    for secret in (PASSWORD, quote(PASSWORD, safe="")):
+        assert secret not in text
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_fault(fault: Fault, files: Files) -> None:
+    with target(fault) as (port, server):
+        facts = endpoint(files, port, **fault.endpoint)
+        report = check_endpoint(Endpoint.from_dict(facts), fault.timeout).as_dict()
+    assert_told(fault, report, facts["host"])
+    if server is not None:
+        assert server.connections <= fault.connections
+        assert len(server.password_messages) == fault.password_messages
+        assert report["password_sent"] == any(_proves(message) for message in server.password_messages)
+        assert server.surprises == []
+
+
+def _proves(message: bytes) -> bool:
+    """Whether a message of the client depends on the password: SCRAM's first does not."""
+    return not message.startswith(b"SCRAM-SHA-256\0")
+
+
+def interpreter(name: str) -> str | None:
+    """A working Python of that version: on PATH, or among pyenv's, whose shims on PATH may not run."""
+    candidates = [shutil.which(name) or ""]
+    if shutil.which("pyenv"):
+        root = Path(subprocess.run(["pyenv", "root"], capture_output=True, text=True, check=True).stdout.strip())
+        candidates += sorted(str(path) for path in root.glob(f"versions/{name[6:]}.*/bin/python"))
+    for candidate in candidates:
+        if candidate and subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return candidate
+    return None
+
+
+@pytest.mark.parametrize("name", ["python3.9", "python3.13"])
+def test_every_fault_from_another_python(name: str, files: Files) -> None:
+    python = interpreter(name)
+    if python is None:
+        pytest.skip(f"no working {name} on PATH or in pyenv")
+    with contextlib.ExitStack() as stack:
+        work: list[tuple[dict[str, Any], float]] = []
+        for fault in FAULTS:
+            port, _server = stack.enter_context(target(fault))
+            work.append((endpoint(files, port, **fault.endpoint), fault.timeout))
+        done = subprocess.run(
+            [python, "-c", OUTSIDE],
+            input=json.dumps(work),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd="/",
+            env={
+                "PYTHONPATH": str(ROOT / "collections"),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **{name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")},
+            },
+        )
+    assert done.stderr == ""
+    for fault, (facts, _timeout), report in zip(FAULTS, work, json.loads(done.stdout)):
+        assert_told(fault, report, facts["host"])
+
+
+def test_passes(files: Files) -> None:
+    with BrokenServer(table.shows("good")) as server:
+        facts = endpoint(files, server.port, options="--cluster=funky-skunk-123")
+        report = check_endpoint(Endpoint.from_dict(facts)).as_dict()
+    assert report["code"] == "ok"
+    assert report["ok"]
+    assert [stage["stage"] for stage in report["stages"]] == ["dns", "tcp", "tls", "route", "auth", "sql"]
+    assert report["server"]["version"] == VERSION
+    assert report["server"]["user"] == USER
+    assert report["server"]["database"] == DATABASE
+    assert report["server"]["certificate"]["sans"] == ["localhost", "127.0.0.1"]
+    assert report["server"]["certificate"]["issuer"] == "commonName=Test CA"
+    assert report["server"]["tls_version"] in ("TLSv1.2", "TLSv1.3")
+    assert server.sni == ["localhost"]
+    assert server.startups[0]["options"] == "--cluster=funky-skunk-123"
+    assert server.startups[0]["database"] == DATABASE
+    assert server.surprises == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sni"),
+    [
+        ({"host": "127.0.0.1"}, None),
+        ({"sslcert": "{client}", "sslkey": "{client}"}, "localhost"),
+        ({"ca_file": "{folder}/none.crt", "ca_text": "PEM"}, "localhost"),
+    ],
+)
+def test_passes_also(changes: dict[str, str], sni: str | None, files: Files) -> None:
+    if "ca_text" in changes:
+        changes = {**changes, "ca_text": "# naïve comment\n" + Path(files.ca).read_text()}
+    with BrokenServer(table.shows("good", **({"client_ca": "authority"} if "sslcert" in changes else {}))) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, **changes)))
+    assert report.diagnosis.code == "ok"
+    assert server.sni == [sni]
+
+
+def test_public_roots_are_the_systems(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", files.ca)
+    with BrokenServer(table.shows("good")) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file=None)))
+    assert report.diagnosis.code == "ok"
+
+
+def test_no_public_roots(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.folder / "none.pem"))
+    with BrokenServer(table.shows("good")) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file=None)))
+    assert report.diagnosis.code == "public_roots_missing"
+
+
+def test_default_file_of_libpq_is_not_consulted(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".postgresql").mkdir()
+    (tmp_path / ".postgresql" / "root.crt").write_text(Path(files.ca).read_text())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with BrokenServer(table.shows("good")) as server:
+        default = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file=None)))
+        given = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file="~/.postgresql/root.crt")))
+    assert default.diagnosis.code == "tls_unknown_ca"
+    assert given.diagnosis.code == "ok"
+
+
+def test_a_refused_login_is_not_tried_again(files: Files) -> None:
+    """Three apps with the same wrong password, and one with another user: the server sees two attempts."""
+    with BrokenServer(table.scram(password="another")) as server:
+        same = [endpoint(files, server.port, name=f"app{number}", database=f"db{number}") for number in range(3)]
+        other = endpoint(files, server.port, name="other", user="someone")
+        reports = check_endpoints([Endpoint.from_dict(facts) for facts in [*same, other]])
+    assert [report.diagnosis.code for report in reports] == [
+        "password_rejected",
+        "not_tried",
+        "not_tried",
+        "password_rejected",
+    ]
+    assert "app0" in reports[1].diagnosis.cause
+    assert len(server.startups) == 2
+    assert sum(not message.startswith(b"SCRAM") for message in server.password_messages) == 2
+
+
+def test_the_same_login_that_passes_is_checked_for_each_endpoint(files: Files) -> None:
+    with BrokenServer(table.shows("good")) as server:
+        both = [endpoint(files, server.port, name=name) for name in ("one", "two")]
+        reports = check_endpoints([Endpoint.from_dict(facts) for facts in both])
+    assert [(report.name, report.ok) for report in reports] == [("one", True), ("two", True)]
+    assert len(server.startups) == 2
+
+
+def test_the_next_address_is_tried_and_only_one_login_made(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead address before the living one costs its share of the time, and no login."""
+    with BrokenServer(table.shows("good")) as server, target(Fault("", "", "")) as (dead, _none):
+        known = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", dead)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: known)
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port)))
+    assert report.ok
+    assert report.address == "127.0.0.1"
+    assert server.connections == 1
+
+
+def test_every_code_of_the_catalogue_is_reached_somewhere() -> None:
+    """A code that no test reaches is a promise that nobody checked: the rest is in the unit tests' tables."""
+    from tests.unit.plugins.module_utils.test_check_diagnosis import REACHED
+
+    assert set(CATALOGUE) - {fault.code for fault in FAULTS} - REACHED == set()
+    assert {fault.neighbour for fault in FAULTS} <= set(CATALOGUE)
