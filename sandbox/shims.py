@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where PostgreSQL is made to answer as CockroachDB would: whatever drivers ask on connecting, in one place.
+
+Two halves: functions in every database, found through ``search_path``, and statements that the proxy rewrites because
+no function can stand in for them. docs/sandbox.md lists both as what the sandbox does not do for real.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+COCKROACH_VERSION = "CockroachDB CCL v25.4.10 (sandbox, PostgreSQL behind)"
+"""Answer of ``version()``. Django's backend requires ``vX.Y.Z`` in it (measured, django-cockroachdb 5.2)."""
+
+SEARCH_PATH = '"$user", public, crdb, pg_catalog'
+"""For every role. Naming pg_catalog last lets ``crdb.version()`` come before PostgreSQL's own."""
+
+DATABASE_SQL = f"""
+CREATE SCHEMA IF NOT EXISTS crdb;
+CREATE OR REPLACE FUNCTION crdb.version() RETURNS text LANGUAGE sql STABLE
+    AS $$ SELECT '{COCKROACH_VERSION}'::text $$;
+CREATE SCHEMA IF NOT EXISTS crdb_internal;
+CREATE OR REPLACE FUNCTION crdb_internal.increment_feature_counter(feature text) RETURNS boolean LANGUAGE sql
+    AS $$ SELECT true $$;
+GRANT USAGE ON SCHEMA crdb, crdb_internal TO PUBLIC;
+GRANT CREATE ON SCHEMA public TO PUBLIC;
+"""
+"""Run in template1 and in every database. The last line: in CockroachDB everybody may create tables in ``public``."""
+
+COCKROACH_ONLY_SETTINGS = (
+    "autocommit_before_ddl",
+    "default_int_size",
+    "default_transaction_quality_of_service",
+    "default_transaction_use_follower_reads",
+    "distsql",
+    "enable_implicit_transaction_for_batch_statements",
+    "enable_zigzag_join",
+    "multiple_active_portals_enabled",
+    "reorder_joins_limit",
+    "serial_normalization",
+    "sql_safe_updates",
+    "vectorize",
+)
+"""Session settings of CockroachDB that clients put into the startup message and PostgreSQL would refuse (42704)."""
+
+_SETTING_FLAG = re.compile(
+    r"(?<!\S)(?:-c\s*|--)(?:" + "|".join(COCKROACH_ONLY_SETTINGS) + r")=(?:\\.|[^\s\\])*(?:\s+|$)",
+    re.ASCII | re.DOTALL,
+)
+_SHOW_VERSION = re.compile(rb"\s*SHOW\s+crdb_version\s*;?\s*", re.IGNORECASE)
+_SET_ALTER_COLUMN_TYPE = re.compile(
+    rb"(\s*SET\s+(?:(?:SESSION|LOCAL)\s+)?)(enable_experimental_alter_column_type_general\s*(?:=|\sTO\s)[^;]*;?\s*)",
+    re.IGNORECASE,
+)
+
+
+def rewrite_statement(statement: bytes) -> Optional[bytes]:
+    """What PostgreSQL is asked in place of ``statement``; ``None`` when it is left as it is.
+
+    Only a statement that stands alone is known; one among others in the same query string is not looked for.
+    """
+    if _SHOW_VERSION.fullmatch(statement):
+        return f"SELECT '{COCKROACH_VERSION}'::text AS crdb_version".encode()
+    setting = _SET_ALTER_COLUMN_TYPE.fullmatch(statement)
+    if setting:
+        # PostgreSQL takes any name with a dot as a custom setting.
+        return setting[1] + b"crdb." + setting[2]
+    return None
+
+
+def strip_cockroach_settings(parameters: dict[str, str]) -> dict[str, str]:
+    """Startup parameters without CockroachDB's own session settings, whether given alone or in ``options``."""
+    kept = {key: value for key, value in parameters.items() if key not in COCKROACH_ONLY_SETTINGS}
+    options = kept.get("options")
+    if options is not None:
+        stripped = _SETTING_FLAG.sub("", options)
+        if stripped != options:
+            kept["options"] = stripped.rstrip()
+        if not kept["options"]:
+            del kept["options"]
+    return kept
