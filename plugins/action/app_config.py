@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+from pathlib import PurePosixPath
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import RenderedFile
+
+# What an app without a framework gets, so that any program can connect.
+DEFAULT_ENVIRONMENT = {"DATABASE_URL": "url"}
+
+
+def _render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
+    connection = app.source.connection.replace(sslrootcert=ca_path)
+    variables = dict(DEFAULT_ENVIRONMENT)
+    files = []
+    values = {
+        "app": {"name": app.name, "environment_file": app.environment_file},
+        "connection": connection,
+        "ca_path": ca_path,
+    }
+    for framework in app.frameworks:
+        variables.update(framework.environment)
+        for file in framework.files:
+            content = _render.render(framework, file, values)
+            files.append(RenderedFile(str(PurePosixPath(folder, file.destination)), content, file.mode))
+    title = f"Written by crdb.onboard for the app {app.name}: holds a password, keep it out of version control."
+    content = _render.environment_file(connection, variables, title=title)
+    return [RenderedFile(str(PurePosixPath(folder, app.environment_file)), content, 0o600, secret=True), *files]
+
+
+class ActionModule(OnboardingAction):
+    """Render every framework of every app on the controller, and write all of a host's files in one call."""
+
+    ARGUMENTS = {"force": {"type": "bool", "default": False}}
+
+    def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return what the host's files became, and the line that uses each framework's file."""
+        variables = self.variables(task_vars)
+        apps = self.apps(variables, self.sources(variables))
+        homes = self.homes(apps)
+        files = []
+        usage = []
+        secrets: set[str] = set()
+        for app in apps:
+            folder = self.folder(app, homes)
+            ca_path = app.ca_path(folder, homes.get(app.user, ""))
+            requires = [] if app.source.ca is not None else [ca_path]
+            secrets.update(app.source.connection.secrets())
+            files += [
+                {
+                    "path": file.path,
+                    "content": base64.b64encode(file.content).decode("ascii"),
+                    "mode": f"{file.mode:04o}",
+                    "user": app.user,
+                    "group": app.group,
+                    "secret": file.secret,
+                    "requires": requires,
+                }
+                for file in _render_app(app, folder, ca_path)
+            ]
+            usage += [
+                {
+                    "app": app.name,
+                    "framework": f.name,
+                    "file": str(PurePosixPath(folder, file.destination)),
+                    "use": file.use,
+                }
+                for f in app.frameworks
+                for file in f.files
+            ]
+        result = self.call(
+            "files", {"files": files, "secrets": sorted(secrets), "force": arguments["force"]}, task_vars
+        )
+        return {**result, "usage": usage}

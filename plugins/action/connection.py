@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App, Source
+
+
+def _forms(source: Source, show_password: bool) -> dict[str, Any]:
+    connection = source.connection
+    shown = "encoded" if show_password else "masked"
+    return {
+        "deployment": connection.deployment,
+        "routing": connection.effective_routing or "none",
+        "general_connection_string": connection.url(password=shown),
+        "parameters": connection.parameters_form(password=shown),
+        "client": connection.client_command(),
+    }
+
+
+def _text(name: str, forms: dict[str, Any]) -> list[str]:
+    parameters = forms["parameters"]
+    width = max(len(key) for key in parameters)
+    return [
+        f"{name} ({forms['deployment'].replace('_', '-')})",
+        "  General connection string:",
+        f"    {forms['general_connection_string']}",
+        "  Parameters only:",
+        *(f"    {key:<{width}}  {value}" for key, value in parameters.items()),
+        "  CockroachDB client (asks for the password):",
+        f"    {forms['client']}",
+    ]
+
+
+def _app(app: App) -> dict[str, Any]:
+    return {
+        "name": app.name,
+        "connection": app.source.name,
+        "folder": app.folder,
+        "user": app.user,
+        "frameworks": [framework.name for framework in app.frameworks],
+    }
+
+
+class ActionModule(OnboardingAction):
+    """Validate what was given, ask for what is missing, and show it: on the controller, nothing is changed."""
+
+    _requires_connection = False
+
+    ARGUMENTS = {
+        "ask": {"type": "bool", "default": False},
+        "show_password": {"type": "bool", "default": False, "no_log": False},
+    }
+
+    def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return the forms of every connection, and the apps."""
+        variables = self.variables(task_vars)
+        sources = self.sources(variables, ask=arguments["ask"])
+        apps = self.apps(variables, sources)
+        for source in sources.values():
+            if source.ca is not None:
+                source.ca.load()
+        forms = {name: _forms(source, arguments["show_password"]) for name, source in sources.items()}
+        return {
+            "changed": False,
+            "connections": forms,
+            "apps": [_app(app) for app in apps],
+            "report": [line for name, form in forms.items() for line in _text(name, form)],
+        }

@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+
+
+class ActionModule(OnboardingAction):
+    """Take every app's probes from the catalogue, and run all of a host's in one call."""
+
+    ARGUMENTS = {
+        "interpreters": {"type": "dict", "default": {}},
+        "environment": {"type": "dict", "default": {}},
+        "timeout": {"type": "float", "default": 60.0},
+        "probes": {"type": "list", "elements": "dict"},
+    }
+
+    def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return the module's result."""
+        probes = arguments["probes"]
+        if probes is None:
+            variables = self.variables(task_vars)
+            apps = self.apps(variables, self.sources(variables))
+            homes = self.homes(apps)
+            probes = [
+                {
+                    "app": app.name,
+                    "framework": framework.name,
+                    "interpreter": framework.probe.interpreter,
+                    "program": (framework.folder / framework.probe.program).read_text(encoding="utf-8"),
+                    "folder": self.folder(app, homes),
+                    "user": app.user,
+                }
+                for app in apps
+                for framework in app.frameworks
+            ]
+        return self.call("probe", {**arguments, "probes": probes}, task_vars)

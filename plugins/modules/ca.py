@@ -1,0 +1,59 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ca
+short_description: Place the CA of every app's connection, verified
+version_added: 0.1.0
+author:
+  - crdb.onboard authors (@crdb-onboard)
+description:
+  - Reads each CA (a file on the controller, an https URL or inline text), and verifies on the controller that it holds
+    authorities in their dates and nothing else.
+  - Places it at C(certs/ca.crt) in the folder of the app, or at C(~/.postgresql/root.crt) of the app's user, as
+    C(ca_destination) of the connection says.
+  - All of a host's files are written by one call of M(crdb.onboard.files), with its rules.
+extends_documentation_fragment:
+  - crdb.onboard.attributes
+  - crdb.onboard.inventory
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  force:
+    description: Replace files that are not ours or that were changed; a copy of each is kept beside it.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Place the CA of every app
+  crdb.onboard.ca:
+"""
+
+RETURN = r"""
+files:
+  description: What became of each file, as M(crdb.onboard.files) returns it.
+  returned: success
+  type: list
+  elements: dict
+authorities:
+  description: The authorities placed, with C(path), C(subject), C(fingerprint) (SHA-256) and C(not_after).
+  returned: success
+  type: list
+  elements: dict
+notes:
+  description: What a new file means for other programs of the user.
+  returned: success
+  type: list
+  elements: str
+"""

@@ -1,0 +1,237 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: probe
+short_description: Prove the connections with the frameworks' own drivers
+version_added: 0.1.0
+author:
+  - crdb.onboard authors (@crdb-onboard)
+description:
+  - Runs each framework's probe of the catalogue in the folder of the app, with the app's interpreter and drivers.
+  - A probe connects by the files that M(crdb.onboard.app_config) wrote, and by nothing else. C(DATABASE_URL) and the
+    C(PG*) variables of the environment are taken away.
+  - A framework whose interpreter or driver is not on the host is reported as C(not_proved), with the reason.
+  - All probes of a host run in one call.
+extends_documentation_fragment:
+  - crdb.onboard.attributes
+  - crdb.onboard.inventory
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The probes read only; they run in check mode too.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  interpreters:
+    description: The program that runs each kind of probe, a path or a name in C(PATH).
+    type: dict
+    default: {}
+  environment:
+    description:
+      - Environment variables for the probes, such as C(NODE_PATH), or C(PGCONNECT_TIMEOUT) (seconds, 15 by default).
+    type: dict
+    default: {}
+  timeout:
+    description: Seconds for one probe.
+    type: float
+    default: 60.0
+  probes:
+    description:
+      - The probes to run. The action plugin makes this list from the inventory's apps.
+    type: list
+    elements: dict
+    suboptions:
+      app:
+        description: Name of the app.
+        type: str
+        required: true
+      framework:
+        description: Name of the framework.
+        type: str
+        required: true
+      interpreter:
+        description: Kind of interpreter, a key of O(interpreters).
+        type: str
+        required: true
+      program:
+        description: Text of the program, given to the interpreter's standard input.
+        type: str
+        required: true
+      folder:
+        description: Folder of the app.
+        type: path
+        required: true
+      user:
+        description: The user to run as; another one than the module runs as needs root.
+        type: str
+        default: ""
+"""
+
+EXAMPLES = r"""
+- name: Prove every app's connection with its own drivers
+  crdb.onboard.probe:
+    interpreters:
+      python: /srv/shop/venv/bin/python
+      node: node
+"""
+
+RETURN = r"""
+probes:
+  description: One entry a framework and app.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - app: shop
+      framework: psycopg2
+      verdict: proved
+      message: ""
+      facts:
+        version: 2.9.13
+        user: maxroach
+        database: defaultdb
+        tls: TLSv1.3
+report:
+  description: The same as lines of text.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+# Not a verdict about the connection: the driver is not installed for this interpreter.
+_NO_DRIVER = re.compile(r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND")
+_URL_PASSWORD = re.compile(r"(://[^:/@\s'\"]*:)[^@\s'\"]+(?=@)")
+_OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
+_MESSAGE_LIMIT = 600
+_PARALLEL = 4
+# Seconds; a Serverless cluster that sleeps takes some to wake up. libpq reads the variable itself, the probes do else.
+_CONNECT_TIMEOUT = "15"
+
+
+def _environment(given: dict[str, Any], home: Optional[str]) -> dict[str, str]:
+    environment = {k: v for k, v in os.environ.items() if not _OTHER_CONNECTION.fullmatch(k)}
+    environment["PGCONNECT_TIMEOUT"] = _CONNECT_TIMEOUT
+    # A probe leaves nothing in the folder of the app.
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment.update({str(k): str(v) for k, v in given.items()})
+    if home is not None:
+        environment["HOME"] = home
+    return environment
+
+
+def _last_lines(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return _URL_PASSWORD.sub(r"\1********", " ".join(lines[-3:]))[-_MESSAGE_LIMIT:]
+
+
+def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    report = {"app": probe["app"], "framework": probe["framework"], "verdict": "not_proved", "message": "", "facts": {}}
+    kind = probe["interpreter"]
+    interpreter = str(params["interpreters"].get(kind) or kind)
+    if shutil.which(interpreter) is None:
+        return {**report, "message": f"there is no {interpreter} on this host"}
+    if not os.path.isdir(probe["folder"]):
+        return {**report, "verdict": "failed", "message": f"the folder {probe['folder']} is not there"}
+    other: dict[str, Any] = {}
+    home = None
+    if probe["user"] and pwd.getpwnam(probe["user"]).pw_uid != os.geteuid():
+        entry = pwd.getpwnam(probe["user"])
+        other = {
+            "user": entry.pw_uid,
+            "group": entry.pw_gid,
+            "extra_groups": os.getgrouplist(probe["user"], entry.pw_gid),
+        }
+        home = entry.pw_dir
+    try:
+        answer = subprocess.run(
+            [interpreter, "-"],
+            input=probe["program"].encode("utf-8"),
+            capture_output=True,
+            cwd=probe["folder"],
+            env=_environment(params["environment"], home),
+            timeout=params["timeout"],
+            check=False,
+            **other,
+        )
+    except subprocess.TimeoutExpired:
+        return {**report, "verdict": "failed", "message": f"no answer within {params['timeout']:g} s"}
+    except OSError as exc:
+        return {**report, "verdict": "failed", "message": f"{interpreter} cannot be run: {exc.strerror}"}
+    error = answer.stderr.decode("utf-8", "replace")
+    if answer.returncode != 0:
+        verdict = "not_proved" if _NO_DRIVER.search(error) else "failed"
+        return {**report, "verdict": verdict, "message": _last_lines(error) or f"exit code {answer.returncode}"}
+    try:
+        facts = json.loads(answer.stdout.decode("utf-8").splitlines()[-1])
+    except (ValueError, IndexError):
+        return {**report, "verdict": "failed", "message": "the probe did not print its result"}
+    if not facts.get("tls") or facts.get("answer") != 42:
+        return {**report, "verdict": "failed", "message": "connected, but not over verified TLS", "facts": facts}
+    return {**report, "verdict": "proved", "facts": facts}
+
+
+def _line(probe: dict[str, Any]) -> str:
+    facts = probe["facts"]
+    who = f"{probe['app']}: {probe['framework']}"
+    if probe["verdict"] == "proved":
+        return f"{who} {facts['version']}: connected as {facts['user']} to {facts['database']}, {facts['tls']}"
+    verdict = "FAILED" if probe["verdict"] == "failed" else "not proved"
+    return f"{who}: {verdict}: {probe['message']}"
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "interpreters": {"type": "dict", "default": {}},
+            "environment": {"type": "dict", "default": {}},
+            "timeout": {"type": "float", "default": 60.0},
+            "probes": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "app": {"type": "str", "required": True},
+                    "framework": {"type": "str", "required": True},
+                    "interpreter": {"type": "str", "required": True},
+                    "program": {"type": "str", "required": True},
+                    "folder": {"type": "path", "required": True},
+                    "user": {"type": "str", "default": ""},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    probes: list[dict[str, Any]] = module.params["probes"] or []
+    for probe in probes:
+        try:
+            owner = pwd.getpwnam(probe["user"]).pw_uid if probe["user"] else os.geteuid()
+        except KeyError:
+            module.fail_json(msg=f"There is no user {probe['user']!r} on this host.")
+        if owner != os.geteuid() != 0:
+            module.fail_json(msg=f"To run as {probe['user']} needs that user's rights: run as root (become).")
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        reports = list(pool.map(lambda probe: _run(probe, module.params), probes))
+    module.exit_json(changed=False, probes=reports, report=[_line(report) for report in reports])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the action plugins share: the inventory's data model, one trip to the host, errors.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.crdb.onboard.plugins.module_utils._connection import InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App, Source
+
+_VARIABLES = ("crdb_connections", "crdb_apps", "crdb_frameworks")
+_PREFIXES = ("crdb_connection_", "crdb_app_")
+
+display = Display()
+
+
+def prompt(question: str) -> str:
+    """Ask at the terminal without echo; an empty text where there is no terminal.
+
+    Raises OnboardingError when the person interrupts.
+    """
+    try:
+        answer: bytes = display.prompt_until(f"{question}: ", private=True)
+    except AnsiblePromptNoninteractive:
+        return ""
+    except AnsiblePromptInterrupt:
+        raise OnboardingError("interrupted at the prompt") from None
+    return answer.decode("utf-8", "surrogateescape").strip()
+
+
+class OnboardingAction(ActionBase):  # type: ignore[misc]
+    """An action plugin of the collection: `work` does it, and raises OnboardingError to fail the task."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {}
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task; see ActionBase."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _unused, arguments = self.validate_argument_spec(self.ARGUMENTS)
+        try:
+            result.update(self.work(arguments, task_vars or {}))
+        except (OnboardingError, InvalidConnection) as exc:
+            result.update(failed=True, msg=str(exc))
+        return result
+
+    def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Do the task and return its result."""
+        raise OnboardingError(f"{type(self).__module__} does nothing")
+
+    def variables(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """The inventory's variables of the data model, evaluated."""
+        names = [name for name in task_vars if name in _VARIABLES or name.startswith(_PREFIXES)]
+        return {name: self._templar.template(task_vars[name]) for name in names}
+
+    def sources(self, variables: Mapping[str, Any], *, ask: bool = False) -> dict[str, Source]:
+        """All connections that were given, validated; `ask` at the terminal when there is none."""
+        weaker = bool(variables.get("crdb_connection_allow_weaker_tls"))
+        asker = prompt if ask else None
+        return {
+            name: _onboarding.with_password(_onboarding.source(name, facts, allow_weaker_tls=weaker), prompt=asker)
+            for name, facts in _onboarding.connection_facts(variables, prompt=asker).items()
+        }
+
+    def apps(self, variables: Mapping[str, Any], sources: Mapping[str, Source]) -> tuple[App, ...]:
+        """All apps of this host, validated."""
+        return _onboarding.apps(_onboarding.app_facts(variables, sources), sources, _catalogue.load())
+
+    def homes(self, apps: tuple[App, ...]) -> dict[str, str]:
+        """The home folder on the host of every user whose home a path names, by user."""
+        needed = {
+            app.user
+            for app in apps
+            if app.folder.startswith("~") or (app.source.ca is None) or "root_crt" in app.source.destinations
+        }
+        if not needed:
+            return {}
+        users = sorted(needed)
+        # As the module will see it: the module's own HOME for its own user, which become may have changed.
+        answer = self._low_level_execute_command("; ".join(f"echo ~{user}" for user in users), sudoable=True)
+        homes = dict(zip(users, str(answer["stdout"]).splitlines(), strict=False))
+        for user in users:
+            if not homes.get(user, "").startswith("/"):
+                raise OnboardingError(
+                    f"There is no user {user!r} on this host, or it has no home folder."
+                    if user
+                    else f"The home folder on this host cannot be told: {answer.get('stderr') or 'HOME is not set'}"
+                )
+        return homes
+
+    @staticmethod
+    def folder(app: App, homes: Mapping[str, str]) -> str:
+        """The absolute folder of an app on the host. Raises OnboardingError for somebody else's `~name`."""
+        if not app.folder.startswith("~"):
+            return app.folder
+        if app.folder != "~" and not app.folder.startswith("~/"):
+            raise OnboardingError(f"crdb_apps entry {app.name!r}: folder {app.folder!r}: write ~/ or an absolute path.")
+        return homes[app.user] + app.folder[1:]
+
+    def call(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Run a module of the collection on the host with secrets among its arguments.
+
+        Pipelining is turned on for it: otherwise the arguments lie in a file on the host, and stay there when the run
+        is killed. Raises OnboardingError where that cannot be.
+        """
+        if self._task.async_val:
+            raise OnboardingError("async leaves a task's arguments in a file, and these hold a password: leave it out.")
+        if "pipelining" in self._connection._options:
+            self._connection.set_option("pipelining", True)
+        if not self._connection.is_pipelining_enabled():
+            raise OnboardingError(
+                "This task passes a password to the host, which is safe with pipelining only, and something turns that"
+                " off: ANSIBLE_KEEP_REMOTE_FILES, a become method such as su, or the connection plugin."
+            )
+        result: dict[str, Any] = self._execute_module(
+            module_name=f"crdb.onboard.{module}", module_args=arguments, task_vars=task_vars
+        )
+        result.pop("invocation", None)
+        return result

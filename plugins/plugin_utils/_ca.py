@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Certificate authorities, read and verified on the controller before they go anywhere.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+
+try:
+    import requests
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    MISSING = ""
+except ImportError as exc:
+    MISSING = str(exc.name)
+
+DOWNLOAD_TIMEOUT = 30
+DOWNLOAD_LIMIT = 1024 * 1024
+
+_BLOCK = re.compile(
+    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\s(?P<body>[^-]*)-----END (?P=label)-----", re.ASCII | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """One verified certificate of an authority."""
+
+    subject: str
+    fingerprint: str
+    not_after: datetime
+    pem: bytes
+
+
+def _name(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string() or "a certificate without a subject"
+
+
+def _one(block: bytes, source: str, now: datetime) -> Authority:
+    try:
+        certificate = x509.load_pem_x509_certificate(block)
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        is_ca = constraints.ca
+    except x509.ExtensionNotFound:
+        is_ca = False
+    except ValueError as exc:
+        raise OnboardingError(
+            f"{source}: a certificate in it cannot be read ({exc}). Download the file again."
+        ) from None
+    if not is_ca:
+        raise OnboardingError(
+            f"{source}: {_name(certificate)} is not a certificate authority. Give the CA that signed it, not the"
+            " certificate of the server or of a client."
+        )
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        usage = None
+    if usage is not None and not usage.key_cert_sign:
+        raise OnboardingError(f"{source}: {_name(certificate)} may not sign certificates: it is of no use as a CA.")
+    if certificate.not_valid_after_utc <= now:
+        raise OnboardingError(
+            f"{source}: {_name(certificate)} expired on {certificate.not_valid_after_utc:%Y-%m-%d}. Download the"
+            " cluster's current CA."
+        )
+    if certificate.not_valid_before_utc > now:
+        raise OnboardingError(
+            f"{source}: {_name(certificate)} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}."
+            " Is this machine's clock right?"
+        )
+    return Authority(
+        subject=_name(certificate),
+        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_after=certificate.not_valid_after_utc,
+        pem=certificate.public_bytes(Encoding.PEM),
+    )
+
+
+def verify(content: bytes, source: str, *, now: datetime | None = None) -> tuple[Authority, ...]:
+    """The authorities in a PEM text, each once, in its order; `source` names it in errors.
+
+    Raises OnboardingError for what is no PEM (a web page, DER, nothing), is truncated, holds a private key, or has a
+    certificate that is no authority, has expired or is not valid yet.
+    """
+    now = now or datetime.now(timezone.utc)
+    text = content.strip()
+    if not text:
+        raise OnboardingError(f"{source}: is empty. Download the CA again.")
+    if text[:200].lstrip(b"\xef\xbb\xbf").lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise OnboardingError(f"{source}: is a web page, not a certificate. Download the CA again and look at the URL.")
+    if b"PRIVATE KEY-----" in text:
+        raise OnboardingError(
+            f"{source}: holds a private key. A CA file has certificates only; keep the key where it belongs."
+        )
+    if text[:1] == b"\x30":
+        raise OnboardingError(
+            f"{source}: is in DER form; PEM is needed. Convert it with: openssl x509 -inform DER -in FILE -out ca.crt"
+        )
+    blocks = list(_BLOCK.finditer(text))
+    if text.count(b"-----BEGIN ") != len(blocks) or text.count(b"-----END ") != len(blocks):
+        raise OnboardingError(f"{source}: is truncated: a PEM block has no end. Download the CA again.")
+    foreign = [b["label"].decode("ascii") for b in blocks if b["label"] != b"CERTIFICATE"]
+    if foreign:
+        raise OnboardingError(f"{source}: holds a {foreign[0]}. A CA file has certificates only.")
+    if not blocks:
+        raise OnboardingError(f"{source}: holds no certificate. A PEM file begins with -----BEGIN CERTIFICATE-----.")
+    authorities = {a.fingerprint: a for a in (_one(b.group(), source, now) for b in blocks)}
+    return tuple(authorities.values())
+
+
+def download(url: str) -> bytes:
+    """The body of a CA's URL, at most 1 MiB. Raises OnboardingError for anything but https and a 200."""
+    if not url.startswith("https://"):
+        raise OnboardingError(f"ca_url {url}: a CA is downloaded over https only.")
+    try:
+        response = requests.get(url, timeout=DOWNLOAD_TIMEOUT, stream=True)
+        body = response.raw.read(DOWNLOAD_LIMIT + 1, decode_content=True)
+    except (requests.RequestException, OSError) as exc:
+        raise OnboardingError(f"ca_url {url}: cannot be downloaded: {exc}") from None
+    if not response.url.startswith("https://"):
+        raise OnboardingError(f"ca_url {url}: led to {response.url}; a CA is downloaded over https only.")
+    if response.status_code != requests.codes.ok:
+        raise OnboardingError(f"ca_url {url}: the server answered {response.status_code} {response.reason}.")
+    if len(body) > DOWNLOAD_LIMIT:
+        raise OnboardingError(f"ca_url {url}: is larger than {DOWNLOAD_LIMIT} bytes: that is no CA.")
+    return bytes(body)
+
+
+@dataclass(frozen=True)
+class CaSource:
+    """Where a connection's CA comes from, on the controller: a file, a URL or inline text."""
+
+    kind: str
+    value: str
+
+    def load(self) -> tuple[Authority, ...]:
+        """The verified authorities. Raises OnboardingError."""
+        if MISSING:
+            raise OnboardingError(
+                f"The controller's Python lacks {MISSING}: install what requirements/controller.txt names for it."
+            )
+        if self.kind == "ca_url":
+            return verify(download(self.value), f"ca_url {self.value}")
+        if self.kind == "ca_text":
+            return verify(self.value.encode("utf-8"), "ca_text")
+        path = Path(self.value).expanduser()
+        try:
+            return verify(path.read_bytes(), f"ca_file {path}")
+        except OSError as exc:
+            raise OnboardingError(f"ca_file {path}: cannot be read on the controller: {exc.strerror}.") from None
+
+
+def bundle(authorities: tuple[Authority, ...]) -> bytes:
+    """The PEM text of the authorities."""
+    return b"".join(authority.pem for authority in authorities)

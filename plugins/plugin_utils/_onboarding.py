@@ -1,0 +1,284 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The data model of an onboarding: `crdb_connections` and `crdb_apps` of the inventory, as typed values.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection, InvalidConnection, resolve
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import CaSource
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework, find
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+
+DEFAULT_APP_NAME = "app"
+DEFAULT_APP_FOLDER = "~/crdb-app"
+DEFAULT_ENVIRONMENT_FILE = ".env"
+ROOT_CRT = ".postgresql/root.crt"
+CA_CRT = "certs/ca.crt"
+
+CA_KEYS = ("ca_file", "ca_url", "ca_text")
+CA_DESTINATIONS = ("auto", "certs", "root_crt", "both")
+SHORTHAND = "crdb_connection_"
+SHORTHAND_NAME = "default"
+SHORTHAND_KEYS = (
+    *(
+        "url",
+        "deployment",
+        "host",
+        "port",
+        "database",
+        "user",
+        "password",
+        "routing_id",
+        "routing",
+        "sslcert",
+        "sslkey",
+    ),
+    *CA_KEYS,
+    *("ca_public", "ca_destination"),
+)
+
+_APP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
+_SYSTEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_APP_KEYS = {"name", "connection", "folder", "user", "group", "frameworks", "environment_file"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A connection of the inventory with what belongs to it on a host: its CA and where that goes."""
+
+    name: str
+    connection: Connection
+    ca: CaSource | None
+    ca_public: bool
+    ca_destination: str
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """Where the CA goes on a host: ``certs``, ``root_crt`` or both; the first one is named by the configs."""
+        if self.ca_destination == "both":
+            return ("certs", "root_crt")
+        if self.ca_destination != "auto":
+            return (self.ca_destination,)
+        return ("root_crt",) if self.ca_public else ("certs",)
+
+
+@dataclass(frozen=True)
+class App:
+    """One consumer of a connection on a host; an empty `user` is the one that the play logs in as (or becomes)."""
+
+    name: str
+    source: Source
+    folder: str
+    user: str
+    group: str
+    frameworks: tuple[Framework, ...]
+    environment_file: str
+
+    def ca_path(self, folder: str, home: str, destination: str | None = None) -> str:
+        """The CA's absolute path on the host, for `folder` and `home` as the host expands them."""
+        if destination is None and self.source.ca is None and self.source.connection.sslrootcert:
+            named = self.source.connection.sslrootcert
+            return home + named[1:] if named.startswith("~/") else named
+        if destination is None:
+            destination = self.source.destinations[0] if self.source.ca else "root_crt"
+        return str(PurePosixPath(home, ROOT_CRT) if destination == "root_crt" else PurePosixPath(folder, CA_CRT))
+
+
+def _plain(value: Any) -> Any:
+    """Values without Ansible's tags, which make texts instances of a subclass."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, str) else value
+
+
+def _flag(value: Any, what: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "yes", "false", "no"):
+        return value.lower() in ("true", "yes")
+    raise OnboardingError(f"{what}: wants true or false.")
+
+
+def source(name: str, facts: Any, *, allow_weaker_tls: bool = False) -> Source:
+    """One entry of `crdb_connections`. Raises OnboardingError that names the entry and the part."""
+    if not isinstance(facts, Mapping):
+        raise OnboardingError(f"crdb_connections.{name}: wants a dictionary of facts (url, or host, user and so on).")
+    facts = {k: v for k, v in _plain(facts).items() if v is not None}
+    given = [key for key in CA_KEYS if facts.get(key)]
+    if len(given) > 1:
+        raise OnboardingError(f"crdb_connections.{name}: gives {' and '.join(given)}; a connection has one CA.")
+    destination = facts.pop("ca_destination", "auto")
+    if destination not in CA_DESTINATIONS:
+        raise OnboardingError(
+            f"crdb_connections.{name}.ca_destination: {destination!r} is none of {', '.join(CA_DESTINATIONS)}."
+        )
+    public = _flag(facts.pop("ca_public", False), f"crdb_connections.{name}.ca_public")
+    ca = CaSource(given[0], str(facts[given[0]])) if given else None
+    for key in CA_KEYS:
+        facts.pop(key, None)
+    try:
+        connection = resolve(facts, allow_weaker_tls=allow_weaker_tls)
+    except InvalidConnection as exc:
+        raise OnboardingError(f"crdb_connections.{name}: {exc}") from None
+    if ca is None and not connection.sslrootcert and connection.deployment != "serverless":
+        raise OnboardingError(
+            f"crdb_connections.{name}: a {connection.deployment.replace('_', '-')} cluster has a CA of its own. Give"
+            " ca_file, ca_url or ca_text, or sslrootcert in the URL when the file is on the host already."
+        )
+    return Source(name, connection, ca, public, destination)
+
+
+def _ask(name: str, question: str, prompt: Callable[[str], str] | None) -> str:
+    if prompt is None:
+        return _answers.given().get(name, "")
+    return _answers.ask_once(name, lambda: prompt(question))
+
+
+def connection_facts(
+    variables: Mapping[str, Any],
+    *,
+    prompt: Callable[[str], str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """All connections that were given, by name, as they were given: inventory, else environment, else asked.
+
+    `variables` are `crdb_connections` and the shorthand `crdb_connection_*`. `prompt` asks without echo; None takes
+    only what was asked before in this run. Raises OnboardingError when there is none.
+    """
+    connections = variables.get("crdb_connections") or {}
+    if not isinstance(connections, Mapping):
+        raise OnboardingError("crdb_connections: wants a dictionary, from a name to the facts of that connection.")
+    found = {str(k): dict(v) if isinstance(v, Mapping) else v for k, v in connections.items()}
+    given = {key: variables.get(SHORTHAND + key) for key in SHORTHAND_KEYS}
+    shorthand = {key: value for key, value in given.items() if value not in (None, "")}
+    if not found and "url" not in shorthand and "host" not in shorthand:
+        url = os.environ.get("COCKROACH_URL") or os.environ.get("DATABASE_URL")
+        shorthand["url"] = url or _ask("url", "Connection string of the cluster (not shown while you type)", prompt)
+        if not shorthand["url"]:
+            raise OnboardingError(
+                "No connection was given. Set crdb_connection_url (or crdb_connections), or COCKROACH_URL or"
+                " DATABASE_URL in the environment; the Cloud Console shows the connection string under Connect."
+            )
+    # The defaults of the role crdb_connection are in the shorthand too: they say nothing.
+    said = sorted(key for key in shorthand if key not in ("ca_public", "ca_destination"))
+    if found and said:
+        raise OnboardingError(
+            f"crdb_connections and the shorthand {SHORTHAND}{said[0]} are both given: write it into the entry"
+            f" ({', '.join(found)}) that it belongs to."
+        )
+    return found or {SHORTHAND_NAME: shorthand}
+
+
+def with_password(source: Source, *, prompt: Callable[[str], str] | None = None) -> Source:
+    """The same source with a password where it needs one: from the environment (PGPASSWORD), else asked for."""
+    connection = source.connection
+    if connection.password is not None or connection.sslcert is not None:
+        return source
+    question = f"Password of the SQL user {connection.user} for the connection {source.name} (not shown while you type)"
+    password = os.environ.get("PGPASSWORD") or _ask(f"password of {source.name}", question, prompt)
+    if not password:
+        raise OnboardingError(
+            f"crdb_connections.{source.name}: has no password for the SQL user {connection.user}. Set password (or"
+            " crdb_connection_password), or PGPASSWORD in the environment."
+        )
+    return replace(source, connection=connection.replace(password=password))
+
+
+def app_facts(variables: Mapping[str, Any], sources: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The apps of a host as they were given, or the one app that the shorthand makes."""
+    apps = variables.get("crdb_apps")
+    if apps is None:
+        shorthand = {
+            "name": variables.get("crdb_app_name"),
+            "folder": variables.get("crdb_app_folder"),
+            "user": variables.get("crdb_app_user"),
+            "connection": variables.get("crdb_app_connection"),
+            "frameworks": variables.get("crdb_frameworks"),
+        }
+        apps = [{key: value for key, value in shorthand.items() if value is not None}]
+    if not isinstance(apps, (list, tuple)):
+        raise OnboardingError("crdb_apps: wants a list, one entry an app.")
+    if variables.get("crdb_apps") is None and len(sources) > 1 and "connection" not in apps[0]:
+        raise OnboardingError(
+            f"crdb_connections has {len(sources)} entries ({', '.join(sources)}): say which one in crdb_app_connection,"
+            " or list the apps in crdb_apps."
+        )
+    plain: list[dict[str, Any]] = _plain(apps)
+    return plain
+
+
+def _app(facts: Any, sources: Mapping[str, Source], catalogue: Mapping[str, Framework]) -> App:
+    if not isinstance(facts, Mapping):
+        raise OnboardingError("crdb_apps: each entry wants a dictionary (name, connection, folder, frameworks).")
+    name = facts.get("name") or DEFAULT_APP_NAME
+    what = f"crdb_apps entry {name!r}"
+    if not _APP_NAME.fullmatch(str(name)):
+        raise OnboardingError(f"{what}: a name has letters, digits, '.', '_' and '-', at most 63.")
+    unknown = sorted(set(facts) - _APP_KEYS)
+    if unknown:
+        raise OnboardingError(f"{what}: does not know {', '.join(unknown)}; it knows {', '.join(sorted(_APP_KEYS))}.")
+    connection = facts.get("connection") or (next(iter(sources)) if len(sources) == 1 else None)
+    if connection not in sources:
+        raise OnboardingError(
+            f"{what}: connection {connection!r} is none of {', '.join(sources)}."
+            if connection
+            else f"{what}: say which connection it uses: {', '.join(sources)}."
+        )
+    folder = str(facts.get("folder") or DEFAULT_APP_FOLDER)
+    if not folder.startswith(("/", "~")) or "\0" in folder or "\n" in folder:
+        raise OnboardingError(f"{what}: folder {folder!r} is not an absolute path; begin it with / or ~/.")
+    for key in ("user", "group"):
+        if facts.get(key) and not _SYSTEM_NAME.fullmatch(str(facts[key])):
+            raise OnboardingError(f"{what}: {key} {facts[key]!r} is no name of a system's {key}.")
+    environment_file = str(facts.get("environment_file") or DEFAULT_ENVIRONMENT_FILE)
+    if PurePosixPath(environment_file).is_absolute() or ".." in PurePosixPath(environment_file).parts:
+        raise OnboardingError(f"{what}: environment_file {environment_file!r} does not stay inside the app's folder.")
+    names = facts.get("frameworks") or []
+    if isinstance(names, str):
+        names = [part.strip() for part in names.split(",") if part.strip()]
+    frameworks = tuple({framework.name: framework for framework in (find(n, catalogue) for n in names)}.values())
+    source = sources[str(connection)]
+    routing = source.connection.effective_routing
+    for framework in frameworks:
+        if routing is not None and routing not in framework.routings:
+            raise OnboardingError(
+                f"{what}: {framework.title} cannot name a Serverless cluster by {routing}; it can by"
+                f" {', '.join(framework.routings)}: set routing for the connection {source.name}."
+            )
+    return App(
+        name=str(name),
+        source=source,
+        folder=folder.rstrip("/") or "/",
+        user=str(facts.get("user") or ""),
+        group=str(facts.get("group") or ""),
+        frameworks=frameworks,
+        environment_file=environment_file,
+    )
+
+
+def apps(
+    given: list[dict[str, Any]], sources: Mapping[str, Source], catalogue: Mapping[str, Framework]
+) -> tuple[App, ...]:
+    """All apps of a host. Raises OnboardingError; nothing has changed then."""
+    found = tuple(_app(facts, sources, catalogue) for facts in given)
+    for key, title in ((lambda a: a.name, "name"), (lambda a: (a.user, a.folder), "folder")):
+        seen: dict[Any, App] = {}
+        for app in found:
+            if key(app) in seen:
+                raise OnboardingError(f"crdb_apps: {seen[key(app)].name} and {app.name} have the same {title}.")
+            seen[key(app)] = app
+    return found

@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is refused as a CA, and what is not."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import CaSource, bundle, verify
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+
+
+def certificate(name="Test CA", *, ca=True, start=NOW - DAY, end=NOW + 99 * DAY, sign=True, constraints=True):
+    """A self-signed certificate and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+    )
+    if constraints:
+        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        usage = dict.fromkeys(
+            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign",
+             "encipher_only", "decipher_only"), False,
+        )  # fmt: skip
+        builder = builder.add_extension(
+            x509.KeyUsage(digital_signature=True, key_cert_sign=ca and sign, **usage), critical=True
+        )
+    return builder.sign(key, hashes.SHA256()), key
+
+
+def pem(**options):
+    return certificate(**options)[0].public_bytes(Encoding.PEM)
+
+
+def test_authorities_are_read_once_each_and_in_order():
+    first, second = pem(name="one"), pem(name="two")
+    found = verify(b"a comment\n" + first + second + first, "here", now=NOW)
+    assert [authority.subject for authority in found] == ["CN=one", "CN=two"]
+    assert bundle(found) == first + second
+
+
+def test_carriage_returns_and_a_byte_order_mark_are_read():
+    text = pem()
+    assert bundle(verify(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"), "here", now=NOW)) == text
+
+
+def key_file():
+    certificate_, key = certificate()
+    return certificate_.public_bytes(Encoding.PEM) + key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda: b"", "is empty"),
+        (lambda: b" \n", "is empty"),
+        (lambda: b"<!DOCTYPE html><html>Not found</html>", "is a web page"),
+        (lambda: b"\n<html>", "is a web page"),
+        (lambda: b"hello", "holds no certificate"),
+        (lambda: certificate()[0].public_bytes(Encoding.DER), "is in DER form"),
+        (key_file, "holds a private key"),
+        (lambda: pem()[:-30], "is truncated"),
+        (lambda: pem() + pem()[:200], "is truncated"),
+        (lambda: pem()[:100] + pem()[300:], "cannot be read"),
+        (lambda: pem(name="localhost", ca=False), "CN=localhost is not a certificate authority"),
+        (lambda: pem(name="old", constraints=False), "CN=old is not a certificate authority"),
+        (lambda: pem(sign=False), "may not sign certificates"),
+        (lambda: pem(start=NOW - 9 * DAY, end=NOW - DAY), "expired on 2026-05-31"),
+        (lambda: pem(start=NOW + DAY), "is not valid before 2026-06-02"),
+        (lambda: pem() + pem(ca=False), "is not a certificate authority"),
+        (lambda: pem().replace(b"CERTIFICATE", b"CERTIFICATE REQUEST"), "holds a CERTIFICATE REQUEST"),
+    ],
+)
+def test_refused(content, message):
+    with pytest.raises(OnboardingError, match=r"^ca_file x: ") as caught:
+        verify(content(), "ca_file x", now=NOW)
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(OnboardingError, match=r"ca\.crt: cannot be read on the controller: No such file"):
+        CaSource("ca_file", str(tmp_path / "ca.crt")).load()
+
+
+def test_a_url_without_tls_is_refused():
+    with pytest.raises(OnboardingError, match="over https only"):
+        CaSource("ca_url", "http://cockroachlabs.cloud/clusters/1/cert").load()
+
+
+def test_a_url_that_does_not_answer_is_named():
+    with pytest.raises(OnboardingError, match=r"https://localhost:1/cert: cannot be downloaded"):
+        CaSource("ca_url", "https://localhost:1/cert").load()

@@ -1,0 +1,184 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The data model: what is understood, and what is refused before anything changes."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+
+URL = "postgresql://max:s3cret-canary@db.example.com:26257/bank?sslmode=verify-full"
+CATALOGUE = _catalogue.load()
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    for name in ("COCKROACH_URL", "DATABASE_URL", "PGPASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def sources(**facts):
+    return {"db": _onboarding.source("db", {"url": URL, "ca_file": "/ca.crt", **facts})}
+
+
+def apps(*given, **facts):
+    return _onboarding.apps(list(given), sources(**facts), CATALOGUE)
+
+
+class TestConnections:
+    def test_the_shorthand_makes_one(self):
+        variables = {"crdb_connection_url": URL, "crdb_connection_ca_file": "/ca.crt", "crdb_connection_port": ""}
+        assert _onboarding.connection_facts(variables) == {"default": {"url": URL, "ca_file": "/ca.crt"}}
+
+    def test_role_options_and_results_are_no_facts(self):
+        variables = {"crdb_connection_url": URL, "crdb_connection_ask": True, "crdb_connection_result": {}}
+        assert _onboarding.connection_facts(variables) == {"default": {"url": URL}}
+
+    def test_both_ways_at_once_are_refused(self):
+        with pytest.raises(OnboardingError, match="crdb_connections and the shorthand crdb_connection_port"):
+            _onboarding.connection_facts({"crdb_connections": {"a": {}}, "crdb_connection_port": 5})
+
+    def test_the_environment_comes_before_asking(self, monkeypatch):
+        monkeypatch.setenv("DATABASE_URL", URL)
+        assert _onboarding.connection_facts({}, prompt=pytest.fail) == {"default": {"url": URL}}
+
+    def test_nothing_given_names_the_variables(self):
+        with pytest.raises(OnboardingError, match=r"Set crdb_connection_url .* COCKROACH_URL or DATABASE_URL"):
+            _onboarding.connection_facts({})
+
+    @pytest.mark.parametrize(
+        ("facts", "message"),
+        [
+            ("postgresql://", "crdb_connections.db: wants a dictionary"),
+            ({"url": URL}, "a self-hosted cluster has a CA of its own"),
+            ({"url": URL, "ca_file": "/a", "ca_text": "b"}, "gives ca_file and ca_text; a connection has one CA"),
+            ({"url": URL, "ca_file": "/a", "ca_destination": "home"}, "'home' is none of auto, certs, root_crt, both"),
+            (
+                {"url": URL, "ca_file": "/a", "ca_public": "perhaps"},
+                "crdb_connections.db.ca_public: wants true or false",
+            ),
+            ({"url": URL, "ca_file": "/a", "colour": 1}, "colour"),
+            ({"url": URL.replace("db.example.com", ""), "ca_file": "/a"}, "host"),
+            ({"url": URL.replace("verify-full", "require"), "ca_file": "/a"}, "sslmode"),
+            ({"url": URL, "user": "moritz", "ca_file": "/a"}, "user"),
+        ],
+    )
+    def test_refused(self, facts, message):
+        with pytest.raises(OnboardingError) as caught:
+            _onboarding.source("db", facts)
+        assert message in str(caught.value)
+        assert "s3cret-canary" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("facts", "places"),
+        [
+            ({}, ("certs",)),
+            ({"ca_public": True}, ("root_crt",)),
+            ({"ca_public": "yes"}, ("root_crt",)),
+            ({"ca_destination": "both"}, ("certs", "root_crt")),
+            ({"ca_destination": "root_crt"}, ("root_crt",)),
+            ({"ca_public": True, "ca_destination": "certs"}, ("certs",)),
+        ],
+    )
+    def test_where_the_ca_goes(self, facts, places):
+        assert sources(**facts)["db"].destinations == places
+
+    def test_a_password_from_the_environment(self, monkeypatch):
+        monkeypatch.setenv("PGPASSWORD", "from-environment")
+        source = _onboarding.source("db", {"url": URL.replace(":s3cret-canary", ""), "ca_file": "/a"})
+        assert _onboarding.with_password(source).connection.password == "from-environment"
+
+    def test_a_client_certificate_needs_no_password(self):
+        facts = {"url": URL.replace(":s3cret-canary", ""), "ca_file": "/a", "sslcert": "/c", "sslkey": "/k"}
+        source = _onboarding.source("db", facts)
+        assert _onboarding.with_password(source) is source
+
+
+class TestApps:
+    def test_defaults(self):
+        (app,) = apps({})
+        assert (app.name, app.folder, app.user, app.frameworks) == ("app", "~/crdb-app", "", ())
+        assert app.environment_file == ".env"
+
+    def test_frameworks_as_text(self):
+        (app,) = apps({"frameworks": "django, node-postgres,django"})
+        assert [framework.name for framework in app.frameworks] == ["django", "node-postgres"]
+
+    @pytest.mark.parametrize(
+        ("facts", "message"),
+        [
+            ("app", "each entry wants a dictionary"),
+            ({"name": "a b"}, "a name has letters, digits"),
+            ({"framework": "django"}, "does not know framework; it knows"),
+            ({"connection": "other"}, "connection 'other' is none of db"),
+            ({"folder": "srv/app"}, "is not an absolute path"),
+            ({"folder": "/srv/a\nb"}, "is not an absolute path"),
+            ({"user": "a; reboot"}, "is no name of a system's user"),
+            ({"environment_file": "../.env"}, "does not stay inside"),
+            ({"environment_file": "/etc/environment"}, "does not stay inside"),
+            ({"frameworks": ["djanga"]}, "Did you mean django? It has: node-postgres, django, psycopg2"),
+            ({"frameworks": [5]}, "There is no framework 5"),
+        ],
+    )
+    def test_refused(self, facts, message):
+        with pytest.raises(OnboardingError) as caught:
+            apps(facts)
+        assert message in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("second", "message"),
+        [({"name": "one", "folder": "/b"}, "same name"), ({"name": "two", "folder": "/a/"}, "same folder")],
+    )
+    def test_two_apps_do_not_share(self, second, message):
+        with pytest.raises(OnboardingError, match=message):
+            apps({"name": "one", "folder": "/a"}, second)
+
+    def test_one_app_and_several_connections_must_be_told_apart(self):
+        two = {**sources(), "other": sources()["db"]}
+        with pytest.raises(OnboardingError, match="crdb_app_connection"):
+            _onboarding.app_facts({}, two)
+
+    def test_a_routing_that_the_framework_cannot_do(self, monkeypatch):
+        django = CATALOGUE["django"]
+        monkeypatch.setitem(CATALOGUE, "django", type(django)(**{**vars(django), "routings": ("options",)}))
+        facts = {"url": URL, "deployment": "serverless", "routing_id": "funky-skunk-1", "routing": "database"}
+        with pytest.raises(OnboardingError, match="Django cannot name a Serverless cluster by database"):
+            _onboarding.apps([{"frameworks": ["django"]}], {"db": _onboarding.source("db", facts)}, CATALOGUE)
+
+    @pytest.mark.parametrize(
+        ("facts", "path"),
+        [
+            ({}, "/srv/app/certs/ca.crt"),
+            ({"ca_public": True}, "/home/max/.postgresql/root.crt"),
+            ({"ca_destination": "both"}, "/srv/app/certs/ca.crt"),
+            ({"ca_file": None, "url": URL + "&sslrootcert=~%2Fmy.crt"}, "/home/max/my.crt"),
+            ({"ca_file": None, "url": URL + "&sslrootcert=%2Fetc%2Fmy.crt"}, "/etc/my.crt"),
+            (
+                {"ca_file": None, "deployment": "serverless", "routing_id": "funky-skunk-1"},
+                "/home/max/.postgresql/root.crt",
+            ),
+        ],
+    )
+    def test_the_path_of_the_ca(self, facts, path):
+        (app,) = apps({"folder": "/srv/app"}, **facts)
+        assert app.ca_path("/srv/app", "/home/max") == path
+
+
+class TestAnswers:
+    def test_an_answer_of_one_process_is_known_to_the_next(self):
+        import multiprocessing
+
+        from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers
+
+        context = multiprocessing.get_context("fork")
+        child = context.Process(target=_answers.ask_once, args=("name of the test", lambda: "t\u00f6ld"))
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+        assert _answers.ask_once("name of the test", lambda: pytest.fail("asked again")) == "t\u00f6ld"
+        with pytest.raises(OnboardingError, match="too long"):
+            _answers.ask_once("another", lambda: "x" * 70000)
+        assert "another" not in _answers.given()

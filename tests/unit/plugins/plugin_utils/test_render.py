@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rendering: strict, literal, and read back by the languages themselves."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from hypothesis import given
+from hypothesis import strategies as st
+
+CATALOGUE = _catalogue.load()
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+CONNECTION = parse_url("postgresql://max:p%40ss@db.example.com:26257/bank?sslmode=verify-full&sslrootcert=%2Fca.crt")
+
+
+@given(TEXT)
+def test_python_literals_read_back(text):
+    literal = _render.python_literal(text)
+    assert literal.isascii()
+    assert ast.literal_eval(literal) == text.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+@given(st.lists(TEXT, min_size=50, max_size=50))
+def test_comments_stay_on_their_line(texts):
+    for text in texts:
+        comment = _render.comment_text(text)
+        assert comment.isascii()
+        assert comment.isprintable()
+        assert "*/" not in comment
+
+
+def test_javascript_literals_read_back():
+    samples: list[str] = []
+
+    @given(TEXT)
+    def collect(text):
+        samples.append(text)
+
+    collect()
+    program = f"console.log(JSON.stringify([{','.join(_render.javascript_literal(s) for s in samples)}]))"
+    done = subprocess.run(["node", "-"], input=program, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == samples
+
+
+@pytest.mark.parametrize("value", ["a b", "a'b", 'a"b', "a\\b", "a\nb", "a\x7fb", "\u00e9"])
+def test_an_environment_file_takes_no_value_that_loaders_read_differently(value):
+    with pytest.raises(OnboardingError):
+        _render.dotenv_value(value)
+
+
+def test_the_environment_file_means_the_same_to_a_shell(tmp_path):
+    path = tmp_path / ".env"
+    path.write_bytes(_render.environment_file(CONNECTION, {"DATABASE_URL": "url"}, title="x\ny"))
+    done = subprocess.run(
+        ["sh", "-c", '. "$1"; printf %s "$DATABASE_URL"', "sh", path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == CONNECTION.url()
+
+
+@pytest.mark.parametrize("framework", CATALOGUE.values(), ids=lambda framework: framework.name)
+def test_a_template_and_its_values_must_fit(framework):
+    with pytest.raises(OnboardingError, match="UndefinedError: 'app' is undefined"):
+        _render.render(framework, framework.files[0], {})
+
+
+@pytest.mark.parametrize("framework", CATALOGUE.values(), ids=lambda framework: framework.name)
+@pytest.mark.parametrize("name", ["shop", "{{ 7 * 7 }}", "'\"\n*/\\{%"])
+def test_hostile_names_neither_break_nor_inject(framework, name, tmp_path):
+    values = {"app": {"name": name, "environment_file": name}, "connection": CONNECTION, "ca_path": "/ca.crt"}
+    for file in framework.files:
+        path = tmp_path / file.destination
+        path.write_bytes(_render.render(framework, file, values))
+        assert "49" not in path.read_text()
+        if path.suffix == ".py":
+            assert any(
+                node.value == name for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Constant)
+            )
+        else:
+            subprocess.run(["node", "--check", path], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"routings": ["auto"]}, "routings"),
+        ({"ca": "nowhere"}, "ca 'nowhere'"),
+        ({"environment": {"X": "dsn"}}, "environment X"),
+        ({"colour": "red"}, "has the keys"),
+        ({"probe": {"program": "gone.py", "interpreter": "python"}}, "names gone.py"),
+    ],
+)
+def test_an_incomplete_folder_of_the_catalogue_is_named(tmp_path, change, message):
+    import yaml
+
+    data = {
+        "title": "X", "documentation": "https://example.com/", "packages": [], "files": [], "environment": {},
+        "routings": ["options"], "ca": "url", "probe": {"program": "probe.py", "interpreter": "python"}, **change,
+    }  # fmt: skip
+    folder = tmp_path / "python" / "x"
+    folder.mkdir(parents=True)
+    (folder / "probe.py").write_text("")
+    (folder / "framework.yml").write_text(yaml.safe_dump(data))
+    with pytest.raises(OnboardingError, match=message):
+        _catalogue.load(tmp_path)
+
+
+def test_the_same_name_twice_is_refused(tmp_path):
+    for language in ("python", "ruby"):
+        target = tmp_path / language / "psycopg2"
+        target.parent.mkdir()
+        target.symlink_to(Path(CATALOGUE["psycopg2"].folder))
+    with pytest.raises(OnboardingError, match="two folders"):
+        _catalogue.load(tmp_path)
