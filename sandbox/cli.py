@@ -107,7 +107,7 @@ def _base_port(text: str) -> int:
 def _up(state: State, parsed: argparse.Namespace) -> int:
     state.prepare()
     if state.holder() is not None:
-        print("sandbox: it is running already")
+        print("sandbox: it is running already; options count when it is started")
         description = _wait_until_ready(state)
     else:
         description = _start(state, parsed)

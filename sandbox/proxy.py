@@ -276,9 +276,13 @@ class Front:
                     await self._serve(port, target, streams, startup=(protocol, parameters), event=event)
                 except ProxyError as error:
                     event.happened(error.message or "not understood")
-                    await streams.send(
-                        messages.error_response(error.SEVERITY, error.SQLSTATE, error.message, error.hint)
-                    )
+                    await streams.send(_error_response(error))
+                except (_Gone, OSError):
+                    raise
+                except Exception:
+                    log.exception("a fault of the sandbox")
+                    event.happened("internal server error")
+                    await streams.send(_error_response(ProxyError(None, "internal server error")))
                 finally:
                     await streams.close()
         except _Gone as gone:
@@ -461,9 +465,13 @@ async def _receive(sock: socket.socket, size: int) -> bytes:
     return received
 
 
+def _error_response(error: ProxyError) -> bytes:
+    return messages.error_response(error.SEVERITY, error.SQLSTATE, error.message, error.hint)
+
+
 async def _refuse_in_plain_text(sock: socket.socket, error: ProxyError) -> None:
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, messages.error_response(error.SEVERITY, error.SQLSTATE, error.message))
+    await loop.sock_sendall(sock, _error_response(error))
     # Closing with bytes unread would reset the connection and might take the answer with it.
     sock.shutdown(socket.SHUT_WR)
     with contextlib.suppress(asyncio.TimeoutError):

@@ -118,7 +118,8 @@ def sandbox() -> Iterator[Sandbox]:
         return
     state = new_state()
     try:
-        run_sandbox("up", "--state", str(state), "--port", "0")
+        # A session that is killed cannot stop it.
+        run_sandbox("up", "--state", str(state), "--port", "0", "--lifetime", "3600")
         yield Sandbox.read(state)
     finally:
         run_sandbox("down", "--state", str(state))

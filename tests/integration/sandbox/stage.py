@@ -98,11 +98,11 @@ class Stage:
 
     def routing_proxy(self, targets: Sequence[Target], addresses: Iterable[str] = (INSIDE,)) -> list[int]:
         """Start a routing proxy; its ports, one for each address that clients are to appear to have."""
-        return self._serve(RoutingProxy(targets), addresses)
+        return self.serve(RoutingProxy(targets), addresses)
 
     def single_cluster(self, target: Target, addresses: Iterable[str] = (INSIDE,)) -> list[int]:
         """Start the front of a dedicated cluster; its ports."""
-        return self._serve(SingleCluster(target), addresses)
+        return self.serve(SingleCluster(target), addresses)
 
     def allow(self, target: Target, *entries: Entry) -> None:
         """Change an allowlist while it is in use."""
@@ -132,7 +132,9 @@ class Stage:
         self._thread.join()
         self._loop.close()
 
-    def _serve(self, router: Router, addresses: Iterable[str]) -> list[int]:
+    def serve(self, router: Router, addresses: Iterable[str] = (INSIDE,)) -> list[int]:
+        """Start a front with any router; its ports."""
+
         async def listen() -> list[int]:
             front = Front("stage", router)
             self._fronts.append(front)

@@ -160,7 +160,7 @@ def test_a_running_statement_can_be_cancelled(
 
         def sleep() -> None:
             try:
-                busy.execute("SELECT pg_sleep(60)")
+                busy.execute("SELECT pg_sleep(30)")
             except psycopg.Error as error:
                 outcome.append(error)
 
@@ -169,7 +169,7 @@ def test_a_running_statement_can_be_cancelled(
         thread = threading.Thread(target=sleep)
         thread.start()
         deadline = time.monotonic() + PATIENCE
-        while watcher.execute(running, (server_process,)).fetchone() != ("SELECT pg_sleep(60)",):
+        while watcher.execute(running, (server_process,)).fetchone() != ("SELECT pg_sleep(30)",):
             assert time.monotonic() < deadline
         cancel(busy)
         thread.join(PATIENCE)

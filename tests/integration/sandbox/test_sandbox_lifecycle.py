@@ -144,18 +144,44 @@ def test_recovers_from_kill_9(state: Path, with_engine: bool) -> None:
     assert_every_cluster_answers(second)
 
 
-def test_down_stops_the_servers_that_a_killed_sandbox_left(state: Path) -> None:
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_a_server_that_outlived_its_sandbox_is_stopped(state: Path, command: str) -> None:
     up(state)
-    # A stopped process cannot pass its death on: what a system without such signals leaves behind.
-    servers = [int(path.read_text().split()[0]) for path in state.glob("engine/*/*/postmaster.pid")]
-    for pid in servers:
-        os.kill(pid, signal.SIGSTOP)
-    os.kill(holder(state), signal.SIGKILL)
-    for pid in servers:
-        os.kill(pid, signal.SIGCONT)
+    (recorded,) = state.glob("engine/*/funky-skunk/postmaster.pid")
+    pid = recorded.read_text().split("\n", 1)[0]
+    started = subprocess.run(["ps", "-ww", "-o", "args=", "-p", pid], capture_output=True, text=True, check=True).stdout
     run_sandbox("down", "--state", str(state))
-    assert not processes_with(str(state))
-    assert not list(state.glob("engine/.s.*"))
+    data = recorded.parent
+    owner = data.stat()
+    identity: dict[str, Any] = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+    orphan = subprocess.Popen(
+        [
+            started.split(" -D ")[0],
+            "-D",
+            data,
+            "-c",
+            "listen_addresses=",
+            "-c",
+            f"unix_socket_directories={state}/engine",
+        ],
+        cwd="/",
+        stderr=subprocess.DEVNULL,
+        **(identity if os.geteuid() == 0 else {}),
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not recorded.exists() or "ready" not in recorded.read_text():
+            assert time.monotonic() < deadline
+            assert orphan.poll() is None
+        run_sandbox(command, "--state", str(state))
+        assert orphan.wait(PATIENCE) == 0
+    finally:
+        orphan.kill()
+        orphan.wait()
+    if command == "up":
+        assert_every_cluster_answers(Sandbox.read(state))
+    else:
+        assert not list(state.glob("engine/.s.*"))
 
 
 def test_a_recorded_process_id_that_is_somebody_elses_is_left_alone(state: Path) -> None:

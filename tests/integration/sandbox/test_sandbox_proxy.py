@@ -14,7 +14,9 @@ from typing import Optional
 
 import pytest
 
+from sandbox import proxy
 from sandbox.allowlist import Entry
+from sandbox.proxy import Target
 from tests.integration.sandbox.stage import INSIDE, OUTSIDE, SERVER_KEY, Stage
 from tests.integration.sandbox.wire import (
     GSSENC_REQUEST,
@@ -160,6 +162,34 @@ def test_unknown_clusters_are_not_found_whatever_the_address(
     with RawClient(port) as client:
         client.encrypt(None, stage.ca_file).send(startup({"user": "maxroach", "database": database}))
         assert client.refusal() == {"S": "FATAL", "C": "08C00", "M": message}
+
+
+class FaultyRouter:
+    """Fails as only a programmer can make it."""
+
+    refuses_in_words = True
+    targets: tuple[Target, ...] = ()
+
+    def resolve(self, parameters: dict[str, str], server_name: Optional[str]) -> tuple[Target, dict[str, str]]:
+        raise LookupError(parameters["user"])
+
+
+def test_a_fault_of_the_proxy_is_an_internal_server_error(stage: Stage) -> None:
+    (port,) = stage.serve(FaultyRouter())
+    with RawClient(port) as client:
+        client.encrypt(None, stage.ca_file).send(startup(GIVEN))
+        assert client.refusal() == {"S": "FATAL", "C": "08C00", "M": "internal server error"}
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_client_that_does_not_begin_is_closed(
+    stage: Stage, port: int, encrypted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "STARTUP_LIMIT", 2.0)
+    with RawClient(port) as client:
+        if encrypted:
+            client.encrypt(None, stage.ca_file)
+        assert client.rest() == b""
 
 
 def test_a_server_that_is_away(stage: Stage) -> None:
