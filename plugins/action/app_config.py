@@ -33,36 +33,54 @@ def _render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
             files.append(RenderedFile(str(PurePosixPath(folder, file.destination)), content, file.mode))
     title = f"Written by crdb.onboard for the app {app.name}: holds a password, keep it out of version control."
     content = _render.environment_file(connection, variables, title=title)
-    return [RenderedFile(str(PurePosixPath(folder, app.environment_file)), content, 0o600, secret=True), *files]
+    return [RenderedFile(str(PurePosixPath(folder, app.environment_file)), content, 0o600, "dotenv", True), *files]
+
+
+def _trust(app: App, ca_path: str) -> list[dict[str, str]]:
+    held = "; ".join(f"{a.subject}, until {a.not_after:%Y-%m-%d}" for a in app.source.authorities())
+    return [
+        {"app": app.name, "framework": framework.title, "ca": ca_path, "authorities": held or "what that file holds"}
+        for framework in app.frameworks
+    ]
 
 
 class ActionModule(OnboardingAction):
     """Render every framework of every app on the controller, and write all of a host's files in one call."""
 
-    ARGUMENTS = {"force": {"type": "bool", "default": False}}
+    ARGUMENTS = {
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "force": {"type": "bool", "default": False},
+    }
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Return what the host's files became, and the line that uses each framework's file."""
+        """Return what the host's files became, the line that uses each, and what each framework trusts."""
         variables = self.variables(task_vars)
+        common = {"purpose": "app_config", "force": arguments["force"]}
+        if arguments["state"] == "absent":
+            result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
+            return {**result, "usage": [], "trust": []}
         apps = self.apps(variables, self.sources(variables))
         homes = self.homes(apps)
-        files = []
-        usage = []
+        files: list[dict[str, Any]] = []
+        usage: list[dict[str, str]] = []
+        trust: list[dict[str, str]] = []
         secrets: set[str] = set()
         for app in apps:
             folder = self.folder(app, homes)
             ca_path = app.ca_path(folder, homes.get(app.user, ""))
-            requires = [] if app.source.ca is not None else [ca_path]
             secrets.update(app.source.connection.secrets())
+            trust += _trust(app, ca_path)
             files += [
                 {
                     "path": file.path,
                     "content": base64.b64encode(file.content).decode("ascii"),
+                    "format": file.format,
                     "mode": f"{file.mode:04o}",
                     "user": app.user,
                     "group": app.group,
                     "secret": file.secret,
-                    "requires": requires,
+                    "requires": [] if app.source.ca is not None else [ca_path],
+                    "apps": [app.name],
                 }
                 for file in _render_app(app, folder, ca_path)
             ]
@@ -76,7 +94,5 @@ class ActionModule(OnboardingAction):
                 for f in app.frameworks
                 for file in f.files
             ]
-        result = self.call(
-            "files", {"files": files, "secrets": sorted(secrets), "force": arguments["force"]}, task_vars
-        )
-        return {**result, "usage": usage}
+        result = self.call("files", {**common, "files": files, "secrets": sorted(secrets)}, task_vars)
+        return {**result, "usage": usage, "trust": trust}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
@@ -12,60 +13,86 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import Authority,
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import ROOT_CRT
 
 
-class ActionModule(OnboardingAction):
-    """Verify every CA on the controller, and place all of a host's in one call."""
+@dataclass
+class _Place:
+    """One file on the host: the authorities that it shall hold, for these apps."""
 
-    ARGUMENTS = {"force": {"type": "bool", "default": False}}
+    path: str
+    user: str
+    group: str
+    shared: bool
+    apps: list[str] = field(default_factory=list)
+    authorities: dict[str, Authority] = field(default_factory=dict)
+
+
+class ActionModule(OnboardingAction):
+    """Verify every CA on the controller, and place all of a host's in one call, or take them away."""
+
+    ARGUMENTS = {
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "keep_previous": {"type": "bool", "default": False},
+        "force": {"type": "bool", "default": False},
+    }
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return what the host's files became, and which authorities they hold."""
         variables = self.variables(task_vars)
-        sources = self.sources(variables)
-        apps = [app for app in self.apps(variables, sources) if app.source.ca is not None]
-        loaded = {app.source.name: app.source.ca.load() for app in apps if app.source.ca is not None}
-        homes = self.homes(tuple(apps))
-        places: dict[tuple[str, str, str], dict[str, Authority]] = {}
-        authorities = []
+        common = {"purpose": "ca", "force": arguments["force"]}
+        if arguments["state"] == "absent":
+            result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
+            return {"notes": [], **result, "authorities": []}
+        places = self._places(variables)
+        if not places:
+            return {"changed": False, "files": [], "authorities": [], "notes": []}
+        files = [
+            {
+                "path": place.path,
+                "content": base64.b64encode(bundle(tuple(place.authorities.values()))).decode("ascii"),
+                "format": "pem",
+                "mode": "0644",
+                "user": place.user,
+                "group": place.group,
+                "apps": place.apps,
+                "exclusive": not place.shared,
+                "keep_previous": arguments["keep_previous"],
+            }
+            for place in places
+        ]
+        result = self.call("files", {**common, "files": files}, task_vars)
+        authorities = [
+            {
+                "path": place.path,
+                "subject": authority.subject,
+                "fingerprint": authority.fingerprint,
+                "not_after": authority.not_after.isoformat(),
+            }
+            for place in places
+            for authority in place.authorities.values()
+        ]
+        return {**result, "authorities": authorities, "notes": _notes(places, result.get("files", []))}
+
+    def _places(self, variables: dict[str, Any]) -> list[_Place]:
+        apps = tuple(app for app in self.apps(variables, self.sources(variables)) if app.source.ca is not None)
+        loaded = {name: source.authorities() for name, source in {app.source.name: app.source for app in apps}.items()}
+        homes = self.homes(apps)
+        places: dict[tuple[str, str], _Place] = {}
         for app in apps:
             folder = self.folder(app, homes)
             for destination in app.source.destinations:
                 path = app.ca_path(folder, homes.get(app.user, ""), destination)
-                found = places.setdefault((path, app.user, app.group), {})
-                found.update({authority.fingerprint: authority for authority in loaded[app.source.name]})
-        for (path, _user, _group), found in places.items():
-            authorities += [
-                {
-                    "path": path,
-                    "subject": authority.subject,
-                    "fingerprint": authority.fingerprint,
-                    "not_after": authority.not_after.isoformat(),
-                }
-                for authority in found.values()
-            ]
-        if not places:
-            return {"changed": False, "files": [], "authorities": []}
-        result = self.call(
-            "files",
-            {
-                "files": [
-                    {
-                        "path": path,
-                        "content": base64.b64encode(bundle(tuple(found.values()))).decode("ascii"),
-                        "mode": "0644",
-                        "user": user,
-                        "group": group,
-                    }
-                    for (path, user, group), found in places.items()
-                ],
-                "force": arguments["force"],
-            },
-            task_vars,
-        )
-        created = [f["path"] for f in result.get("files", []) if f["action"] == "created"]
-        notes = [
-            f"{path} is new: from now on every PostgreSQL client of that user verifies the server's CA even with"
-            " sslmode=require, for other databases too."
-            for path in created
-            if path.endswith("/" + ROOT_CRT)
-        ]
-        return {**result, "authorities": authorities, "notes": notes}
+                new = _Place(path, app.user, app.group, shared=destination == "root_crt")
+                place = places.setdefault((path, app.user), new)
+                place.apps.append(app.name)
+                place.authorities.update({authority.fingerprint: authority for authority in loaded[app.source.name]})
+        return list(places.values())
+
+
+def _notes(places: list[_Place], files: list[dict[str, Any]]) -> list[str]:
+    notes = [
+        f"{file['path']} is new: from now on every PostgreSQL client of that user verifies the server's CA even with"
+        " sslmode=require, for other databases too."
+        for file in files
+        if file["action"] == "created" and file["path"].endswith("/" + ROOT_CRT)
+    ]
+    expiring = {authority.expiry(): None for place in places for authority in place.authorities.values()}
+    return notes + [sentence for sentence in expiring if sentence]

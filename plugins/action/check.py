@@ -72,7 +72,7 @@ class ActionModule(OnboardingAction):
             source = app.source
             if self._task.check_mode and source.ca is not None:
                 # The CA may not be on the host yet.
-                ca = {"ca_text": bundle(source.ca.load()).decode("ascii")}
+                ca = {"ca_text": bundle(source.authorities()).decode("ascii")}
             else:
                 ca = {"ca_file": app.ca_path(self.folder(app, homes), homes.get(app.user, ""))}
             endpoints.append(_endpoint(f"{app.name}: {source.name}", source.connection, ca))

@@ -62,8 +62,7 @@ class ActionModule(OnboardingAction):
         sources = self.sources(variables, ask=arguments["ask"])
         apps = self.apps(variables, sources)
         for source in sources.values():
-            if source.ca is not None:
-                source.ca.load()
+            source.authorities()
         forms = {name: _forms(source, arguments["show_password"]) for name, source in sources.items()}
         return {
             "changed": False,

@@ -2,33 +2,59 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files on a host: decide first, for all of them, then write each at once or not at all.
+"""Files on a host: decide first, for all of them, then write all of them or none.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import re
 import stat
+import struct
 import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Optional
+
+from ansible_collections.crdb.onboard.plugins.module_utils import _pem
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import (
+    FORMATS,
+    HEADER,
+    WHOLE,
+    FormatError,
+    Segment,
+    find,
+    join,
+    line_end,
+    normal,
+    put,
+    take,
+)
 
 # Where the record of what was written lies: in a user's home, or for a user without one, by name.
 HOME_STATE = ".local/state/crdb-onboard"
 SYSTEM_STATE = "/var/lib/crdb-onboard"
 MASK = "********"
+TEMPORARY = ".crdb-onboard."
+LOCK_SECONDS = 60
 
 # The password part of a URL, whatever its value: what stood in a file before is not among the secrets that we know.
 _URL_PASSWORD = re.compile(r"(://[^:/@\s'\"]*:)[^@\s'\"]+(?=@)|([?&;]password=)[^&\s'\"]+")
+_ASSIGNED_SECRET = re.compile(r"(?im)^(\s*(?:export\s+)?\w*(?:PASS|SECRET|TOKEN|KEY)\w*\s*=\s*).+$")
+_LINUX_GETFLAGS = 0x80086601
+_LINUX_IMMUTABLE_OR_APPEND = 0x10 | 0x20
 
 
 class FileRefused(Exception):  # noqa: N818 - a verdict about one file
@@ -37,18 +63,24 @@ class FileRefused(Exception):  # noqa: N818 - a verdict about one file
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file as it shall be: absolute path, bytes, permission bits.
+    """A file as it shall be: absolute path, our content in a format of `_formats`, permission bits.
 
-    `secret` masks its passwords in a diff; `requires` are files that its content names and that must be there; `gid` of
-    -1 is the group that the file gets by itself.
+    `secret` masks passwords in a diff and keeps others out; `requires` are CA files that the content names. `gid` of -1
+    is the group that the file gets by itself. `apps` are those it is written for. An `exclusive` file holds our keys
+    only; `keep_previous` leaves the keys that we wrote before beside today's.
     """
 
     path: str
     content: bytes
     mode: int
+    format: str = "whole"
     secret: bool = False
     requires: tuple[str, ...] = ()
     gid: int = -1
+    apps: tuple[str, ...] = ()
+    purpose: str = ""
+    exclusive: bool = False
+    keep_previous: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,20 +90,33 @@ class Found:
     target: str
     content: Optional[bytes]
     mode: int
+    uid: int = -1
+    gid: int = -1
 
 
-@dataclass(frozen=True)
+@dataclass
 class Decision:
-    """What becomes of one file: ``absent`` -> ``created``, or ``changed``, ``mode``, ``ok``."""
+    """What becomes of one file.
 
-    wanted: Wanted
+    `action` is ``created``, ``changed``, ``mode``, ``ok`` or ``drifted`` for a file that is wanted, and ``removed``,
+    ``restored``, ``kept`` or ``ok`` for one that is taken away. `after` is None for a file that goes.
+    """
+
+    path: str
     found: Found
     action: str
+    after: Optional[bytes]
+    mode: int
+    secret: bool = False
+    gid: int = -1
+    ideal: Optional[bytes] = None
+    copy: bool = False
+    entry: dict[str, Any] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
         """Whether anything will be written."""
-        return self.action != "ok"
+        return self.action in ("created", "changed", "mode", "removed", "restored")
 
 
 def digest(content: bytes) -> str:
@@ -79,51 +124,218 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def decide(wanted: Wanted, found: Found, recorded: frozenset[str], force: bool) -> Decision:
-    """What becomes of a file, from what is wanted, what is there and the digests that we wrote.
+def _known(entry: dict[str, Any], key: str) -> set[str]:
+    noted = entry.get("keys", {}).get(key, {})
+    return {noted[name] for name in ("sha256", "next") if noted.get(name)}
 
-    Raises FileRefused when a file is there that we did not write, or that somebody changed since, unless `force`.
+
+def _ours(format_: str, raw: bytes) -> str:
+    return digest(raw if format_ == "whole" else normal(raw))
+
+
+def _refuse_foreign(path: str, key: str, drifted: bool) -> FileRefused:
+    what = f"has {key} already, which" if key else "is there already and"
+    if drifted:
+        what = f"has {key}, which was written by crdb.onboard and" if key else "was written by crdb.onboard and"
+        return FileRefused(
+            f"{path}: {what} has been changed since. Move the change elsewhere, or set force: it is then replaced and a"
+            " copy of the file kept beside it."
+        )
+    return FileRefused(
+        f"{path}: {what} was not written by crdb.onboard. Move it away, choose another folder, or set force: it is then"
+        " replaced, and given back when crdb.onboard is taken away."
+    )
+
+
+def _mode(wanted: Wanted, found: Found, entry: dict[str, Any]) -> int:
+    """Permission bits: a file that others made keeps its own, but that nobody else may read a password."""
+    theirs = found.content is not None and entry.get("existed", True) and wanted.format != "whole"
+    if not theirs:
+        return wanted.mode
+    return found.mode & ~0o077 if wanted.secret else found.mode
+
+
+def _stale(wanted: Wanted, entry: dict[str, Any], ours: Sequence[Segment]) -> list[str]:
+    if wanted.keep_previous:
+        return []
+    mine = {segment.key for segment in ours}
+    noted = entry.get("keys", {})
+    return [key for key in noted if key not in mine and set(noted[key].get("apps", ())) <= set(wanted.apps)]
+
+
+def decide(wanted: Wanted, found: Found, entry: dict[str, Any], force: bool) -> Decision:
+    """What becomes of a file that is wanted, from what is there and what the record says of it.
+
+    A key that somebody changed after us is left alone as long as ours stays the same (``drifted``), and replaced, a
+    copy kept, when ours moved on: the rule of dpkg for configuration files. A key that is not ours is refused. `force`
+    replaces both. Raises FileRefused.
     """
+    split = FORMATS[wanted.format]
+    entry = json.loads(json.dumps(entry)) or {"format": wanted.format, "keys": {}, "folders": []}
+    try:
+        segments = split(found.content) if found.content is not None else []
+        ours = [segment for segment in split(wanted.content) if segment.key is not None and segment.key != HEADER]
+        there = {segment.key: find(segments, segment.key or WHOLE) for segment in ours}
+    except FormatError as exc:
+        raise FileRefused(f"{wanted.path}: cannot be told apart into keys: {exc}.") from None
+    if wanted.exclusive:
+        foreign = [s.key for s in segments if s.key is not None and not _known(entry, s.key) and s.key not in there]
+        foreign += [None for s in segments if s.key is None and s.raw.strip()]
+        if foreign and not force:
+            raise _refuse_foreign(wanted.path, "", False)
+        segments = [segment for segment in segments if segment.key not in foreign]
+    entry.setdefault("existed", found.content is not None)
+    entry.setdefault("mode", f"{found.mode:04o}" if found.content is not None else None)
+    entry["purpose"] = wanted.purpose
+    end = line_end(found.content or b"")
+    after, ideal, drifted, copy = list(segments), list(segments), False, False
+    for segment in ours:
+        key = segment.key or WHOLE
+        current, known = there[key], _known(entry, key)
+        new = _ours(wanted.format, segment.raw)
+        old = None if current is None else _ours(wanted.format, current.raw)
+        noted = entry["keys"].setdefault(key, {"before": None, "apps": []})
+        noted["apps"] = sorted({*noted.get("apps", ()), *wanted.apps})
+        if old == new:
+            if not known:
+                noted["before"] = _before(wanted, current)
+            noted["sha256"] = new
+            noted.pop("next", None)
+            continue
+        if current is not None and not known and not force:
+            raise _refuse_foreign(wanted.path, key, False)
+        hand_edited = old is not None and bool(known) and old not in known
+        ideal, unended = _set(wanted, ideal, segment, end)
+        if hand_edited and new == noted.get("sha256") and not force:
+            drifted = True
+            noted.pop("next", None)
+            continue
+        copy = copy or hand_edited
+        if current is not None and not known:
+            noted["before"] = _before(wanted, current)
+            copy = copy or wanted.format == "whole"
+        after, unended = _set(wanted, after, segment, end)
+        noted.update(next=new, **({"unended": True} if unended else {}))
+    for key in _stale(wanted, entry, ours):
+        segment_there = find(segments, key)
+        if segment_there is None or _ours(wanted.format, segment_there.raw) in _known(entry, key):
+            after, ideal = (_take(wanted.format, side, key, entry) for side in (after, ideal))
+            entry["keys"].pop(key)
     if found.content is None:
-        return Decision(wanted, found, "created")
-    if found.content == wanted.content:
-        return Decision(wanted, found, "ok" if found.mode == wanted.mode else "mode")
-    if not force:
-        if not recorded:
-            raise FileRefused(
-                f"{wanted.path}: is there already and was not written by crdb.onboard. Move it away, choose another"
-                " folder, or set force: the file is then replaced and a copy of it kept beside it."
-            )
-        if digest(found.content) not in recorded:
-            raise FileRefused(
-                f"{wanted.path}: was written by crdb.onboard and has been changed since. Move the change elsewhere, or"
-                " set force: the file is then replaced and a copy of it kept beside it."
-            )
-    return Decision(wanted, found, "changed")
+        content = ideal_content = wanted.content
+    else:
+        content, ideal_content = join(after), join(ideal)
+    mode = _mode(wanted, found, entry)
+    if found.content is None:
+        action = "created"
+    elif content != found.content:
+        action = "changed"
+    elif mode != found.mode:
+        action = "mode"
+    else:
+        action = "drifted" if drifted else "ok"
+    return Decision(
+        wanted.path, found, action, content, mode, wanted.secret, wanted.gid, ideal_content,
+        copy and action == "changed", entry,
+    )  # fmt: skip
+
+
+def _before(wanted: Wanted, current: Optional[Segment]) -> Optional[str]:
+    """What is given back later; a whole file is kept as a copy beside it instead, when it is replaced."""
+    if current is None or (wanted.format == "whole" and current.raw != wanted.content):
+        return None
+    return base64.b64encode(current.raw).decode("ascii")
+
+
+def _set(wanted: Wanted, segments: list[Segment], ours: Segment, end: bytes) -> tuple[list[Segment], bool]:
+    if wanted.format == "whole":
+        return [ours], False
+    return put(segments, ours, end)
+
+
+def _take(format_: str, segments: list[Segment], key: str, entry: dict[str, Any]) -> list[Segment]:
+    noted = entry["keys"][key]
+    before = noted.get("before")
+    return take(segments, key, base64.b64decode(before) if before else None, bool(noted.get("unended")))
+
+
+def undo(path: str, found: Found, entry: dict[str, Any], apps: Optional[Sequence[str]], force: bool) -> Decision:
+    """What becomes of a file when what we wrote for `apps` (None: for all) is taken away.
+
+    What somebody changed after us is not what we wrote: it stays (``kept``), unless `force`. Raises FileRefused.
+    """
+    entry = json.loads(json.dumps(entry))
+    keys = entry["keys"]
+    gone = []
+    for key, noted in list(keys.items()):
+        left = [] if apps is None else sorted(set(noted["apps"]) - set(apps))
+        if noted["apps"] and left == noted["apps"]:
+            continue
+        noted["apps"] = left
+        if not left:
+            gone.append(key)
+    nothing = Decision(path, found, "ok", found.content, found.mode, entry=entry)
+    if found.content is None:
+        for key in gone:
+            del keys[key]
+        return nothing
+    try:
+        segments = FORMATS[entry["format"]](found.content)
+        kept = False
+        for key in reversed(gone):
+            current = find(segments, key)
+            drifted = current is not None and _ours(entry["format"], current.raw) not in _known(entry, key)
+            kept = kept or (drifted and not force)
+            if not drifted or force:
+                segments = _take(entry["format"], segments, key, entry)
+            del keys[key]
+    except FormatError as exc:
+        raise FileRefused(f"{path}: cannot be told apart into keys: {exc}.") from None
+    if not keys and not entry["existed"]:
+        segments = [segment for segment in segments if segment.key != HEADER]
+    content: Optional[bytes] = join(segments)
+    mode = found.mode
+    copy = entry.get("copy")
+    if not keys and not kept:
+        if copy and os.path.exists(copy):
+            with open(copy, "rb") as stream:
+                content = stream.read()
+        elif not entry["existed"] and not (content or b"").strip():
+            content = None
+        mode = int(entry["mode"], 8) if entry.get("mode") else mode
+    if content is None:
+        action = "removed"
+    elif content != found.content or mode != found.mode:
+        action = "restored"
+    else:
+        action = "kept" if kept else "ok"
+    return Decision(path, found, action, content, mode, entry=entry)
 
 
 def masked(content: bytes, secrets: Sequence[str]) -> str:
-    """A file's text for a diff: without the secrets, and without any password in a URL."""
+    """A file's text for a diff: without the secrets, without passwords in URLs and what is assigned to secret names."""
     text = content.decode("utf-8", "replace")
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
-    return _URL_PASSWORD.sub(lambda m: (m.group(1) or m.group(2)) + MASK, text)
+    text = _URL_PASSWORD.sub(lambda m: (m.group(1) or m.group(2)) + MASK, text)
+    return _ASSIGNED_SECRET.sub(lambda m: m.group(1) + MASK, text)
 
 
 def diff(decision: Decision, secrets: Sequence[str]) -> dict[str, str]:
-    """The difference as Ansible shows it, passwords masked in secret files."""
-    wanted, found = decision.wanted, decision.found
+    """The difference as Ansible shows it, passwords masked; for a drifted file, what force would do."""
+    found = decision.found
+    target = decision.ideal if decision.action == "drifted" else decision.after
     before = "" if found.content is None else masked(found.content, secrets)
-    after = masked(wanted.content, secrets)
-    if decision.action == "changed" and before == after:
+    after = "" if target is None else masked(target, secrets)
+    if before == after and found.content != target:
         after += "(a masked value differs)\n"
-    if decision.action == "mode":
-        before, after = f"mode: {found.mode:04o}\n", f"mode: {wanted.mode:04o}\n"
+    if found.content is not None and target is not None and found.mode != decision.mode:
+        before, after = f"mode: {found.mode:04o}\n{before}", f"mode: {decision.mode:04o}\n{after}"
     return {
         "before": before,
         "after": after,
-        "before_header": wanted.path if found.content is not None else f"{wanted.path} (absent)",
-        "after_header": wanted.path,
+        "before_header": f"{decision.path} (absent)" if found.content is None else decision.path,
+        "after_header": f"{decision.path} (absent)" if target is None else decision.path,
     }
 
 
@@ -133,20 +345,48 @@ def look(path: str) -> Found:
     try:
         status = os.stat(target)
     except FileNotFoundError:
+        parent = os.path.dirname(path)
+        while not os.path.exists(parent):
+            if os.path.islink(parent):
+                raise FileRefused(f"{path}: {parent} is a link that leads nowhere.") from None
+            parent = os.path.dirname(parent)
         return Found(target, None, 0)
+    except NotADirectoryError:
+        raise FileRefused(f"{path}: one of its parents is no folder.") from None
     except OSError as exc:
         raise FileRefused(f"{path}: cannot be looked at: {exc.strerror}.") from None
     if not stat.S_ISREG(status.st_mode):
         raise FileRefused(f"{path}: is there and is no regular file.")
     try:
         with open(target, "rb") as stream:
-            return Found(target, stream.read(), stat.S_IMODE(status.st_mode))
+            content = stream.read()
     except OSError as exc:
         raise FileRefused(f"{path}: cannot be read: {exc.strerror}.") from None
+    return Found(target, content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
 
-def writable(path: str) -> None:
-    """Raise FileRefused when a file could not be made at the path: its nearest existing parent must take one."""
+def _immutable(path: str) -> bool:
+    if hasattr(os.stat_result, "st_flags"):
+        return bool(getattr(os.stat(path), "st_flags", 0) & (stat.UF_IMMUTABLE | stat.SF_IMMUTABLE))
+    if not sys.platform.startswith("linux"):
+        return False
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        answer = fcntl.ioctl(handle, _LINUX_GETFLAGS, struct.pack("l", 0))
+        return bool(struct.unpack("l", answer)[0] & _LINUX_IMMUTABLE_OR_APPEND)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def writable(found: Found) -> None:
+    """Raise FileRefused when a file could not be put in its place: its nearest existing parent must take one."""
+    path, there = found.target, found.content is not None
+    if there and os.geteuid() not in (0, found.uid):
+        raise FileRefused(f"{path}: belongs to another user (id {found.uid}).")
+    if there and os.geteuid() != 0 and found.gid not in (os.getegid(), *os.getgroups()):
+        raise FileRefused(f"{path}: has a group (id {found.gid}) that this user is not in, and would lose it.")
     parent = os.path.dirname(path)
     while not os.path.lexists(parent):
         parent = os.path.dirname(parent)
@@ -154,6 +394,9 @@ def writable(path: str) -> None:
         raise FileRefused(f"{path}: {parent} is no folder.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise FileRefused(f"{path}: {parent} is not writable for this user.")
+    for name in (parent, path) if there else (parent,):
+        if _immutable(name):
+            raise FileRefused(f"{path}: {name} is marked immutable or append-only (chattr, chflags).")
 
 
 def ignored_by_git(path: str) -> None:
@@ -189,38 +432,57 @@ def ignored_by_git(path: str) -> None:
         )
 
 
-def make_folder(path: str, mode: int = 0o755) -> None:
-    """Make a folder and its missing parents, whatever the umask."""
+def missing_folders(path: str) -> list[str]:
+    """The folders that would have to be made for a path, outermost first."""
+    return [] if os.path.isdir(path) else [*missing_folders(os.path.dirname(path)), path]
+
+
+def make_folder(path: str, mode: int = 0o755) -> list[str]:
+    """Make a folder and its missing parents, whatever the umask; the folders that were made, outermost first."""
     if os.path.isdir(path):
-        return
-    make_folder(os.path.dirname(path))
+        return []
+    made = make_folder(os.path.dirname(path))
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
         os.chmod(path, mode)
+        made.append(path)
+    return made
 
 
-def write(path: str, content: bytes, mode: int, gid: int = -1) -> None:
-    """Put bytes at a path at once: a temporary file in the same folder, synced, then renamed. Raises OSError."""
-    folder = os.path.dirname(path)
-    handle, temporary = tempfile.mkstemp(prefix=".crdb-onboard.", dir=folder)
+def stage(path: str, content: bytes, mode: int, gid: int = -1, uid: int = -1) -> str:
+    """Write bytes to a new file beside a path, synced, with mode and ids; its name. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=os.path.dirname(path))
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
-            if gid != -1:
-                os.fchown(stream.fileno(), -1, gid)
+            if gid != -1 or uid != -1:
+                os.fchown(stream.fileno(), uid, gid)
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise OSError(exc.errno, exc.strerror, path) from None
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    folder_handle = os.open(folder, os.O_RDONLY)
+    return temporary
+
+
+def _sync(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder_handle)
+        os.fsync(handle)
     finally:
-        os.close(folder_handle)
+        os.close(handle)
+
+
+def write(path: str, content: bytes, mode: int, gid: int = -1) -> None:
+    """Put bytes at a path at once: a synced temporary file in the same folder, renamed. Raises OSError."""
+    os.replace(stage(path, content, mode, gid), path)
+    _sync(os.path.dirname(path))
 
 
 def backup(path: str, content: bytes, mode: int) -> str:
@@ -233,49 +495,92 @@ def backup(path: str, content: bytes, mode: int) -> str:
     raise OSError(errno.EEXIST, "a thousand copies are kept already", path)
 
 
-class Record:
-    """What we wrote for one user: path -> digests and what was there before. A file of that user, mode 0600.
+def sweep(folder: str, keep: Collection[str] = ()) -> None:
+    """Take away what a run that was killed left in a folder; the record's lock says that nobody else is writing."""
+    for path in glob.glob(os.path.join(glob.escape(folder), TEMPORARY + "*")):
+        if path not in keep and os.path.isfile(path) and not os.path.islink(path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
-    It is saved before the first write and after the last: what a run that was killed had begun is known as ours.
+
+class Record:
+    """What we wrote for one user: by path, which keys, their digests, and what was there before. Mode 0600.
+
+    It is saved before the first write and after the last: what a run that was killed had begun is known as ours. The
+    lock of its folder is held from the decision to the last write; without `write` nothing is made, and a missing
+    record is an empty one.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, write: bool = True) -> None:
+        """Raises FileRefused when the record cannot be read, or another run holds its lock for a minute."""
+        self.folder = folder
         self.path = os.path.join(folder, "files.json")
+        self._lock = -1
+        made: list[str] = []
         try:
+            if write:
+                made = make_folder(folder, 0o700)
+                self._take_lock()
+                sweep(folder)
             with open(self.path, encoding="utf-8") as stream:
-                self._files: dict[str, dict[str, Any]] = json.load(stream)["files"]
+                data = json.load(stream)
+            self.files: dict[str, dict[str, Any]] = data["files"]
+            self.folders: list[str] = data["folders"]
         except FileNotFoundError:
-            self._files = {}
-        except (OSError, ValueError, KeyError, TypeError):
-            raise FileRefused(f"{self.path}: the record of written files cannot be read; move it away.") from None
+            self.files, self.folders = {}, made or [folder]
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "it is no record"
+            raise FileRefused(f"{self.path}: the record of what was written cannot be used: {reason}.") from None
 
-    def written(self, path: str) -> frozenset[str]:
-        """The digests of what we wrote at a path, or were about to write; empty when we never did."""
-        entry = self._files.get(path, {})
-        return frozenset(entry[key] for key in ("sha256", "next") if key in entry)
+    def _take_lock(self) -> None:
+        end = time.monotonic() + LOCK_SECONDS
+        while True:
+            make_folder(self.folder, 0o700)
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The last run may have taken the folder away, and made it anew: then this lock holds nothing.
+                if os.stat(self.folder).st_ino == os.fstat(handle).st_ino:
+                    self._lock = handle
+                    return
+            except FileNotFoundError:
+                pass
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    os.close(handle)
+                    raise FileRefused(f"{self.folder}: another run has been writing for {LOCK_SECONDS} s.") from None
+                time.sleep(0.05)
+            os.close(handle)
 
-    def begin(self, decision: Decision, copy: Optional[str]) -> None:
-        """Note a file that will be written."""
-        first = {"before": copy, "existed": decision.action != "created"}
-        self._files.setdefault(decision.wanted.path, first)["next"] = digest(decision.wanted.content)
-
-    def end(self, decision: Decision) -> bool:
-        """Note a file that is as it should be; True when the record changed by it."""
-        entry = {**self._files.get(decision.wanted.path, {"before": None, "existed": True})}
-        entry.pop("next", None)
-        entry["sha256"] = digest(decision.wanted.content)
-        changed = self._files.get(decision.wanted.path) != entry
-        self._files[decision.wanted.path] = entry
-        return changed
+    def text(self) -> bytes:
+        """The record as it is saved."""
+        return (json.dumps({"files": self.files, "folders": self.folders}, indent=1, sort_keys=True) + "\n").encode()
 
     def save(self) -> None:
         """Write the record. Raises OSError."""
-        make_folder(os.path.dirname(self.path), 0o700)
-        write(self.path, (json.dumps({"files": self._files}, indent=1, sort_keys=True) + "\n").encode("utf-8"), 0o600)
+        write(self.path, self.text(), 0o600)
+
+    def close(self) -> None:
+        """Let the lock go; a record of nothing takes its folder away with it."""
+        if self._lock == -1:
+            return
+        if not self.files:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            remove_folders(self.folders)
+        os.close(self._lock)
+        self._lock = -1
+
+
+def remove_folders(folders: Sequence[str]) -> None:
+    """Remove folders that are empty, innermost first."""
+    for folder in sorted(set(folders), key=len, reverse=True):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def plan(files: Sequence[Wanted], record: Record, force: bool) -> tuple[list[Decision], list[str]]:
-    """Decide about all files of one user: the decisions, and every refusal there is."""
+    """Decide about all wanted files of one user: the decisions, and every refusal there is."""
     decisions: list[Decision] = []
     refusals: list[str] = []
     for wanted in files:
@@ -283,10 +588,13 @@ def plan(files: Sequence[Wanted], record: Record, force: bool) -> tuple[list[Dec
             for path in wanted.requires:
                 if not os.path.isfile(path):
                     raise FileRefused(f"{wanted.path}: names the CA {path}, which is not there.")
+                problem = _pem.authorities(path)
+                if isinstance(problem, str):
+                    raise FileRefused(f"{wanted.path}: names the CA {path}, which {problem}.")
             found = look(wanted.path)
-            decision = decide(wanted, found, record.written(wanted.path), force)
+            decision = decide(wanted, found, record.files.get(wanted.path, {}), force)
             if decision.changed:
-                writable(found.target)
+                writable(found)
                 if wanted.secret:
                     ignored_by_git(found.target)
             decisions.append(decision)
@@ -295,26 +603,132 @@ def plan(files: Sequence[Wanted], record: Record, force: bool) -> tuple[list[Dec
     return decisions, refusals
 
 
-def apply(decisions: Sequence[Decision], record: Record) -> list[Optional[str]]:
-    """Write what was decided; the path of the copy that was kept of each, if any. Raises OSError."""
-    copies: list[Optional[str]] = []
-    for decision in decisions:
-        found, copy = decision.found, None
-        if decision.action == "changed" and digest(found.content or b"") not in record.written(decision.wanted.path):
-            copy = backup(found.target, found.content or b"", found.mode)
-        if decision.changed:
-            record.begin(decision, copy)
-        copies.append(copy)
-    if any(decision.changed for decision in decisions):
-        record.save()
-    for decision in decisions:
-        wanted, found = decision.wanted, decision.found
-        if decision.action in ("created", "changed"):
-            make_folder(os.path.dirname(found.target))
-            write(found.target, wanted.content, wanted.mode, wanted.gid)
-        elif decision.action == "mode":
-            os.chmod(found.target, wanted.mode)
-    ended = [record.end(decision) for decision in decisions]
-    if any(ended):
-        record.save()
-    return copies
+def plan_undo(
+    record: Record, purpose: str, apps: Optional[Sequence[str]], force: bool
+) -> tuple[list[Decision], list[str]]:
+    """Decide about all files that the record names for a purpose: the decisions, and every refusal there is."""
+    decisions: list[Decision] = []
+    refusals: list[str] = []
+    for path, entry in sorted(record.files.items()):
+        if entry.get("purpose") != purpose:
+            continue
+        try:
+            found = look(path)
+            decision = undo(path, found, entry, apps, force)
+            if decision.changed:
+                writable(found)
+            decisions.append(decision)
+        except FileRefused as exc:
+            refusals.append(str(exc))
+    return decisions, refusals
+
+
+class Transaction:
+    """All decisions of one user as one step: staged beside their places, then put there, or nothing of it."""
+
+    def __init__(self, decisions: Sequence[Decision], record: Record) -> None:
+        self.decisions, self.record = decisions, record
+        self.copies: dict[str, str] = {}
+        self._saved = json.loads(json.dumps(record.files))
+        self._staged: dict[str, str] = {}
+        self._made: list[str] = []
+        self._done: list[Decision] = []
+
+    def stage(self) -> None:
+        """Note in the record what is about to happen, then write everything beside its place. Raises OSError."""
+        changing = [decision for decision in self.decisions if decision.changed]
+        for decision in changing:
+            if decision.after is not None:
+                missing = missing_folders(os.path.dirname(decision.found.target))
+                decision.entry["folders"] = sorted({*decision.entry.get("folders", []), *missing})
+        self._note(done=False)
+        for decision in changing:
+            found = decision.found
+            if decision.copy and found.content is not None:
+                self.copies[decision.path] = copy = backup(found.target, found.content, found.mode)
+                if decision.path not in self._saved:
+                    decision.entry["copy"] = copy
+            if decision.action == "mode" or decision.after is None:
+                continue
+            folder = os.path.dirname(found.target)
+            self._made += make_folder(folder)
+            sweep(folder, keep=set(self._staged.values()))
+            uid = found.uid if found.uid != os.geteuid() else -1
+            gid = decision.gid if decision.gid != -1 else found.gid if found.gid != os.getegid() else -1
+            self._staged[decision.path] = stage(found.target, decision.after, decision.mode, gid, uid)
+        if self.copies:
+            self._note(done=False)
+
+    def _note(self, done: bool) -> None:
+        before = self.record.text() if self.record.files else b""
+        for decision in self.decisions:
+            entry = json.loads(json.dumps(decision.entry))
+            taken = decision.action in ("removed", "restored", "kept") or (
+                decision.action == "ok" and not entry["keys"]
+            )
+            if taken and not done:
+                continue
+            if not entry["keys"]:
+                self.record.files.pop(decision.path, None)
+                continue
+            for noted in entry["keys"].values():
+                if done and "next" in noted:
+                    noted["sha256"] = noted.pop("next")
+            self.record.files[decision.path] = entry
+        if self.record.files and self.record.text() != before:
+            self.record.save()
+
+    def commit(self) -> None:
+        """Put everything in its place, and note it. Raises OSError; `rollback` then gives back what was there."""
+        folders = set()
+        for decision in self.decisions:
+            if not decision.changed:
+                continue
+            target = decision.found.target
+            self._done.append(decision)
+            try:
+                if decision.path in self._staged:
+                    os.replace(self._staged[decision.path], target)
+                    del self._staged[decision.path]
+                elif decision.after is None:
+                    os.unlink(target)
+                else:
+                    os.chmod(target, decision.mode)
+            except OSError as exc:
+                self._done.pop()
+                raise OSError(exc.errno, exc.strerror, decision.path) from None
+            folders.add(os.path.dirname(target))
+        for folder in folders:
+            _sync(folder)
+
+    def finish(self) -> None:
+        """Note that everything is in its place, and take away what is no longer needed. Raises OSError."""
+        gone = [decision for decision in self.decisions if not decision.entry["keys"]]
+        for decision in gone:
+            copy = decision.entry.get("copy")
+            if copy and decision.action == "restored":
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(copy)
+        self._note(done=True)
+        remove_folders([folder for decision in gone for folder in decision.entry.get("folders", [])])
+
+    def rollback(self) -> None:
+        """Give back what was there; what cannot be is left and named by the error that caused this."""
+        for temporary in self._staged.values():
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        for decision in reversed(self._done):
+            found = decision.found
+            with contextlib.suppress(OSError):
+                if found.content is None:
+                    os.unlink(found.target)
+                else:
+                    write(found.target, found.content, found.mode, found.gid)
+        for copy in self.copies.values():
+            with contextlib.suppress(OSError):
+                os.unlink(copy)
+        self.record.files = self._saved
+        if self.record.files:
+            with contextlib.suppress(OSError):
+                self.record.save()
+        remove_folders(self._made)

@@ -29,8 +29,15 @@ attributes:
   idempotent:
     support: full
 options:
+  state:
+    description:
+      - V(present) writes the files.
+      - V(absent) takes away what was written for the host's apps, and gives back what was there before.
+    type: str
+    choices: [present, absent]
+    default: present
   force:
-    description: Replace files that are not ours or that were changed; a copy of each is kept beside it.
+    description: Replace what is not ours or was changed since, as M(crdb.onboard.files) does.
     type: bool
     default: false
 """
@@ -48,6 +55,11 @@ files:
   elements: dict
 usage:
   description: The line of code that uses each framework's file, with C(app), C(framework), C(file) and C(use).
+  returned: success
+  type: list
+  elements: dict
+trust:
+  description: The CA that each framework of each app trusts, with C(app), C(framework), C(ca) and C(authorities).
   returned: success
   type: list
   elements: dict

@@ -29,8 +29,19 @@ attributes:
   idempotent:
     support: full
 options:
+  state:
+    description:
+      - V(present) writes the files.
+      - V(absent) takes away what was written for the host's apps, and gives back what was there before.
+    type: str
+    choices: [present, absent]
+    default: present
+  keep_previous:
+    description: Leave the CA that was placed before beside the new one, while a cluster changes from one to the other.
+    type: bool
+    default: false
   force:
-    description: Replace files that are not ours or that were changed; a copy of each is kept beside it.
+    description: Replace what is not ours or was changed since, as M(crdb.onboard.files) does.
     type: bool
     default: false
 """

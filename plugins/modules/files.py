@@ -14,11 +14,13 @@ author:
   - crdb.onboard authors (@crdb-onboard)
 description:
   - Decides about every file before it writes the first one, and refuses all together, naming each file and the way on.
-  - A file that this collection did not write, or that was changed since, is never overwritten unasked.
-  - Every file is written at once or not at all (temporary file in the same folder, synced, renamed), with the ids of
-    its user, never as root through a path that this user controls.
-  - What was written is recorded in C(~/.local/state/crdb-onboard/files.json) of the files' user, or in
-    C(/var/lib/crdb-onboard/USER) for a user whose home folder is not there.
+  - What this collection did not write is never overwritten unasked. What was changed since it was written is left
+    alone as long as ours stays the same, and replaced with a copy kept when ours moved on, as dpkg does it. In check
+    mode such a drifted file counts as changed and is shown in the difference.
+  - All files are written or none (staged beside their places, synced, renamed; put back when one fails), with the ids
+    of their user, never as root through a path that this user controls.
+  - What was written and what was there before is recorded in C(~/.local/state/crdb-onboard/files.json) of the files'
+    user, or in C(/var/lib/crdb-onboard/USER) for a user whose home folder is not there.
   - The modules M(crdb.onboard.ca) and M(crdb.onboard.app_config) render on the controller and call this one.
 extends_documentation_fragment:
   - crdb.onboard.attributes
@@ -32,23 +34,41 @@ attributes:
   idempotent:
     support: full
 options:
+  state:
+    description:
+      - V(present) writes O(files).
+      - V(absent) takes away what the record says was written for O(purpose) and O(apps), and gives back what was there.
+        What somebody changed since is not what was written, and stays.
+    type: str
+    choices: [present, absent]
+    default: present
   files:
     description:
       - The files, of any number of apps and users.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       path:
         description: Absolute path.
         type: path
         required: true
       content:
-        description: The bytes of the file, in base64.
+        description: The bytes of the file, or of our part of it, in base64.
         type: str
         required: true
+      format:
+        description:
+          - How our part is told from what others wrote. V(whole) is a file of ours as a whole.
+          - Of V(dotenv) (assignments), V(pem) (certificates), V(pgpass) (lines) and V(service) (sections) only our keys
+            are touched, and every other byte and the order stay.
+        type: str
+        choices: [dotenv, pem, pgpass, service, whole]
+        default: whole
       mode:
-        description: Permission bits in octal digits.
+        description:
+          - Permission bits in octal digits. A file with independent keys that others made keeps its own, but that
+            nobody else may read a password.
         type: str
         default: "0644"
       user:
@@ -66,10 +86,36 @@ options:
         type: bool
         default: false
       requires:
-        description: Files that must be there already, for the content names them.
+        description: CA files that must be there already and be good, for the content names them.
         type: list
         elements: path
         default: []
+      apps:
+        description: The apps that the file is written for.
+        type: list
+        elements: str
+        default: []
+      exclusive:
+        description: Refuse a file that holds keys of others.
+        type: bool
+        default: false
+      keep_previous:
+        description: Leave the keys that were written before beside today's, as a change of a CA needs it.
+        type: bool
+        default: false
+  purpose:
+    description: What the files are for; the record is kept by it.
+    type: str
+    default: files
+  apps:
+    description: The apps whose files are taken away; all when it is not given.
+    type: list
+    elements: str
+  users:
+    description: The users whose files are taken away, beside those of O(files).
+    type: list
+    elements: str
+    default: []
   secrets:
     description:
       - Texts that are masked in the differences.
@@ -78,7 +124,8 @@ options:
     default: []
   force:
     description:
-      - Replace files that are not ours or that were changed; a copy of each is kept beside it.
+      - Replace what is not ours or was changed since. What was not ours is given back when ours is taken away; a copy
+        of what was changed is kept beside the file.
     type: bool
     default: false
 """
@@ -106,6 +153,11 @@ files:
       action: created
       mode: "0600"
       backup: null
+notes:
+  description: CA files that expire within 30 days.
+  returned: success
+  type: list
+  elements: str
 refused:
   description: Why nothing was written, one sentence a file.
   returned: when a file is refused
@@ -115,17 +167,20 @@ refused:
 
 import base64
 import binascii
+import contextlib
+import functools
 import grp
 import json
 import os
 import pwd
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils import _files
+from ansible_collections.crdb.onboard.plugins.module_utils import _files, _pem
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS
 
 
 def _wanted(module: AnsibleModule, entry: dict[str, Any]) -> _files.Wanted:
@@ -148,7 +203,19 @@ def _wanted(module: AnsibleModule, entry: dict[str, Any]) -> _files.Wanted:
             gid = grp.getgrnam(entry["group"]).gr_gid
         except KeyError:
             module.fail_json(msg=f"There is no group {entry['group']!r} on this host.")
-    return _files.Wanted(os.path.normpath(path), content, mode, entry["secret"], tuple(entry["requires"]), gid)
+    return _files.Wanted(
+        path=os.path.normpath(path),
+        content=content,
+        mode=mode,
+        format=entry["format"],
+        secret=entry["secret"],
+        requires=tuple(entry["requires"]),
+        gid=gid,
+        apps=tuple(entry["apps"]),
+        purpose=module.params["purpose"],
+        exclusive=entry["exclusive"],
+        keep_previous=entry["keep_previous"],
+    )
 
 
 class Owner:
@@ -194,43 +261,63 @@ class Owner:
         os.environ["HOME"] = self.home
 
 
-Report = list[dict[str, Any]]
-
-
-def _reports(decisions: Sequence[_files.Decision], copies: Sequence[Optional[str]], secrets: Sequence[str]) -> Report:
-    return [
-        {
-            "path": d.wanted.path,
-            "action": d.action,
-            "mode": f"{d.wanted.mode:04o}",
-            "backup": copy,
-            "diff": _files.diff(d, secrets) if d.changed else None,
-        }
-        for d, copy in zip(decisions, copies)
-    ]
-
-
 class Writer:
-    """One owner's files: `plan` says what is refused, `write` writes."""
+    """One user's files, step by step: `plan` says what is refused, `stage` and `commit` write, `rollback` undoes."""
 
-    def __init__(self, owner: Owner, force: bool, secrets: Sequence[str]) -> None:
-        self.owner, self.force, self.secrets = owner, force, secrets
+    def __init__(self, owner: Owner, params: dict[str, Any], check_mode: bool) -> None:
+        self.owner, self.params, self.check_mode = owner, params, check_mode
+        self._record: Optional[_files.Record] = None
 
     def plan(self) -> list[str]:
         """Decide about all files: the refusals."""
+        params = self.params
         try:
-            self._record = _files.Record(self.owner.state)
-            self._decisions, refusals = _files.plan(self.owner.wanted, self._record, self.force)
+            self._record = _files.Record(self.owner.state, write=not self.check_mode)
+            if params["state"] == "present":
+                decisions, refusals = _files.plan(self.owner.wanted, self._record, params["force"])
+            else:
+                decisions, refusals = _files.plan_undo(self._record, params["purpose"], params["apps"], params["force"])
+            self._transaction = _files.Transaction(decisions, self._record)
         except _files.FileRefused as exc:
             refusals = [str(exc)]
         return refusals
 
-    def write(self, check_mode: bool) -> Report:
-        """Write what was planned, or say what would be. Raises OSError."""
-        copies: list[Optional[str]] = [None] * len(self._decisions)
-        if not check_mode:
-            copies = _files.apply(self._decisions, self._record)
-        return _reports(self._decisions, copies, self.secrets)
+    def stage(self) -> None:
+        """Write everything beside its place. Raises OSError."""
+        self._transaction.stage()
+
+    def commit(self) -> None:
+        """Put everything in its place. Raises OSError."""
+        self._transaction.commit()
+
+    def finish(self) -> None:
+        """Note that everything is in its place. Raises OSError."""
+        self._transaction.finish()
+
+    def rollback(self) -> None:
+        """Give back what was there."""
+        self._transaction.rollback()
+
+    def report(self) -> list[dict[str, Any]]:
+        """What became of each file."""
+        required = sorted({path for wanted in self.owner.wanted for path in wanted.requires})
+        notes = [note for note in map(_pem.expiry, required) if note is not None]
+        return [
+            {
+                "path": d.path,
+                "action": d.action,
+                "mode": f"{d.mode:04o}",
+                "backup": self._transaction.copies.get(d.path),
+                "diff": _files.diff(d, self.params["secrets"]) if d.changed or d.action == "drifted" else None,
+                "notes": notes if number == 0 else [],
+            }
+            for number, d in enumerate(self._transaction.decisions)
+        ]
+
+    def close(self) -> None:
+        """Let the lock go."""
+        if self._record is not None:
+            self._record.close()
 
 
 class ChildWriter:
@@ -255,10 +342,9 @@ class ChildWriter:
             self._writer.owner.become()
             with os.fdopen(requests, encoding="utf-8") as lines, os.fdopen(answers, "w", encoding="utf-8") as out:
                 for line in lines:
-                    step = json.loads(line)
+                    step = getattr(self._writer, json.loads(line))
                     try:
-                        result = self._writer.plan() if step == "plan" else self._writer.write(step == "check")
-                        answer = {"result": result}
+                        answer = {"result": step()}
                     except OSError as exc:
                         answer = {"error": [exc.errno, exc.strerror, exc.filename]}
                     out.write(json.dumps(answer) + "\n")
@@ -282,20 +368,29 @@ class ChildWriter:
             raise OSError(*answer["error"])
         return answer["result"]
 
-    def plan(self) -> list[str]:
-        """Decide about all files: the refusals."""
-        refusals: list[str] = self._ask("plan")
-        return refusals
-
-    def write(self, check_mode: bool) -> Report:
-        """Write what was planned, or say what would be. Raises OSError."""
-        report: Report = self._ask("check" if check_mode else "write")
-        return report
+    def __getattr__(self, step: str) -> Callable[[], Any]:
+        return functools.partial(self._ask, step)
 
     def close(self) -> None:
-        """End the child."""
+        """Let the lock go, and end the child."""
+        with contextlib.suppress(OSError):
+            self._ask("close")
         os.close(self._out)
         os.waitpid(self._pid, 0)
+
+
+def _write(writers: Sequence[Any]) -> None:
+    """All users' files as one step. Raises OSError; what was there is then given back."""
+    try:
+        for step in ("stage", "commit"):
+            for writer in writers:
+                getattr(writer, step)()
+    except OSError:
+        for writer in writers:
+            writer.rollback()
+        raise
+    for writer in writers:
+        writer.finish()
 
 
 def main() -> None:
@@ -304,7 +399,7 @@ def main() -> None:
             "files": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
+                "default": [],
                 "options": {
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str", "required": True, "no_log": True},
@@ -313,15 +408,23 @@ def main() -> None:
                     "group": {"type": "str", "default": ""},
                     "secret": {"type": "bool", "default": False, "no_log": False},
                     "requires": {"type": "list", "elements": "path", "default": []},
+                    "format": {"type": "str", "choices": sorted(FORMATS), "default": "whole"},
+                    "apps": {"type": "list", "elements": "str", "default": []},
+                    "exclusive": {"type": "bool", "default": False},
+                    "keep_previous": {"type": "bool", "default": False},
                 },
             },
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "purpose": {"type": "str", "default": "files"},
+            "apps": {"type": "list", "elements": "str"},
+            "users": {"type": "list", "elements": "str", "default": []},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "force": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     params = module.params
-    owners: dict[str, Owner] = {}
+    owners: dict[str, Owner] = {user: Owner(user, module) for user in params["users"]}
     for entry in params["files"]:
         if entry["user"] not in owners:
             owners[entry["user"]] = Owner(entry["user"], module)
@@ -329,25 +432,36 @@ def main() -> None:
     writers: list[Any] = []
     try:
         for owner in owners.values():
-            writer = Writer(owner, params["force"], params["secrets"])
+            if not module.check_mode:
+                owner.prepare()
+            writer = Writer(owner, params, module.check_mode)
             writers.append(ChildWriter(writer) if owner.foreign else writer)
         refusals = [refusal for writer in writers for refusal in writer.plan()]
-        if refusals:
-            module.fail_json(msg="Nothing was written. " + " ".join(refusals), refused=refusals, files=[])
-        if not module.check_mode:
-            for owner in owners.values():
-                owner.prepare()
-        reports = [report for writer in writers for report in writer.write(module.check_mode)]
+        if not refusals and not module.check_mode:
+            _write(writers)
+        reports = [] if refusals else [report for writer in writers for report in writer.report()]
     except OSError as exc:
-        module.fail_json(msg=f"{exc.filename or 'A file'}: cannot be written: {exc.strerror}.")
+        module.fail_json(msg=f"Nothing was written. {exc.filename or 'A file'}: cannot be written: {exc.strerror}.")
     finally:
         for writer in writers:
-            if isinstance(writer, ChildWriter):
-                writer.close()
+            writer.close()
+    if refusals:
+        module.fail_json(msg="Nothing was written. " + " ".join(refusals), refused=refusals, files=[])
+    for report in reports:
+        if report["action"] == "drifted":
+            module.warn(f"{report['path']}: was changed since crdb.onboard wrote it, and stays; force replaces it.")
+        if report["action"] == "kept":
+            module.warn(f"{report['path']}: was changed since crdb.onboard wrote it; what was changed stays.")
+        if report["backup"]:
+            module.warn(f"{report['path']}: what was there is kept at {report['backup']}.")
+    notes = [note for report in reports for note in report.pop("notes")]
     diffs = [report.pop("diff") for report in reports]
+    # Check mode is the drift gate: a file that is not as we want it counts there, though a run would leave it.
+    unwanted = ("ok", "kept") if module.check_mode else ("ok", "kept", "drifted")
     module.exit_json(
-        changed=any(report["action"] != "ok" for report in reports),
+        changed=any(report["action"] not in unwanted for report in reports),
         files=reports,
+        notes=notes,
         diff=[d for d in diffs if d is not None],
     )
 

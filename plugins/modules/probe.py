@@ -151,7 +151,8 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     if shutil.which(interpreter) is None:
         return {**report, "message": f"there is no {interpreter} on this host"}
     if not os.path.isdir(probe["folder"]):
-        return {**report, "verdict": "failed", "message": f"the folder {probe['folder']} is not there"}
+        verdict = "not_proved" if params["check_mode"] else "failed"
+        return {**report, "verdict": verdict, "message": f"the folder {probe['folder']} is not there"}
     other: dict[str, Any] = {}
     home = None
     if probe["user"] and pwd.getpwnam(probe["user"]).pw_uid != os.geteuid():
@@ -229,7 +230,8 @@ def main() -> None:
         if owner != os.geteuid() != 0:
             module.fail_json(msg=f"To run as {probe['user']} needs that user's rights: run as root (become).")
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        reports = list(pool.map(lambda probe: _run(probe, module.params), probes))
+        params = {**module.params, "check_mode": module.check_mode}
+        reports = list(pool.map(lambda probe: _run(probe, params), probes))
     module.exit_json(changed=False, probes=reports, report=[_line(report) for report in reports])
 
 

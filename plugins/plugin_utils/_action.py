@@ -79,6 +79,15 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         """All apps of this host, validated."""
         return _onboarding.apps(_onboarding.app_facts(variables, sources), sources, _catalogue.load())
 
+    def names(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The names of this host's apps and of their users: what taking away needs, without any connection."""
+        given = _onboarding.app_facts(variables, {})
+        named = [facts for facts in given if isinstance(facts, Mapping)]
+        return {
+            "apps": sorted({str(facts.get("name") or _onboarding.DEFAULT_APP_NAME) for facts in named}),
+            "users": sorted({str(facts.get("user") or "") for facts in named}),
+        }
+
     def homes(self, apps: tuple[App, ...]) -> dict[str, str]:
         """The home folder on the host of every user whose home a path names, by user."""
         needed = {

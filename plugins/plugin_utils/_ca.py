@@ -27,6 +27,7 @@ except ImportError as exc:
     MISSING = str(exc.name)
 
 DOWNLOAD_TIMEOUT = 30
+WARN_DAYS = 30
 DOWNLOAD_LIMIT = 1024 * 1024
 
 _BLOCK = re.compile(
@@ -42,6 +43,11 @@ class Authority:
     fingerprint: str
     not_after: datetime
     pem: bytes
+
+    def expiry(self, now: datetime | None = None) -> str:
+        """A sentence when it expires within 30 days, else an empty text."""
+        days = (self.not_after - (now or datetime.now(timezone.utc))).days
+        return f"{self.subject} expires in {days} days; get the cluster's next CA in time." if days <= WARN_DAYS else ""
 
 
 def _name(certificate: x509.Certificate) -> str:
@@ -140,10 +146,14 @@ def download(url: str) -> bytes:
 
 @dataclass(frozen=True)
 class CaSource:
-    """Where a connection's CA comes from, on the controller: a file, a URL or inline text."""
+    """Where a connection's CA comes from, on the controller: a file, a URL or inline text.
+
+    With a `fingerprint` (SHA-256, lower case hexadecimal) it is that one certificate and no other.
+    """
 
     kind: str
     value: str
+    fingerprint: str = ""
 
     def load(self) -> tuple[Authority, ...]:
         """The verified authorities. Raises OnboardingError."""
@@ -151,13 +161,21 @@ class CaSource:
             raise OnboardingError(
                 f"The controller's Python lacks {MISSING}: install what requirements/controller.txt names for it."
             )
+        content, source = self._read()
+        found = verify(content, source)
+        if self.fingerprint and [authority.fingerprint for authority in found] != [self.fingerprint]:
+            held = ", ".join(f"{authority.subject} ({authority.fingerprint})" for authority in found)
+            raise OnboardingError(f"{source}: ca_fingerprint names one CA, {self.fingerprint}; it holds {held}.")
+        return found
+
+    def _read(self) -> tuple[bytes, str]:
         if self.kind == "ca_url":
-            return verify(download(self.value), f"ca_url {self.value}")
+            return download(self.value), f"ca_url {self.value}"
         if self.kind == "ca_text":
-            return verify(self.value.encode("utf-8"), "ca_text")
+            return self.value.encode("utf-8"), "ca_text"
         path = Path(self.value).expanduser()
         try:
-            return verify(path.read_bytes(), f"ca_file {path}")
+            return path.read_bytes(), f"ca_file {path}"
         except OSError as exc:
             raise OnboardingError(f"ca_file {path}: cannot be read on the controller: {exc.strerror}.") from None
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection, InvalidConnection, resolve
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import CaSource
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import Authority, CaSource
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework, find
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
@@ -47,7 +47,7 @@ SHORTHAND_KEYS = (
         "sslkey",
     ),
     *CA_KEYS,
-    *("ca_public", "ca_destination"),
+    *("ca_public", "ca_destination", "ca_fingerprint"),
 )
 
 _APP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
@@ -64,6 +64,10 @@ class Source:
     ca: CaSource | None
     ca_public: bool
     ca_destination: str
+
+    def authorities(self) -> tuple[Authority, ...]:
+        """The verified authorities of the CA that was given; none when there is none. Raises OnboardingError."""
+        return self.ca.load() if self.ca is not None else ()
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -128,7 +132,12 @@ def source(name: str, facts: Any, *, allow_weaker_tls: bool = False) -> Source:
             f"crdb_connections.{name}.ca_destination: {destination!r} is none of {', '.join(CA_DESTINATIONS)}."
         )
     public = _flag(facts.pop("ca_public", False), f"crdb_connections.{name}.ca_public")
-    ca = CaSource(given[0], str(facts[given[0]])) if given else None
+    fingerprint = re.sub(r"[:\s]", "", str(facts.pop("ca_fingerprint", ""))).lower()
+    if fingerprint and (not given or not re.fullmatch(r"[0-9a-f]{64}", fingerprint)):
+        raise OnboardingError(
+            f"crdb_connections.{name}.ca_fingerprint: wants the SHA-256 (64 hexadecimal digits) of the CA given."
+        )
+    ca = CaSource(given[0], str(facts[given[0]]), fingerprint) if given else None
     for key in CA_KEYS:
         facts.pop(key, None)
     try:

@@ -24,11 +24,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 @dataclass(frozen=True)
 class RenderedFile:
-    """Bytes for one place on a host. `secret`: it holds a password, so its diff is masked and its mode is 0600."""
+    """Bytes for one place on a host, in a format of module_utils/_formats.
+
+    `secret`: it holds a password, so its diff is masked and its mode is 0600.
+    """
 
     path: str
     content: bytes
     mode: int
+    format: str = "whole"
     secret: bool = False
 
 

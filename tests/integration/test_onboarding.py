@@ -138,7 +138,8 @@ class Terminal:
             self.screen += data.decode(errors="replace")
 
     def type(self, line):
-        """Type a line."""
+        """Type a line, as late as a person does: what comes before the echo is off is thrown away."""
+        time.sleep(0.5)
         os.write(self.fd, line.encode() + b"\r")
 
     def end(self):
@@ -211,17 +212,22 @@ def test_targets_run_every_python(controller, sandbox, version):
     assert run.recap()["changed"] == 2
 
 
-def test_a_file_that_is_not_ours_is_refused_and_nothing_is_written(controller, sandbox):
-    for name in ("one/.env", "two/crdb_settings.py"):
+def test_what_is_not_ours_is_refused_all_at_once_and_nothing_is_written(controller, sandbox):
+    foreign = {"one/.env": "DATABASE_URL=mine\n", "two/crdb_settings.py": "mine\n", "two/certs/ca.crt": "mine\n"}
+    for name, content in foreign.items():
         path = controller.home / name
-        path.parent.mkdir()
-        path.write_text("mine\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
     before = files_below(controller.home)
     run = controller.playbook("dev_machine", two_apps(sandbox))
     assert run.status == 2
-    assert f"{controller.home}/one/.env: is there already and was not written by crdb.onboard" in flat(run.output)
-    assert f"{controller.home}/two/crdb_settings.py: is there already" in flat(run.output)
+    assert f"{controller.home}/two/certs/ca.crt: " in flat(run.output)
     assert files_below(controller.home) == before
+    (controller.home / "two/certs/ca.crt").unlink()
+    run = controller.playbook("dev_machine", two_apps(sandbox))
+    assert f"{controller.home}/one/.env: has DATABASE_URL already, which was not written by" in flat(run.output)
+    assert f"{controller.home}/two/crdb_settings.py: is there already and was not written by" in flat(run.output)
+    assert set(files_below(controller.home)) == {"one/.env", "two/crdb_settings.py"}
 
 
 def flat(text):
@@ -229,15 +235,23 @@ def flat(text):
     return " ".join(text.split())
 
 
-def test_force_keeps_a_copy(controller, sandbox):
+def test_force_keeps_what_it_replaces_and_absent_gives_it_back(controller, sandbox):
     (controller.home / "one").mkdir()
-    (controller.home / "one" / ".env").write_text("mine\n")
-    run = controller.playbook("dev_machine", {**two_apps(sandbox), "crdb_app_config_force": True})
+    (controller.home / "one" / ".env").write_text("A=1\nexport DATABASE_URL=mine")
+    (controller.home / "one" / "crdb_settings.py").write_text("mine\n")
+    before = files_below(controller.home)
+    variables = {**two_apps(sandbox), "crdb_hosts": "localhost"}
+    run = controller.playbook("app_servers", {**variables, "crdb_app_config_force": True})
     assert run.status == 0, run.output
-    assert (controller.home / "one" / ".env.crdb-onboard-1.bak").read_text() == "mine\n"
+    assert (controller.home / "one" / "crdb_settings.py.crdb-onboard-1.bak").read_text() == "mine\n"
+    assert (controller.home / "one" / ".env").read_text().startswith("A=1\nexport DATABASE_URL='postgresql://")
+    absent = {"crdb_ca_state": "absent", "crdb_app_config_state": "absent", "crdb_check_fail": False}
+    run = controller.playbook("app_servers", {**variables, **absent})
+    assert run.recap()["changed"] == 2, run.output
+    assert files_below(controller.home) == before
 
 
-def test_a_changed_password_replaces_our_file_and_a_hand_edit_is_refused(controller, sandbox):
+def test_a_changed_connection_replaces_our_files_and_a_hand_edit_stays(controller, sandbox):
     variables = {**two_apps(sandbox), "crdb_check_fail": False}
     assert controller.playbook("app_servers", {**variables, "crdb_hosts": "localhost"}).status == 0
     skunk = {**sandbox.connections["funky_skunk"], "routing": "database"}
@@ -250,9 +264,15 @@ def test_a_changed_password_replaces_our_file_and_a_hand_edit_is_refused(control
 
     with (controller.home / "one" / "crdb_settings.py").open("a") as stream:
         stream.write("# a note\n")
+    edited = files_below(controller.home)
+    run = controller.playbook("app_servers", {**changed, "crdb_hosts": "localhost"}, "--check", "--diff")
+    assert run.recap()["changed"] == 1
+    assert "-# a note" in run.output
     run = controller.playbook("app_servers", {**changed, "crdb_hosts": "localhost"})
-    assert run.status == 2
-    assert "crdb_settings.py: was written by crdb.onboard and has been changed since" in flat(run.output)
+    assert run.status == 0, run.output
+    assert run.recap()["changed"] == 0
+    assert "crdb_settings.py: was changed since crdb.onboard wrote it, and stays" in flat(run.output)
+    assert files_below(controller.home) == edited
 
 
 def test_a_password_is_not_written_where_git_would_commit_it(controller, sandbox):

@@ -1,0 +1,205 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files with independent keys: ours are set and taken away, every other byte and the order stay.
+
+A content is split into segments that join to the same bytes again; a segment has a key, or None for what is not ours to
+know (comments, blank lines, text between). This module util is PRIVATE to the collection. It can have breaking changes
+at any time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+# Our first line in a file that we made: known, so that it can be taken away again.
+HEADER = "# Written by crdb.onboard"
+# The one key of a file that is ours as a whole.
+WHOLE = ""
+
+
+class FormatError(ValueError):
+    """A file cannot be told apart into keys; the message says where."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of whole lines of a file; joined, the segments are the file."""
+
+    key: Optional[str]
+    raw: bytes
+
+
+def split_whole(content: bytes) -> list[Segment]:
+    """The whole content under one key."""
+    return [Segment(WHOLE, content)]
+
+
+_ASSIGNMENT = re.compile(rb"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*")
+
+
+def _ends_quote(text: bytes, quote: bytes) -> bool:
+    escaped = False
+    for number in range(len(text)):
+        char = text[number : number + 1]
+        if escaped:
+            escaped = False
+        elif char == b"\\" and quote == b'"':
+            escaped = True
+        elif char == quote:
+            return True
+    return False
+
+
+def split_dotenv(content: bytes) -> list[Segment]:
+    """Assignments by name; a quoted value may go on over lines, as the dotenv loaders read it.
+
+    Raises FormatError for a quote that never ends.
+    """
+    segments: list[Segment] = []
+    lines = content.splitlines(keepends=True)
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        found = _ASSIGNMENT.match(line)
+        number += 1
+        if not found:
+            key = HEADER if line.startswith(HEADER.encode()) else None
+            segments.append(Segment(key, line))
+            continue
+        value = line[found.end() :]
+        quote = value[:1]
+        if quote in (b"'", b'"') and not _ends_quote(value[1:], quote):
+            start = number
+            while number < len(lines):
+                line += lines[number]
+                number += 1
+                if _ends_quote(lines[number - 1], quote):
+                    break
+            else:
+                raise FormatError(f"line {start}: a quoted value does not end")
+        segments.append(Segment(found.group(1).decode("ascii"), line))
+    return segments
+
+
+_PEM = re.compile(
+    rb"^-----BEGIN CERTIFICATE-----[ \t]*\r?\n(.*?)^-----END CERTIFICATE-----[ \t]*(?:\r?\n|\Z)", re.M | re.S
+)
+
+
+def split_pem(content: bytes) -> list[Segment]:
+    """Certificates by their SHA-256 fingerprint in hexadecimal.
+
+    Raises FormatError for a block that does not end, or that is not base64.
+    """
+    segments: list[Segment] = []
+    position = 0
+    for block in _PEM.finditer(content):
+        if block.start() > position:
+            segments.append(Segment(None, content[position : block.start()]))
+        try:
+            der = base64.b64decode(b"".join(block.group(1).split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise FormatError("a certificate in it is not base64") from None
+        segments.append(Segment(hashlib.sha256(der).hexdigest(), block.group()))
+        position = block.end()
+    if position < len(content):
+        segments.append(Segment(None, content[position:]))
+    if any(s.key is None and b"-----BEGIN " in s.raw for s in segments):
+        raise FormatError("a PEM block in it does not end, or is no certificate")
+    return segments
+
+
+def split_pgpass(content: bytes) -> list[Segment]:
+    """Lines of a ``.pgpass`` by ``host:port:database:user``; a backslash escapes a colon."""
+    segments = []
+    for line in content.splitlines(keepends=True):
+        fields = re.split(rb"(?<!\\):", line.rstrip(b"\r\n"))
+        is_entry = len(fields) == 5 and not line.startswith(b"#")
+        segments.append(Segment(b":".join(fields[:4]).decode("utf-8", "surrogateescape") if is_entry else None, line))
+    return segments
+
+
+def split_service(content: bytes) -> list[Segment]:
+    """Sections of a ``pg_service.conf`` by name, each with the lines up to the next."""
+    segments: list[Segment] = []
+    for line in content.splitlines(keepends=True):
+        found = re.match(rb"\[([^\]]*)\]", line)
+        if found:
+            segments.append(Segment(found.group(1).decode("utf-8", "surrogateescape"), line))
+        elif segments:
+            segments[-1] = Segment(segments[-1].key, segments[-1].raw + line)
+        else:
+            segments.append(Segment(None, line))
+    return segments
+
+
+FORMATS: dict[str, Callable[[bytes], list[Segment]]] = {
+    "whole": split_whole,
+    "dotenv": split_dotenv,
+    "pem": split_pem,
+    "pgpass": split_pgpass,
+    "service": split_service,
+}
+
+
+def find(segments: list[Segment], key: str) -> Optional[Segment]:
+    """The segment of a key. Raises FormatError when it is there twice: which one counts differs by loader."""
+    found = [segment for segment in segments if segment.key == key]
+    if len({normal(segment.raw) for segment in found}) > 1:
+        raise FormatError(f"has {key} more than once: keep one")
+    return found[-1] if found else None
+
+
+def line_end(content: bytes) -> bytes:
+    """The line end that a file uses: that of its first line."""
+    first = content.split(b"\n", 1)[0]
+    return b"\r\n" if b"\n" in content and first.endswith(b"\r") else b"\n"
+
+
+def normal(raw: bytes) -> bytes:
+    """A segment for comparison: line ends do not count, nor a shell's ``export`` before an assignment."""
+    return re.sub(rb"^[ \t]*export[ \t]+", b"", raw.replace(b"\r\n", b"\n").rstrip(b"\n"))
+
+
+def put(segments: list[Segment], ours: Segment, end: bytes) -> tuple[list[Segment], bool]:
+    """The segments with ours in the place of its key, or at the end; True when the line before had to be ended."""
+    raw = ours.raw.replace(b"\r\n", b"\n").rstrip(b"\n").replace(b"\n", end) + end
+    places = [number for number, segment in enumerate(segments) if segment.key == ours.key]
+    if places:
+        before = segments[places[-1]].raw
+        exported = re.match(rb"[ \t]*export[ \t]+", before)
+        if exported:
+            raw = exported.group() + raw
+        if not before.endswith(b"\n") and places[-1] == len(segments) - 1:
+            raw = raw[: -len(end)]
+        return [*segments[: places[-1]], Segment(ours.key, raw), *segments[places[-1] + 1 :]], False
+    if segments and not segments[-1].raw.endswith(b"\n"):
+        last = segments[-1]
+        return [*segments[:-1], Segment(last.key, last.raw + end), Segment(ours.key, raw)], True
+    return [*segments, Segment(ours.key, raw)], False
+
+
+def take(segments: list[Segment], key: str, before: Optional[bytes], unended: bool) -> list[Segment]:
+    """The segments with a key as it was: `before` in its place, or gone; `unended` takes back an added line end."""
+    kept: list[Segment] = []
+    for number, segment in enumerate(segments):
+        if segment.key != key:
+            kept.append(segment)
+            continue
+        if before is not None:
+            kept.append(Segment(key, before))
+        elif unended and number == len(segments) - 1 and kept:
+            kept[-1] = Segment(kept[-1].key, re.sub(rb"\r?\n\Z", b"", kept[-1].raw))
+    return kept
+
+
+def join(segments: list[Segment]) -> bytes:
+    """The content again."""
+    return b"".join(segment.raw for segment in segments)

@@ -1,0 +1,337 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A canary password onboards every framework, and is found nowhere but in the files that are to hold it.
+
+Run from the installed artifact, with pipelining off in the user's own configuration.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import psycopg
+import pytest
+
+from tests.integration.conftest import BIN, CHECKOUT, Controller
+from tests.integration.test_onboarding import FRAMEWORKS, Terminal, url_of
+
+CANARY = "-Canary7/ @:%?#&+='\"\\${}<>|;~*{{ {% {# \u00e9"
+
+
+def encodings(secret):
+    """Every form in which the password could be met: as it is, percent-encoded, escaped, in base64."""
+    forms = {secret, quote(secret, safe=""), quote(secret, safe="").lower(), quote_plus(secret), quote(secret)}
+    forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    forms |= {secret.replace("'", "''"), secret.replace('"', '\\"'), secret.replace("\\", "\\\\")}
+    # Ansible's wrapper holds a module's arguments as JSON within a Python literal.
+    forms.add(repr(json.dumps(secret))[2:-2])
+    raw = secret.encode()
+    # In base64 a text has three forms, by where it begins; the first and the last characters depend on the neighbours.
+    forms |= {base64.b64encode(b"x" * shift + raw)[4:-4].decode() for shift in range(3)}
+    return {form.encode() for form in forms}
+
+
+NEEDLES = encodings(CANARY)
+
+
+def leaks(data):
+    """The encodings of the canary found in some bytes."""
+    return [needle for needle in NEEDLES if needle in data]
+
+
+def leaking_files(folder, *, readable_by_others=False):
+    """Files below a folder that hold the canary."""
+    found = []
+    for path in folder.rglob("*"):
+        try:
+            if not path.is_file() or path.is_symlink():
+                continue
+            if readable_by_others and not path.stat().st_mode & 0o077:
+                continue
+            if leaks(path.read_bytes()):
+                found.append(path)
+        except OSError:
+            continue
+    return found
+
+
+class ProcessSampler:
+    """Reads the command lines and the environments of all processes again and again, while something runs."""
+
+    def __init__(self):
+        self.samples = 0
+        self.found = []
+        self._stop = threading.Event()
+        self._own = os.getpid()
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._stop.is_set():
+            for folder in Path("/proc").glob("[0-9]*"):
+                if int(folder.name) == self._own:
+                    continue
+                try:
+                    line = (folder / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                self.samples += 1
+                if leaks(line.replace(b"\0", b" ")) or leaks(line):
+                    self.found.append(line)
+
+
+@pytest.fixture(scope="module")
+def canary_user(sandbox):
+    """A SQL user of one cluster whose password is the canary."""
+    cluster = sandbox.clusters["funky-skunk"]
+    with psycopg.connect(**cluster.conninfo(), autocommit=True) as connection:
+        verifier = connection.pgconn.encrypt_password(CANARY.encode(), b"maxroach", b"scram-sha-256").decode()
+        restore = connection.pgconn.encrypt_password(cluster.password.encode(), b"maxroach", b"scram-sha-256").decode()
+        connection.execute(f"ALTER ROLE maxroach PASSWORD '{verifier}'".encode())
+        yield {**sandbox.connections["funky_skunk"], "password": CANARY}
+        connection.execute(f"ALTER ROLE maxroach PASSWORD '{restore}'".encode())
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The collection, built and installed elsewhere."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(
+        [BIN / "ansible-galaxy", "collection", "build", "--output-path", folder], cwd=CHECKOUT, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    artifact = next(folder.glob("*.tar.gz"))
+    environment = {**os.environ, "HOME": str(folder)}
+    subprocess.run(
+        [BIN / "ansible-galaxy", "collection", "install", "--offline", "-p", folder / "collections", artifact],
+        cwd=folder, check=True, capture_output=True, env=environment,
+    )  # fmt: skip
+    return folder / "collections"
+
+
+@pytest.fixture
+def person(tmp_path, installed):
+    """Somebody with the installed collection, pipelining off, a fact cache, a log, and temp folders to search."""
+    home = tmp_path / "home"
+    for name in ("home", "remote_tmp", "local_tmp", "cache"):
+        (tmp_path / name).mkdir()
+    config = tmp_path / "ansible.cfg"
+    config.write_text(
+        "[defaults]\n"
+        f"remote_tmp = {tmp_path}/remote_tmp\nlocal_tmp = {tmp_path}/local_tmp\n"
+        f"fact_caching = jsonfile\nfact_caching_connection = {tmp_path}/cache\n"
+        "callback_result_format = yaml\n[connection]\npipelining = false\n[ssh_connection]\npipelining = false\n"
+    )
+    environment = {"ANSIBLE_COLLECTIONS_PATH": str(installed), "ANSIBLE_LOG_PATH": str(tmp_path / "ansible.log")}
+    return Controller(home, cwd=tmp_path, config=config, environment=environment)
+
+
+def assert_nothing_leaked(person, sandbox, *outputs, holders=()):
+    """The canary is in none of the places where it must not be."""
+    for output in outputs:
+        assert leaks(output.encode(errors="surrogateescape")) == []
+    top = person.home.parent
+    assert (top / "ansible.log").stat().st_size > 0
+    assert leaking_files(top, readable_by_others=True) == []
+    assert [str(path.relative_to(person.home)) for path in leaking_files(top)] == sorted(holders)
+    assert leaking_files(sandbox.state) == []
+
+
+def inventory(person, facts, how, apps=None):
+    """An inventory folder whose secrets come by a lookup of the environment, or are marked !unsafe."""
+    apps = apps or [{"name": "shop", "connection": "shop", "folder": "~/shop", "frameworks": FRAMEWORKS}]
+    folder = person.home.parent / "inventory"
+    (folder / "group_vars").mkdir(parents=True)
+    (folder / "hosts.yml").write_text(
+        "all:\n  hosts:\n    localhost:\n      ansible_connection: local\n"
+        "      ansible_python_interpreter: '{{ ansible_playbook_python }}'\n"
+    )
+    lines = []
+    for key, value in facts.items():
+        secret = key in ("password", "url")
+        if secret and how == "lookup":
+            text = f"\"{{{{ lookup('ansible.builtin.env', 'SHOP_{key.upper()}') }}}}\""
+        else:
+            text = f"!unsafe {json.dumps(value)}" if secret else json.dumps(value)
+        lines.append(f"    {key}: {text}\n")
+    variables = folder / "group_vars" / "all.yml"
+    variables.write_text(f"crdb_connections:\n  shop:\n{''.join(lines)}crdb_apps: {json.dumps(apps)}\n")
+    variables.chmod(0o600)
+    return folder
+
+
+@pytest.mark.parametrize("how", ["lookup", "unsafe"])
+def test_from_the_inventory(person, sandbox, drivers, canary_user, how):
+    folder = inventory(person, canary_user, how)
+    outputs = []
+    with ProcessSampler() as sampler:
+        for words in (["--check", "--diff"], ["--diff"], ["--diff"]):
+            run = person.playbook(
+                "crdb.onboard.dev_machine", {**drivers, "crdb_hosts": "localhost"}, "-i", folder, "-vvvv", *words,
+                SHOP_PASSWORD=CANARY,
+            )  # fmt: skip
+            outputs.append(run.output)
+            assert run.status == 0, run.output[-3000:]
+    assert outputs[1].count(": connected as maxroach") >= len(FRAMEWORKS)
+    assert sampler.samples > 100
+    assert sampler.found == []
+    (folder / "group_vars" / "all.yml").unlink()
+    assert_nothing_leaked(person, sandbox, *outputs, holders=["shop/.env"])
+
+
+def test_from_the_environment(person, sandbox, drivers, canary_user):
+    facts = {**canary_user, "password": quote(CANARY, safe="")}
+    run = person.playbook(
+        "crdb.onboard.dev_machine",
+        {**drivers, "crdb_connection_ca_file": facts["ca_file"], "crdb_frameworks": FRAMEWORKS},
+        "-vvvv", "--diff", DATABASE_URL=url_of(facts),
+    )  # fmt: skip
+    assert run.status == 0, run.output[-3000:]
+    assert_nothing_leaked(person, sandbox, run.output, holders=["crdb-app/.env"])
+
+
+def test_from_a_prompt(person, sandbox, canary_user):
+    words = [
+        "ansible-playbook",
+        "crdb.onboard.dev_machine",
+        "-vvvv",
+        "-e",
+        f"crdb_connection_ca_file={canary_user['ca_file']}",
+    ]
+    with ProcessSampler() as sampler:
+        terminal = Terminal(person, [*words, "-e", "crdb_frameworks=psycopg2"])
+        terminal.until("Connection string of the cluster")
+        terminal.type(url_of(canary_user, password=False))
+        terminal.until("Password of the SQL user maxroach")
+        terminal.type(CANARY)
+        assert terminal.end() == 0, terminal.screen[-3000:]
+    assert sampler.found == []
+    assert_nothing_leaked(person, sandbox, terminal.screen, holders=["crdb-app/.env"])
+
+
+FAILING = {
+    "apps of a bad type": ({"apps": "nonsense"}, "crdb_apps"),
+    "unknown key": ({"extra": {"colour": "red"}}, "colour"),
+    "refused database": ({"extra": {"database": "a.b"}}, "database"),
+    "weak sslmode": ({"query": "?sslmode=require"}, "sslmode"),
+    "url with the raw password": ({"raw": True}, "crdb_connections.shop"),
+    "no such framework": ({"apps": [{"frameworks": ["nonsense"]}]}, "There is no framework"),
+    "nobody listens": ({"extra": {"port": 1}}, "tcp_refused"),
+    "wrong CA": ({"stranger": True}, "tls_unknown_ca"),
+    "no such cluster": ({"extra": {"routing_id": "happy-koala-7"}}, "unknown_cluster"),
+    "rejected": ({"extra": {"user": "carl"}}, "password_rejected"),
+    "folder that cannot be made": ({"apps": [{"folder": "/proc/nowhere"}]}, "/proc"),
+    "a foreign file": ({"foreign": True}, "is there already and was not written"),
+    "unreachable": ({"host": "unreachable"}, "UNREACHABLE"),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_failing_runs_say_nothing(person, sandbox, canary_user, name):
+    change, message = FAILING[name]
+    facts = {**canary_user, **change.get("extra", {})}
+    if change.get("stranger"):
+        facts["ca_file"] = str(sandbox.stranger_ca_file)
+    if "query" in change or "raw" in change:
+        password = CANARY if "raw" in change else quote(CANARY, safe="")
+        url = f"postgresql://maxroach:{password}@localhost:{facts['port']}/defaultdb" + change.get("query", "")
+        facts = {"url": url, "ca_file": facts["ca_file"]}
+    if change.get("foreign"):
+        (person.home / "shop").mkdir()
+        (person.home / "shop" / "crdb_database.py").write_text("mine")
+    folder = inventory(person, facts, "lookup", change.get("apps"))
+    if "host" in change:
+        (folder / "hosts.yml").write_text(
+            "all:\n  hosts:\n    unreachable:\n      ansible_host: 127.0.0.1\n      ansible_port: 1\n"
+        )
+    secrets = {f"SHOP_{key.upper()}": facts[key] for key in ("password", "url") if key in facts}
+    run = person.playbook("crdb.onboard.app_servers", None, "-i", folder, "-vvvv", "--diff", **secrets)
+    assert run.status != 0, run.output[-2000:]
+    assert message in run.output, run.output[-3000:]
+    holders = [name for name in ("shop/.env", "crdb-app/.env") if (person.home / name).exists()]
+    assert_nothing_leaked(person, sandbox, run.output, holders=sorted(holders))
+
+
+def test_killed_runs_leave_nothing_in_temp_folders(person, sandbox, canary_user):
+    folder = inventory(person, canary_user, "lookup")
+    for delay in (0.8, 1.2, 1.6, 2.0, 2.4, 2.8):
+        process = subprocess.Popen(
+            [person.bin / "ansible-playbook", "crdb.onboard.dev_machine", "-i", folder, "-e", "crdb_hosts=localhost"],
+            cwd=person.cwd, env=person._environment({"SHOP_PASSWORD": CANARY}), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        top = person.home.parent
+        for name in ("remote_tmp", "local_tmp", "cache"):
+            assert leaking_files(top / name) == []
+        holders = {str(path.relative_to(person.home)) for path in leaking_files(person.home)}
+        assert {name for name in holders if not name.startswith("shop/.crdb-onboard.")} <= {"shop/.env"}
+    run = person.playbook("crdb.onboard.dev_machine", {"crdb_hosts": "localhost"}, "-i", folder, SHOP_PASSWORD=CANARY)
+    assert run.status == 0, run.output[-3000:]
+    assert [str(path.relative_to(person.home)) for path in leaking_files(person.home)] == ["shop/.env"]
+
+
+def test_keep_remote_files_is_refused(person, canary_user):
+    folder = inventory(person, canary_user, "lookup")
+    run = person.playbook(
+        "crdb.onboard.app_servers", None, "-i", folder, ANSIBLE_KEEP_REMOTE_FILES="1", SHOP_PASSWORD=CANARY
+    )
+    assert run.status != 0
+    assert "ANSIBLE_KEEP_REMOTE_FILES" in run.output
+    assert leaking_files(person.home.parent) == []
+
+
+class TestTheSearchesFindWhatIsPlanted:
+    """Each search above would have found a leak: one is planted in each place."""
+
+    @pytest.mark.parametrize("needle", sorted(NEEDLES))
+    def test_in_an_output(self, needle):
+        assert leaks(b"before " + needle + b" after") != []
+
+    @pytest.mark.parametrize("shift", range(3))
+    def test_in_base64(self, shift):
+        assert leaks(base64.b64encode(b"y" * shift + CANARY.encode() + b"z" * 5)) != []
+
+    def test_in_files(self, tmp_path):
+        for name, mode in (("open", 0o644), ("private", 0o600)):
+            (tmp_path / name).write_text(f"x{CANARY}x")
+            (tmp_path / name).chmod(mode)
+        assert [path.name for path in leaking_files(tmp_path, readable_by_others=True)] == ["open"]
+        assert {path.name for path in leaking_files(tmp_path)} == {"open", "private"}
+
+    def test_in_a_command_line(self):
+        with ProcessSampler() as sampler:
+            subprocess.run([sys.executable, "-c", "import time; time.sleep(1)", CANARY], check=True)
+        assert sampler.found != []
+
+    def test_in_the_remote_temp_folder(self, person):
+        """A module called the usual way, with pipelining off and its files kept, leaves its arguments there."""
+        play = person.home.parent / "leak.yml"
+        play.write_text(
+            "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
+            "    - ansible.builtin.debug: {msg: hello}\n"
+            "    - ansible.builtin.command: {argv: ['true'], stdin: \"{{ lookup('env', 'SHOP_PASSWORD') }}\"}\n"
+        )
+        run = person.run("ansible-playbook", play, ANSIBLE_KEEP_REMOTE_FILES="1", SHOP_PASSWORD=CANARY)
+        assert run.status == 0, run.output
+        assert leaking_files(person.home.parent / "remote_tmp") != []

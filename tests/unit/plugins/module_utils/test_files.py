@@ -1,0 +1,404 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The writer: everything or nothing, only what is ours, and all of it taken back."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.module_utils import _files
+from ansible_collections.crdb.onboard.plugins.module_utils._files import Record, Transaction, Wanted
+
+
+def env(path, value, **options):
+    """An environment file of ours."""
+    content = f"# Written by crdb.onboard for the test\nDATABASE_URL='{value}'\n".encode()
+    return Wanted(str(path), content, 0o600, "dotenv", secret=True, apps=("app",), purpose="config", **options)
+
+
+def whole(path, text, **options):
+    """A file of ours as a whole."""
+    return Wanted(str(path), text.encode(), 0o644, apps=("app",), purpose="config", **options)
+
+
+def run(home, files, *, force=False):
+    """One run of the writer, as the module does it: actions by path, or the refusals."""
+    record = Record(f"{home}/state")
+    try:
+        decisions, refusals = _files.plan(files, record, force)
+        if refusals:
+            return refusals
+        return _finish(decisions, record)
+    finally:
+        record.close()
+
+
+def _finish(decisions, record):
+    transaction = Transaction(decisions, record)
+    try:
+        transaction.stage()
+        transaction.commit()
+    except OSError:
+        transaction.rollback()
+        raise
+    transaction.finish()
+    return {Path(decision.path).name: decision.action for decision in decisions}
+
+
+def remove(home, *, apps=None, force=False):
+    """One run that takes everything away."""
+    record = Record(f"{home}/state")
+    try:
+        decisions, refusals = _files.plan_undo(record, "config", apps, force)
+        assert refusals == []
+        return _finish(decisions, record)
+    finally:
+        record.close()
+
+
+def tree(folder):
+    """Everything below a folder: kind, permission bits, content or link's target."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = ("link", str(path.readlink()))
+        elif path.is_dir():
+            found[name] = ("folder", mode)
+        elif path.is_file():
+            found[name] = ("file", mode, path.read_bytes())
+        else:
+            found[name] = ("special", mode)
+    return found
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home with the files of others in it."""
+    home = tmp_path / "h\u00f6me of max"
+    home.mkdir()
+    (home / "dotfiles").mkdir()
+    (home / "dotfiles" / "env").write_bytes(b"# mine\r\nexport A='1'\r\nB=\"x\r\ny\"\r\nlast=no newline")
+    (home / "app").mkdir()
+    (home / "app" / ".env").symlink_to("../dotfiles/env")
+    (home / "app" / "dangling").symlink_to("nowhere")
+    (home / "app2").mkdir(mode=0o750)
+    (home / "app2" / ".env").write_bytes(b"SECRET_KEY=x\n")
+    (home / "app2" / ".env").chmod(0o644)
+    return home
+
+
+def test_foreign_files_are_as_before_after_everything(home):
+    before = tree(home)
+    files = [env(home / "app" / ".env", "one"), env(home / "app2" / ".env", "one"), whole(home / "new" / "x.py", "1")]
+    assert run(home, files) == {".env": "changed", "x.py": "created"}
+    during = tree(home)
+    assert during["app/.env"] == before["app/.env"]
+    assert during["app2/.env"][1] == 0o600
+    assert during["dotfiles/env"][2].endswith(b"last=no newline\r\nDATABASE_URL='one'\r\n")
+    assert run(home, files) == {".env": "ok", "x.py": "ok"}
+    assert tree(home) == during
+    changed = [env(home / "app" / ".env", "two"), env(home / "app2" / ".env", "two"), files[2]]
+    assert run(home, changed) == {".env": "changed", "x.py": "ok"}
+    assert remove(home) == {".env": "restored", "x.py": "removed"}
+    assert tree(home) == before
+
+
+def test_others_lines_that_came_later_stay(home):
+    path = home / "app2" / ".env"
+    run(home, [env(path, "one")])
+    path.write_bytes(path.read_bytes() + b"LATER=1\n")
+    assert run(home, [env(path, "two")]) == {".env": "changed"}
+    assert remove(home) == {".env": "restored"}
+    assert path.read_bytes() == b"SECRET_KEY=x\nLATER=1\n"
+
+
+def test_one_of_two_apps_is_taken_away(home):
+    ca = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    shared = Wanted(str(home / "root.crt"), ca, 0o644, "pem", apps=("one", "two"), purpose="config")
+    own = Wanted(str(home / "one.py"), b"1", 0o644, apps=("one",), purpose="config")
+    run(home, [shared, own])
+    assert remove(home, apps=["one"]) == {"one.py": "removed", "root.crt": "ok"}
+    assert (home / "root.crt").read_bytes() == ca
+    assert remove(home, apps=["two"]) == {"root.crt": "removed"}
+    assert not (home / "state").exists()
+
+
+class TestDrift:
+    """The rule of dpkg: a hand edit stays as long as ours does, and is kept as a copy when ours moves on."""
+
+    @pytest.fixture
+    def path(self, home):
+        path = home / "x.py"
+        run(home, [whole(path, "ours")])
+        path.write_text("theirs")
+        return path
+
+    def test_it_stays(self, home, path):
+        assert run(home, [whole(path, "ours")]) == {"x.py": "drifted"}
+        assert path.read_text() == "theirs"
+
+    def test_it_gives_way_when_ours_moved_on(self, home, path):
+        assert run(home, [whole(path, "ours 2")]) == {"x.py": "changed"}
+        assert path.read_text() == "ours 2"
+        assert (home / "x.py.crdb-onboard-1.bak").read_text() == "theirs"
+
+    def test_force_replaces_it(self, home, path):
+        assert run(home, [whole(path, "ours")], force=True) == {"x.py": "changed"}
+        assert (home / "x.py.crdb-onboard-1.bak").read_text() == "theirs"
+
+    def test_taking_away_leaves_it(self, home, path):
+        assert remove(home) == {"x.py": "kept"}
+        assert path.read_text() == "theirs"
+
+    def test_a_mode_is_mended(self, home, path):
+        path.write_text("ours")
+        path.chmod(0o666)
+        assert run(home, [whole(path, "ours")]) == {"x.py": "mode"}
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+    def test_a_key_by_hand_stays_and_others_move(self, home):
+        path = home / "app2" / ".env"
+        run(home, [env(path, "one")])
+        path.write_bytes(path.read_bytes().replace(b"'one'", b"'by hand'"))
+        assert run(home, [env(path, "one")]) == {".env": "drifted"}
+        assert run(home, [env(path, "two")]) == {".env": "changed"}
+        assert b"'two'" in path.read_bytes()
+        assert b"'by hand'" in (home / "app2" / ".env.crdb-onboard-1.bak").read_bytes()
+
+
+class TestPem:
+    def certificates(self, *bodies):
+        return b"".join(b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % body for body in bodies)
+
+    def wanted(self, path, *bodies, **options):
+        return Wanted(str(path), self.certificates(*bodies), 0o644, "pem", apps=("a",), purpose="config", **options)
+
+    def test_ours_is_added_and_others_stay(self, home):
+        path = home / "root.crt"
+        path.write_bytes(b"theirs:\n" + self.certificates(b"AAAA", b"BBBB"))
+        before = tree(home)
+        run(home, [self.wanted(path, b"CCCC", b"BBBB")])
+        assert path.read_bytes() == b"theirs:\n" + self.certificates(b"AAAA", b"BBBB", b"CCCC")
+        run(home, [self.wanted(path, b"DDDD")])
+        assert path.read_bytes() == b"theirs:\n" + self.certificates(b"AAAA", b"BBBB", b"DDDD")
+        remove(home)
+        assert tree(home) == before
+
+    def test_two_side_by_side_during_a_change(self, home):
+        path = home / "ca.crt"
+        run(home, [self.wanted(path, b"AAAA", exclusive=True)])
+        run(home, [self.wanted(path, b"BBBB", exclusive=True, keep_previous=True)])
+        assert path.read_bytes() == self.certificates(b"AAAA", b"BBBB")
+        run(home, [self.wanted(path, b"BBBB", exclusive=True)])
+        assert path.read_bytes() == self.certificates(b"BBBB")
+
+    def test_an_exclusive_file_with_others_is_refused(self, home):
+        path = home / "ca.crt"
+        path.write_bytes(self.certificates(b"AAAA"))
+        (refusal,) = run(home, [self.wanted(path, b"BBBB", exclusive=True)])
+        assert f"{path}: is there already and was not written by crdb.onboard" in refusal
+
+
+REFUSALS = {
+    "foreign file": (lambda home: (home / "x").write_text("theirs"), "is there already and was not written"),
+    "foreign key": (
+        lambda home: (home / "app" / ".env").write_text("DATABASE_URL=theirs\n"),
+        "has DATABASE_URL already, which was not written",
+    ),
+    "key twice": (
+        lambda home: (home / "app" / ".env").write_text("DATABASE_URL=1\nDATABASE_URL=2\n"),
+        "cannot be told apart into keys: has DATABASE_URL more than once",
+    ),
+    "open quote": (lambda home: (home / "app" / ".env").write_text("A='1\n"), "line 1: a quoted value does not end"),
+    "a folder": (lambda home: (home / "x").mkdir(), "is there and is no regular file"),
+    "a pipe": (lambda home: os.mkfifo(home / "x"), "is there and is no regular file"),
+    "a parent that is a file": (lambda home: (home / "sub").write_text(""), "one of its parents is no folder"),
+    "a parent that leads nowhere": (
+        lambda home: (home / "sub").symlink_to("nowhere"),
+        "sub is a link that leads nowhere",
+    ),
+    "git": (lambda home: subprocess.run(["git", "init", "-q", home / "app"], check=True), None),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refused_and_nothing_changed(home, name):
+    arrange, message = REFUSALS[name]
+    if name != "git":
+        (home / "app" / ".env").unlink()
+    else:
+        (home / "app" / ".env").unlink()
+        message = f"git would commit it: add the line /.env to {home}/app/.gitignore first"
+    arrange(home)
+    before = tree(home)
+    files = [
+        whole(home / "first", "1"),
+        env(home / "app" / ".env", "v"),
+        whole(home / "x", "1"),
+        whole(home / "sub/y", "1"),
+    ]
+    refusals = run(home, files)
+    assert isinstance(refusals, list)
+    assert len(refusals) == 1
+    assert message in refusals[0]
+    assert tree(home) == before
+
+
+def test_all_refusals_are_named_at_once(home):
+    (home / "x").write_text("theirs")
+    (home / "y").mkdir()
+    refusals = run(
+        home, [whole(home / "x", "1"), whole(home / "y", "1"), whole(home / "z", "1", requires=("/nowhere",))]
+    )
+    assert [refusal.split(":")[0] for refusal in refusals] == [str(home / name) for name in "xyz"]
+    assert "names the CA /nowhere, which is not there" in refusals[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("<html>", "holds no certificate in PEM form"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n", "cannot be read"),
+    ],
+)
+def test_a_ca_that_is_no_use_is_named(home, content, message):
+    (home / "ca.crt").write_text(content)
+    (refusal,) = run(home, [whole(home / "z", "1", requires=(str(home / "ca.crt"),))])
+    assert message in refusal
+
+
+def test_an_error_at_the_last_rename_gives_everything_back(home, monkeypatch):
+    before = tree(home)
+    real = os.replace
+
+    def failing(source, target):
+        if target.endswith("third"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OSError, match="third"):
+        run(home, [env(home / "app" / ".env", "v"), whole(home / "new" / "second", "1"), whole(home / "third", "1")])
+    assert tree(home) == before
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_modes_do_not_depend_on_the_umask(home, umask):
+    previous = os.umask(umask)
+    try:
+        run(home, [whole(home / "sub" / "x", "1"), env(home / "sub" / ".env", "v")])
+    finally:
+        os.umask(previous)
+    found = tree(home)
+    assert (found["sub"][1], found["sub/x"][1], found["sub/.env"][1]) == (0o755, 0o644, 0o600)
+    assert found["state/files.json"][1] == 0o600
+
+
+KILLED = """
+    import os, signal, sys
+    sys.path[:0] = {path!r}
+    from ansible_collections.crdb.onboard.plugins.module_utils import _files
+    from tests.unit.plugins.module_utils import test_files
+    calls = 0
+    def counted(real):
+        def call(*args, **kwargs):
+            global calls
+            calls += 1
+            if calls == {point}:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args, **kwargs)
+        return call
+    for name in ("replace", "fsync", "mkdir", "chmod", "fchmod", "unlink", "open"):
+        setattr(os, name, counted(getattr(os, name)))
+    test_files.run({home!r}, test_files.thirty({home!r}, "two"))
+    print(calls)
+"""
+
+
+def thirty(home, value):
+    """Thirty files in three folders, the content of each naming its version."""
+    files = [whole(f"{home}/a/{n:02}.py", f"{value}\n" * 200) for n in range(20)]
+    files += [env(f"{home}/b{n}/.env", value) for n in range(10)]
+    return files
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["empty home", "another version there"])
+def test_killed_at_every_point_it_converges(tmp_path, first):
+    """SIGKILL at every call that changes the file system (and each tenth): whole files only, then one plain run."""
+    home = str(tmp_path)
+    point, ended = 1, False
+    while not ended:
+        if first:
+            run(home, thirty(home, "one"), force=True)
+        program = textwrap.dedent(KILLED).format(path=[p for p in sys.path if p], point=point, home=home)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert done.returncode in (0, -9), done.stderr
+        ended = done.returncode == 0
+        for wanted in thirty(home, "x"):
+            if Path(wanted.path).exists():
+                versions = [w.content for v in ("one", "two") for w in thirty(home, v) if w.path == wanted.path]
+                assert Path(wanted.path).read_bytes() in versions
+        result = run(home, thirty(home, "two"))
+        assert isinstance(result, dict), result
+        assert set(run(home, thirty(home, "two")).values()) == {"ok"}
+        assert list(tmp_path.rglob(".crdb-onboard.*")) == []
+        point += 9
+        if not first:
+            remove(home)
+            assert list(tmp_path.iterdir()) == []
+    assert point > 180
+
+
+def test_two_runs_at_once_end_in_one_of_the_two(tmp_path):
+    home = str(tmp_path)
+    program = textwrap.dedent(
+        """
+        import sys
+        sys.path[:0] = {path!r}
+        from tests.unit.plugins.module_utils import test_files
+        for number in range(10):
+            result = test_files.run({home!r}, test_files.thirty({home!r}, {value!r}))
+            assert isinstance(result, dict), result
+        """
+    )
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", program.format(path=[p for p in sys.path if p], home=home, value=value)],
+            stderr=subprocess.PIPE, text=True,
+        )
+        for value in ("one", "two")
+    ]  # fmt: skip
+    for process in runs:
+        assert process.communicate()[1] == ""
+    found = {path.read_bytes() for path in tmp_path.rglob("*.py")} | {
+        path.read_bytes() for path in tmp_path.rglob(".env")
+    }
+    assert found in [{w.content for w in thirty(home, value)} for value in ("one", "two")]
+
+
+class TestMask:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("DATABASE_URL='postgresql://u:pw@h/d'", "DATABASE_URL='postgresql://u:********@h/d'"),
+            (
+                "url=jdbc:postgresql://h/d?user=u&password=pw&x=1",
+                "url=jdbc:postgresql://h/d?user=u&password=********&x=1",
+            ),
+            ("DB_PASSWORD=pw\nA=1", "DB_PASSWORD=********\nA=1"),
+            ("the s3cret here", "the ******** here"),
+        ],
+    )
+    def test_masked(self, text, shown):
+        assert _files.masked(text.encode(), ["s3cret", ""]) == shown
