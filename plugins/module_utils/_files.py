@@ -179,8 +179,9 @@ def decide(wanted: Wanted, found: Found, entry: dict[str, Any], force: bool) -> 
     except FormatError as exc:
         raise FileRefused(f"{wanted.path}: cannot be told apart into keys: {exc}.") from None
     if wanted.exclusive:
-        foreign = [s.key for s in segments if s.key is not None and not _known(entry, s.key) and s.key not in there]
-        foreign += [None for s in segments if s.key is None and s.raw.strip()]
+        foreign = {
+            s.key for s in segments if s.raw.strip() and s.key not in there and not _known(entry, s.key or WHOLE)
+        }
         if foreign and not force:
             raise _refuse_foreign(wanted.path, "", False)
         segments = [segment for segment in segments if segment.key not in foreign]
