@@ -60,7 +60,9 @@ def support(rows: list[dict[str, str]]) -> dict[str, dict[str, str]]:
     }
     dated = [row for row in rows if row["release_date"] != "N/A"]
     return {
-        row["major_version"]: {to: row[column] for column, to in columns.items() if row.get(column) not in ("N/A", "", None)}
+        row["major_version"]: {
+            to: row[column] for column, to in columns.items() if row.get(column) not in ("N/A", "", None)
+        }
         for row in dated
     }
 
@@ -69,7 +71,13 @@ def text(data: dict[str, Any]) -> str:
     """JSON with one line a release: a refresh reads well as a difference."""
     lines = ["{", f' "as_of": {json.dumps(data["as_of"])},', ' "series": {']
     lines += [",\n".join(f"  {json.dumps(name)}: {json.dumps(dates)}" for name, dates in data["series"].items())]
-    lines += [" },", ' "releases": [', ",\n".join(f"  {json.dumps(release)}" for release in data["releases"]), " ]", "}"]
+    lines += [
+        " },",
+        ' "releases": [',
+        ",\n".join(f"  {json.dumps(release)}" for release in data["releases"]),
+        " ]",
+        "}",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -82,7 +90,9 @@ def main() -> None:
     entries = yaml.safe_load((arguments.docs / RELEASES).read_text(encoding="utf-8"))
     with (arguments.docs / SUPPORT).open(encoding="utf-8", newline="") as stream:
         dates = support(list(csv.DictReader(stream)))
-    TARGET.write_text(text({"as_of": arguments.as_of, "series": dates, "releases": releases(entries)}), encoding="utf-8")
+    TARGET.write_text(
+        text({"as_of": arguments.as_of, "series": dates, "releases": releases(entries)}), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

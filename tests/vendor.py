@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A stand-in for the vendor's download server: archives of the real layout, with a program inside that answers `version`.
+"""A stand-in for the vendor's download server: archives of the real layout.
 
+The program inside answers `version`.
 The real archives cannot be had where the tests run. `python -m tests.vendor FOLDER VERSION...` writes some.
 """
 
@@ -48,7 +49,9 @@ def program(product: str, version: str) -> bytes:
 Member = tuple[tarfile.TarInfo, Optional[bytes]]
 
 
-def member(name: str, content: bytes | None = b"", *, mode: int = 0o644, kind: bytes = tarfile.REGTYPE, link: str = "") -> Member:
+def member(
+    name: str, content: bytes | None = b"", *, mode: int = 0o644, kind: bytes = tarfile.REGTYPE, link: str = ""
+) -> Member:
     """An entry for `pack`."""
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.type, info.linkname = len(content or b""), mode, kind, link
@@ -61,8 +64,14 @@ def layout(product: str, version: str, build: str, *, text: bytes | None = None)
     entries = [member(f"{top}/{product}", text if text is not None else program(product, version), mode=0o755)]
     if product == "cockroach":
         suffix = "dylib" if build.startswith("darwin") else "so"
-        entries += [member(f"{top}/lib/{name}.{suffix}", b"\x7fELF " + name.encode()) for name in ("libgeos", "libgeos_c")]
-    return [*entries, member(f"{top}/LICENSE.txt", b"a licence\n"), member(f"{top}/THIRD-PARTY-NOTICES.txt", b"notices\n")]
+        entries += [
+            member(f"{top}/lib/{name}.{suffix}", b"\x7fELF " + name.encode()) for name in ("libgeos", "libgeos_c")
+        ]
+    return [
+        *entries,
+        member(f"{top}/LICENSE.txt", b"a licence\n"),
+        member(f"{top}/THIRD-PARTY-NOTICES.txt", b"notices\n"),
+    ]
 
 
 def pack(entries: Iterable[Member]) -> bytes:
@@ -171,9 +180,7 @@ def _certificate(path: Path, address: str) -> Path:
     both.touch(mode=0o600)
     both.write_bytes(
         pem
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return both
 

@@ -120,7 +120,9 @@ class ActionModule(OnboardingAction):
         release = _releases.resolve(arguments["version"], vendor=vendor)
         missing = [product for product in arguments["products"] if product not in release.products]
         if missing:
-            raise OnboardingError(f"crdb_client_version {release.version}: there is no {missing[0]} of this version yet.")
+            raise OnboardingError(
+                f"crdb_client_version {release.version}: there is no {missing[0]} of this version yet."
+            )
         resolved = {**arguments, "version": release.version, "builds": list(release.builds)}
         resolved["source"] = "controller" if local else arguments["source"]
         return resolved, list(release.warnings)
@@ -141,8 +143,6 @@ class ActionModule(OnboardingAction):
                 self._transfer_file(os.fspath(local[name]), path)
             self._fixup_perms2([folder, *remote.values()])
             digests = {name: client_archive.digest_of(os.fspath(path)) for name, path in local.items()}
-            return self._run(
-                {**arguments, "archives": remote, "sha256": {**arguments["sha256"], **digests}}, task_vars
-            )
+            return self._run({**arguments, "archives": remote, "sha256": {**arguments["sha256"], **digests}}, task_vars)
         finally:
             self._remove_tmp_path(folder, force=True)

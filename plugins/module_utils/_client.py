@@ -34,6 +34,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils import _files
 from ansible_collections.crdb.onboard.plugins.module_utils._client_archive import ClientRefused
 
 BACKUP = ".before-crdb-onboard"
+LINK_MARK = ".crdb-onboard-link."
 NODE_COMMANDS = ("start", "start-single-node", "demo")
 PROFILE_MARK = "# crdb.onboard"
 
@@ -167,7 +168,7 @@ class Installation:
                 self.save(record)
         for path in reversed(missing):
             os.mkdir(path, 0o755)
-            os.chmod(path, 0o755)
+            os.chmod(path, 0o755)  # noqa: S103 - programs and folders for everybody
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -180,17 +181,27 @@ class Installation:
             self._sweep()
             yield
 
+    def leftovers(self) -> list[str]:
+        """What runs that were killed left half-made."""
+        marks = {
+            self.base: (".stage-", ".crdb-onboard."),
+            os.path.join(self.prefix, "bin"): (LINK_MARK,),
+            os.path.join(self.prefix, "lib"): (LINK_MARK,),
+        }
+        return [
+            os.path.join(folder, name)
+            for folder, starts in marks.items()
+            if os.path.isdir(folder)
+            for name in os.listdir(folder)
+            if name.startswith(starts)
+        ]
+
     def _sweep(self) -> None:
-        for name in os.listdir(self.base):
-            if name.startswith(".stage-"):
-                shutil.rmtree(os.path.join(self.base, name))
-            elif name.startswith(".crdb-onboard."):
-                os.unlink(os.path.join(self.base, name))
-        for folder in (os.path.join(self.prefix, "bin"), os.path.join(self.prefix, "lib")):
-            if os.path.isdir(folder):
-                for name in os.listdir(folder):
-                    if name.startswith(".crdb-onboard-link."):
-                        os.unlink(os.path.join(folder, name))
+        for path in self.leftovers():
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
 
 
 def relink(path: str, target: str) -> bool:
@@ -199,7 +210,7 @@ def relink(path: str, target: str) -> bool:
     if os.path.islink(path) and os.readlink(path) == target:
         return False
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".crdb-onboard-link.{name}.{os.getpid()}")
+    temporary = os.path.join(folder, f"{LINK_MARK}{name}.{os.getpid()}")
     os.symlink(target, temporary)
     os.replace(temporary, path)
     return True
@@ -255,9 +266,16 @@ class Client:
         for product in wanted.products:
             before = at.current(product)
             complete = at.is_complete(product, wanted.version)
-            action = "ok" if complete and before == wanted.version else "switched" if complete else "installed"
+            settled = before == wanted.version and not self._unfinished(product)
+            action = "ok" if complete and settled else "switched" if complete else "installed"
             self.report.products.append(
-                {"name": product, "action": action, "before": before, "version": wanted.version, "path": at.link(product)}
+                {
+                    "name": product,
+                    "action": action,
+                    "before": before,
+                    "version": wanted.version,
+                    "path": at.link(product),
+                }
             )
             if action != "ok":
                 self._may_replace(product)
@@ -273,6 +291,18 @@ class Client:
         self._install(pending)
         return self.report
 
+    def _unfinished(self, product: str) -> bool:
+        """Whether a run that was killed left something to do behind its last step."""
+        others = [version for version in self.at.versions(product) if version != self.wanted.version]
+        return len(others) > self.wanted.keep or bool(self.at.leftovers()) or self._libraries_pending(product)
+
+    def _libraries_pending(self, product: str) -> bool:
+        folder = os.path.join(self.at.folder(product, self.wanted.version), "lib")
+        link = os.path.join(self.at.prefix, "lib", "cockroach")
+        if product != "cockroach" or not os.path.isdir(folder):
+            return False
+        return not os.path.lexists(link) or (self._ours(link) and os.path.realpath(link) != os.path.realpath(folder))
+
     def _may_replace(self, product: str) -> None:
         link = self.at.link(product)
         if not os.path.lexists(link) or self.wanted.force:
@@ -286,7 +316,7 @@ class Client:
         nodes = running_nodes(link)
         if nodes:
             raise ClientRefused(
-                f"{link}: runs as a node (process {', '.join(nodes)}), which would start with another version next time."
+                f"{link}: runs as a node (process {', '.join(nodes)}), which would start as another version next time."
                 " Stop it first, install cockroach-sql instead, or set crdb_client_force."
             )
 
@@ -322,11 +352,12 @@ class Client:
         if folder not in search:
             home = os.path.expanduser("~")
             inside = folder.startswith(home + os.sep)
-            shown = f'"$HOME{folder[len(home):]}:$PATH"' if inside else f'{shlex.quote(folder)}:"$PATH"'
+            shown = f'"$HOME{folder[len(home) :]}:$PATH"' if inside else f'{shlex.quote(folder)}:"$PATH"'
             self.report.path_line = f"export PATH={shown}"
         if self.at.prefix != "/usr/local" and "cockroach" in self.wanted.products:
             self.report.notes.append(
-                f"The spatial libraries are in {self.at.prefix}/lib/cockroach: only `cockroach demo` and nodes use them,"
+                f"The spatial libraries are in {self.at.prefix}/lib/cockroach: only `cockroach demo` and nodes use"
+                " them,"
                 " with --spatial-libs."
             )
 
@@ -409,18 +440,14 @@ class Client:
             self._keep_foreign(link, record)
         folder = self.at.folder(name, self.wanted.version)
         relink(link, os.path.join(folder, name))
-        if name == "cockroach" and os.path.isdir(os.path.join(folder, "lib")):
-            libraries = os.path.join(self.at.prefix, "lib", "cockroach")
-            if not os.path.lexists(libraries) or self._ours(libraries):
-                relink(libraries, os.path.join(folder, "lib"))
-            else:
-                self.report.notes.append(f"{libraries} was not made by crdb.onboard: the spatial libraries there stay.")
+        if self._libraries_pending(name):
+            relink(os.path.join(self.at.prefix, "lib", "cockroach"), os.path.join(folder, "lib"))
         self._prune(name)
 
     def _ours(self, link: str) -> bool:
-        return os.path.islink(link) and os.path.join(
-            os.path.dirname(link), os.readlink(link)
-        ).startswith(self.at.base + os.sep)
+        return os.path.islink(link) and os.path.join(os.path.dirname(link), os.readlink(link)).startswith(
+            self.at.base + os.sep
+        )
 
     def _keep_foreign(self, link: str, record: dict[str, Any]) -> None:
         copy = link + BACKUP
@@ -461,15 +488,20 @@ class Client:
 
     def _extras_pending(self) -> bool:
         record = self.at.record()
-        missing = [path for path in self._completions().values() if not os.path.lexists(path)]
+        missing = [path for path in self._completions().values() if self._completion_pending(path, record)]
         profile = self.wanted.profile and self.report.path_line and not record["profile"]
         return bool(missing or profile)
 
+    def _completion_pending(self, path: str, record: dict[str, Any]) -> bool:
+        known = record["completions"].get(path)
+        if not os.path.lexists(path):
+            return True
+        return known is not None and known["version"] != self.wanted.version
+
     def _extras(self, record: dict[str, Any]) -> None:
         """Completion where a shell has its folder, and the PATH line where it was asked for."""
-        changed = any(product["action"] != "ok" for product in self.report.products)
         for shell, path in self._completions().items():
-            if os.path.lexists(path) and (path not in record["completions"] or not changed):
+            if not self._completion_pending(path, record):
                 continue
             answer = subprocess.run(
                 [self.at.link("cockroach"), "gen", "autocomplete", shell, "--out", "/dev/stdout"],
@@ -478,9 +510,13 @@ class Client:
             if answer.returncode != 0 or not answer.stdout:
                 self.report.notes.append(f"{path}: not written, `cockroach gen autocomplete {shell}` failed.")
                 continue
-            record["completions"][path] = _files.digest(answer.stdout)
-            self.at.save(record)
+            if not os.path.lexists(path):
+                # Before it is there, so that it is known as ours when the run is killed.
+                record["completions"][path] = {"sha256": _files.digest(answer.stdout), "version": ""}
+                self.at.save(record)
             _files.write(path, answer.stdout, 0o644)
+            record["completions"][path] = {"sha256": _files.digest(answer.stdout), "version": self.wanted.version}
+            self.at.save(record)
             self.report.others.append(path)
         if self.wanted.profile and self.report.path_line and not record["profile"]:
             path = os.path.realpath(self._profile_path())
@@ -501,9 +537,7 @@ class Client:
             before = at.current(product)
             there = bool(before) or bool(at.versions(product))
             if before and not self.wanted.force and running_nodes(at.link(product)):
-                raise ClientRefused(
-                    f"{at.link(product)}: runs as a node. Stop it first, or set crdb_client_force."
-                )
+                raise ClientRefused(f"{at.link(product)}: runs as a node. Stop it first, or set crdb_client_force.")
             self.report.products.append(
                 {
                     "name": product, "action": "removed" if there else "ok", "before": before, "version": "",
@@ -527,8 +561,8 @@ class Client:
         profile = record["profile"]
         if profile:
             self._restore_profile(profile)
-        for path, digest in record["completions"].items():
-            if os.path.isfile(path) and archives.digest_of(path) == digest:
+        for path, known in record["completions"].items():
+            if os.path.isfile(path) and archives.digest_of(path) == known["sha256"]:
                 os.unlink(path)
             elif os.path.lexists(path):
                 self.report.notes.append(f"{path}: was changed since, and stays.")

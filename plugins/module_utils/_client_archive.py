@@ -131,8 +131,8 @@ def parse_checksum(content: bytes, name: str) -> str:
             found.add(match.group(1).lower())
     if len(found) != 1:
         raise ClientRefused(
-            f"{name}.sha256sum: has {'no' if not found else 'more than one'} SHA-256 of {name}. Look at the URL, or give"
-            " the digest yourself (crdb_client_sha256)."
+            f"{name}.sha256sum: has {'no' if not found else 'more than one'} SHA-256 of {name}. Look at the URL, or"
+            " give the digest yourself (crdb_client_sha256)."
         )
     return found.pop()
 
@@ -170,9 +170,7 @@ class Downloader:
         except (OSError, ssl.SSLError) as exc:
             raise ClientRefused(f"crdb_client_ca_file {ca_file}: cannot be read as PEM: {exc}.") from None
         proxies = urllib.request.ProxyHandler({"https": proxy} if proxy else None)
-        self._opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=context), proxies, _HttpsOnly()
-        )
+        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), proxies, _HttpsOnly())
         self._timeout = timeout
 
     def text(self, url: str) -> bytes:
@@ -336,7 +334,7 @@ def extract(path: str, name: str, product: str, folder: str) -> None:
         os.rename(os.path.join(folder, "cockroach"), program)
     elif product not in places:
         raise ClientRefused(f"{name}: holds no program {top}/{product}.")
-    os.chmod(program, 0o755)
+    os.chmod(program, 0o755)  # noqa: S103 - programs and folders for everybody
 
 
 def smoke_test(program: str, product: str, version: str, home: str) -> None:

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Downloads the vendor's archive over https, compares its SHA-256 before anything is unpacked, unpacks it safely, runs the
-    program, and only then makes a link in C(PREFIX/bin) lead to it, at once.
+  - Downloads the vendor's archive over https, compares its SHA-256 before anything is unpacked, unpacks it safely, runs
+    the program, and only then makes a link in C(PREFIX/bin) lead to it, at once.
   - A version has a folder of its own; the ones used before are kept, and going back to one needs no download.
   - A C(cockroach) that this collection did not install, or that runs as a node, is never replaced unasked.
   - Nothing is downloaded when the right version is there.
@@ -32,14 +32,14 @@ attributes:
     support: full
 options:
   state:
-    description: Whether the client shall be there; V(absent) takes away everything that was installed, and nothing else.
+    description: Whether the client shall be there; V(absent) takes away what was installed, and nothing else.
     type: str
     choices: [present, absent]
     default: present
   version:
     description:
-      - A version (V(v25.4.11), with or without the C(v)), or a series (V(v25.4)), whose newest release is taken from the
-        collection's list of releases.
+      - A version (V(v25.4.11), with or without the C(v)), or a series (V(v25.4)), whose newest release is taken from
+        the collection's list of releases.
       - Required for O(state=present).
     type: str
     default: ""
@@ -74,7 +74,7 @@ options:
     type: dict
     default: {}
   ca_file:
-    description: A CA bundle to verify the download server with, on the machine that downloads; the default is the system's.
+    description: A CA bundle to verify the download server with, on the machine that downloads; else the system's.
     type: str
     default: ""
   proxy:
@@ -100,7 +100,7 @@ options:
     type: bool
     default: true
   profile:
-    description: Write the line that puts C(PREFIX/bin) into the PATH to the user's shell profile, when the PATH lacks it.
+    description: Write the line that puts C(PREFIX/bin) into the PATH to the user's shell profile, where it is missing.
     type: bool
     default: false
   force:

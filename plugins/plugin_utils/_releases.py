@@ -74,7 +74,7 @@ def _newest(data: dict[str, Any], today: date) -> str:
         for r in data["releases"]
         if _usable(r) and not _removed(data["series"].get(r["version"].rpartition(".")[0], {}), today)
     ]
-    return max(left, key=number)
+    return str(max(left, key=number))
 
 
 def _of_series(data: dict[str, Any], series: str) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def _of_series(data: dict[str, Any], series: str) -> dict[str, Any]:
     if not usable:
         known = sorted({r["version"].rpartition(".")[0] for r in data["releases"]}, key=number)
         raise OnboardingError(
-            f"crdb_client_version {series}: there is no release of this series in the list of {data['as_of']}; its newest"
-            f" series are {', '.join(known[-4:])}. `make releases` refreshes the list."
+            f"crdb_client_version {series}: there is no release of this series in the list of {data['as_of']}; its"
+            f" newest series are {', '.join(known[-4:])}. `make releases` refreshes the list."
         )
     return max(usable, key=lambda release: number(release["version"]))
 
@@ -95,7 +95,8 @@ def _exact(data: dict[str, Any], version: str, vendor: bool) -> tuple[dict[str, 
         release = listed[version]
         if release.get("withdrawn"):
             raise OnboardingError(
-                f"crdb_client_version {version}: was withdrawn by the vendor. Take {_of_series(data, series)['version']}."
+                f"crdb_client_version {version}: was withdrawn by the vendor. Take"
+                f" {_of_series(data, series)['version']}."
             )
         if release.get("cloud_only") and vendor:
             raise OnboardingError(

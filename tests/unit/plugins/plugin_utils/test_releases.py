@@ -49,7 +49,10 @@ def test_a_version_or_the_newest_of_a_series(asked, version):
         ("v23.1.0", "was withdrawn by the vendor. Take v23.1."),
         ("v21.2", "removed the binaries of v21.2 on 2025-11-16. The newest release is v26.2.1."),
         ("v22.1.22", "removed the binaries of v22.1 on 2026-05-24. The newest release is v26.2.1."),
-        ("v26.3", "no release of this series in the list of 2026-06-12; its newest series are v25.3, v25.4, v26.1, v26.2."),
+        (
+            "v26.3",
+            "no release of this series in the list of 2026-06-12; its newest series are v25.3, v25.4, v26.1, v26.2.",
+        ),
         ("v25.5.1", "there is no series v25.5."),
         ("v24.2.11", None),
         ("v25.4.0-beta.2", "is a testing release. Take a production release, such as v26.2.1."),
