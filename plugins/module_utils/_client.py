@@ -38,6 +38,32 @@ LINK_MARK = ".crdb-onboard-link."
 NODE_COMMANDS = ("start", "start-single-node", "demo")
 PROFILE_MARK = "# crdb.onboard"
 
+HELPER = "crdb-sql"
+_HELPER = """#!/bin/sh
+# Written by crdb.onboard. Usage: crdb-sql [-f ENVIRONMENT_FILE] [arguments of cockroach sql]
+# A SQL shell with the connection of an app: DATABASE_URL of ENVIRONMENT_FILE (.env here), else of the environment.
+# The password stays off the command line, and certificates in ~/.cockroach-certs are not taken for this cluster's.
+set -eu
+file=.env
+if [ "${{1:-}}" = -f ]; then
+    file=${{2:?-f wants the path of an environment file}}
+    shift 2
+    [ -r "$file" ] || {{ echo "crdb-sql: $file: cannot be read" >&2; exit 2; }}
+fi
+if [ -r "$file" ]; then
+    line=$(grep '^DATABASE_URL=' "$file" | tail -n 1)
+    url=${{line#DATABASE_URL=}}
+    url=${{url#\\'}}
+    url=${{url%\\'}}
+else
+    url=${{DATABASE_URL:-}}
+fi
+[ -n "$url" ] || {{ echo "crdb-sql: no DATABASE_URL in $file or the environment: use -f ENVIRONMENT_FILE" >&2; exit 2; }}
+unset COCKROACH_HOST COCKROACH_PORT COCKROACH_USER COCKROACH_DATABASE COCKROACH_INSECURE
+export COCKROACH_URL="$url" COCKROACH_CERTS_DIR={certs}
+exec {program} sql "$@"
+"""
+
 _VERSION = re.compile(r"v\d+\.\d+\.\d+")
 _COMPLETIONS = {
     "bash": "share/bash-completion/completions/cockroach",
@@ -286,6 +312,8 @@ class Client:
         self._hints()
         if pending and not wanted.fetch:
             self.report.needs = [name for name in pending.values() if name not in wanted.archives]
+        if check_mode:
+            self.report.others += self._extras_pending()
         if check_mode or self.report.needs:
             return self.report
         self._install(pending)
@@ -445,9 +473,10 @@ class Client:
         self._prune(name)
 
     def _ours(self, link: str) -> bool:
-        return os.path.islink(link) and os.path.join(os.path.dirname(link), os.readlink(link)).startswith(
-            self.at.base + os.sep
-        )
+        if not os.path.islink(link):
+            return False
+        target = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
+        return target.startswith(self.at.base + os.sep)
 
     def _keep_foreign(self, link: str, record: dict[str, Any]) -> None:
         copy = link + BACKUP
@@ -486,11 +515,31 @@ class Client:
                 return os.path.join(home, name)
         return os.path.join(home, ".profile")
 
-    def _extras_pending(self) -> bool:
+    def _extras_pending(self) -> list[str]:
         record = self.at.record()
-        missing = [path for path in self._completions().values() if self._completion_pending(path, record)]
-        profile = self.wanted.profile and self.report.path_line and not record["profile"]
-        return bool(missing or profile)
+        pending = [path for path in self._completions().values() if self._completion_pending(path, record)]
+        if self.wanted.profile and self.report.path_line and not record["profile"]:
+            pending.append(self._profile_path())
+        if self._helper_pending():
+            pending.append(self.at.link(HELPER))
+        return pending
+
+    def _helper(self) -> tuple[str, bytes]:
+        """The path and the text of the program behind the link crdb-sql."""
+        certs = shlex.quote(os.path.join(self.at.base, "no-certs"))
+        text = _HELPER.format(certs=certs, program=shlex.quote(self.at.link("cockroach")))
+        return os.path.join(self.at.base, HELPER), text.encode("utf-8")
+
+    def _helper_pending(self) -> bool:
+        path, text = self._helper()
+        link = self.at.link(HELPER)
+        if "cockroach" not in self.wanted.products or (os.path.lexists(link) and not self._ours(link)):
+            return False
+        try:
+            with open(path, "rb") as stream:
+                return stream.read() != text or not os.path.lexists(link)
+        except OSError:
+            return True
 
     def _completion_pending(self, path: str, record: dict[str, Any]) -> bool:
         known = record["completions"].get(path)
@@ -500,6 +549,12 @@ class Client:
 
     def _extras(self, record: dict[str, Any]) -> None:
         """Completion where a shell has its folder, and the PATH line where it was asked for."""
+        if self._helper_pending():
+            path, text = self._helper()
+            self.at.make(os.path.join(self.at.base, "no-certs"))
+            _files.write(path, text, 0o755)
+            relink(self.at.link(HELPER), path)
+            self.report.others.append(self.at.link(HELPER))
         for shell, path in self._completions().items():
             if not self._completion_pending(path, record):
                 continue
@@ -574,9 +629,9 @@ class Client:
                     os.replace(copy, link)
                 else:
                     os.unlink(link)
-        libraries = os.path.join(at.prefix, "lib", "cockroach")
-        if self._ours(libraries):
-            os.unlink(libraries)
+        for link in (os.path.join(at.prefix, "lib", "cockroach"), at.link(HELPER)):
+            if self._ours(link):
+                os.unlink(link)
         for product in archives.PRODUCTS:
             shutil.rmtree(os.path.join(at.base, product), ignore_errors=True)
         # The record goes last: a run that is killed before can be followed by another.

@@ -114,13 +114,11 @@ def test_one_download_for_a_fleet(controller, server, variables, tmp_path, sourc
     assert [again.recap(host)["changed"] for host in hosts] == [0, 0, 0]
     # What was brought is not left on the hosts or on the controller.
     assert not [name for name in files_below(tmp_path / "home") if name.endswith(".tgz")]
-    assert not [path for path in (tmp_path / "home").rglob("*.tgz")]
+    assert not list((tmp_path / "home").rglob("*.tgz"))
 
 
 def test_a_proxy_of_the_environment_is_used_and_its_password_is_not_shown(controller, server, variables):
-    run = controller.playbook(
-        PLAY, {**variables, "crdb_client_proxy": "http://u:s3cr3t-canary@127.0.0.1:1"}, "-vvv"
-    )
+    run = controller.playbook(PLAY, {**variables, "crdb_client_proxy": "http://u:s3cr3t-canary@127.0.0.1:1"}, "-vvv")
     assert run.status == 2
     assert "cannot be downloaded" in run.output
     assert "s3cr3t-canary" not in run.output

@@ -491,3 +491,55 @@ def test_killed_at_twenty_points_a_second_run_converges(home, server, wanted, tm
         assert second.returncode == 0, (number, second.stderr)
         assert tree(home) == goal, number
     assert halves == {OLD, NEW}
+
+
+URL = "postgresql://maxroach:p%27w%24d@db.example.com:26257/defaultdb?sslmode=verify-full&sslrootcert=%2Fhome%2Fm%2Fca.crt"
+SHELL_CASES = {
+    "file": (".env", ["-f", "{file}"], {}),
+    "here": (".env", [], {}),
+    "here_wins": (".env", [], {"DATABASE_URL": "postgresql://other@other.example.com/x"}),
+    "environment": ("", [], {"DATABASE_URL": URL}),
+}
+
+
+@pytest.mark.parametrize("case", SHELL_CASES)
+def test_the_sql_shell_gets_the_connection_by_its_environment_only(case, home, wanted, tmp_path):
+    present(wanted)
+    name, words, environment = SHELL_CASES[case]
+    folder = tmp_path / "app"
+    folder.mkdir()
+    if name:
+        (folder / name).write_text(f"# a comment\nOTHER='x'\nDATABASE_URL='{URL}'\n")
+    (home / ".cockroach-certs").mkdir()
+    (home / ".cockroach-certs" / "ca.crt").write_text("a stray CA")
+    # The stand-in prints its environment, and here its arguments too.
+    program = home / f".local/lib/crdb-onboard/cockroach/{NEW}/cockroach"
+    program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\necho\nenv\n')
+    words = [word.format(file=folder / ".env") for word in words]
+    done = subprocess.run(
+        [home / ".local/bin/crdb-sql", *words, "--execute", "SELECT 1; -- it's"],
+        cwd=home if words else folder, capture_output=True, text=True, check=True,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(home), "COCKROACH_HOST": "elsewhere", **environment},
+    )  # fmt: skip
+    arguments, *lines = done.stdout.splitlines()
+    assert arguments == "<sql><--execute><SELECT 1; -- it's>"
+    assert f"COCKROACH_URL={URL}" in lines
+    certs = next(line for line in lines if line.startswith("COCKROACH_CERTS_DIR=")).partition("=")[2]
+    assert list(Path(certs).iterdir()) == []
+    assert not [line for line in lines if line.startswith("COCKROACH_HOST")]
+
+
+def test_the_sql_shell_says_what_it_lacks(home, wanted):
+    present(wanted)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
+    for words, message in ((["-f", "/nowhere/.env"], "cannot be read"), ([], "no DATABASE_URL in .env")):
+        done = subprocess.run(
+            [home / ".local/bin/crdb-sql", *words],
+            env=environment,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
