@@ -58,7 +58,7 @@ if [ -r "$file" ]; then
 else
     url=${{DATABASE_URL:-}}
 fi
-[ -n "$url" ] || {{ echo "crdb-sql: no DATABASE_URL in $file or the environment: use -f ENVIRONMENT_FILE" >&2; exit 2; }}
+[ -n "$url" ] || {{ echo "crdb-sql: no DATABASE_URL in $file or the environment: use -f FILE" >&2; exit 2; }}
 unset COCKROACH_HOST COCKROACH_PORT COCKROACH_USER COCKROACH_DATABASE COCKROACH_INSECURE
 export COCKROACH_URL="$url" COCKROACH_CERTS_DIR={certs}
 exec {program} sql "$@"
