@@ -8,11 +8,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(CURDIR)/.demo
-DEBIAN_PACKAGES := git make nodejs npm openssh-client openssh-server postgresql python3 python3-venv shellcheck util-linux
+DEBIAN_PACKAGES := aardvark-dns containernetworking-plugins debootstrap git iptables make netavark nodejs npm openssh-client \
+    openssh-server podman postgresql procps python3 python3-venv runc shellcheck util-linux
 
 .PHONY: help
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-24s %s\n", $$1, $$2}'
 
 $(VENV)/bin/python:
 	@$(PYTHON) scripts/preflight.py
@@ -57,7 +58,7 @@ demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove
 	@rm -rf $(DEMO)
 
 .PHONY: test
-test: lint test-unit test-integration sanity ## everything that CI runs
+test: lint test-unit test-integration test-molecule-debian-12 sanity ## everything that CI runs
 
 .PHONY: test-unit
 test-unit: $(VENV)/development.installed ## tests without servers of their own
@@ -66,6 +67,14 @@ test-unit: $(VENV)/development.installed ## tests without servers of their own
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## tests against the sandbox, with real drivers
 	$(BIN)/python -m pytest tests/integration
+
+.PHONY: test-molecule-debian-12
+test-molecule-debian-12: $(VENV)/development.installed ## every scenario in a container of Debian 12
+	scripts/molecule bookworm
+
+.PHONY: test-molecule
+test-molecule: $(VENV)/development.installed ## every scenario in containers of Debian 11, 12 and 13 (Python 3.9, 3.11, 3.13)
+	for suite in bullseye bookworm trixie; do scripts/molecule $$suite || exit 1; done
 
 .PHONY: lint
 lint: $(VENV)/development.installed ## ruff, mypy, yamllint, ansible-lint
@@ -87,6 +96,10 @@ bench: $(VENV)/development.installed ## measure side by side, in one run, as rat
 build: $(VENV)/controller.installed ## the collection's artifact, in build/
 	@mkdir -p build
 	$(BIN)/ansible-galaxy collection build --force --output-path build
+
+.PHONY: releases
+releases: $(VENV)/development.installed ## write the list of CockroachDB releases: make releases DOCS=a checkout of cockroachdb/docs
+	$(BIN)/python scripts/releases.py "$(DOCS)"
 
 .PHONY: docs
 docs: $(VENV)/development.installed ## write the generated parts of the docs

@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A home with files of others is onboarded and offboarded: it ends byte for byte as it was."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from tests import vendor
+
+
+def tree(folder):
+    """Everything below a folder but Ansible's own: kind, mode, content."""
+    return {
+        str(path.relative_to(folder)): (
+            path.lstat().st_mode,
+            str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None,
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.relative_to(folder).parts[0] not in (".ansible", "variables.json")
+    }
+
+
+@pytest.fixture
+def variables(sandbox, tmp_path):
+    """Two apps and the client, below the scratch home."""
+    vendor.publish(tmp_path / "archives", "v25.4.11")
+    return {
+        "crdb_client_install": True,
+        "crdb_client_archive_folder": str(tmp_path / "archives"),
+        "crdb_client_prefix": "~/.local",
+        "crdb_client_profile": True,
+        "crdb_connections": {name: sandbox.connections[name] for name in ("funky_skunk", "steady_heron")},
+    }
+
+
+APPS = [
+    {"name": "one", "connection": "funky_skunk", "folder": "~/one", "frameworks": ["psycopg2", "django"]},
+    {"name": "two", "connection": "steady_heron", "folder": "~/two", "frameworks": ["node-postgres"]},
+]
+
+
+def furnish(home):
+    """Files of others, in the folders that ours go to."""
+    for name, content in (
+        (".profile", b"umask 027"),
+        ("one/settings.py", b"DEBUG = True\n"),
+        (".local/bin/other", b"#!/bin/sh\n"),
+        (".local/share/bash-completion/completions/other", b"complete\n"),
+        (".cockroach-certs/ca.crt", b"theirs\n"),
+    ):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_bytes(content)
+    (home / "one" / "settings.py").chmod(0o640)
+    (home / "link").symlink_to("one/settings.py")
+
+
+@pytest.mark.parametrize("furnished", [True, False], ids=["furnished", "empty"])
+def test_a_home_is_byte_for_byte_as_it_was(controller, variables, furnished):
+    if furnished:
+        furnish(controller.home)
+    before = tree(controller.home)
+    facts = {**variables, "crdb_apps": APPS}
+    onboarded = controller.playbook("dev_machine", facts)
+    assert onboarded.status == 0, onboarded.output
+    assert (controller.home / ".local/bin/cockroach").is_symlink()
+    assert (controller.home / "two/.env").is_file()
+    check = controller.playbook("offboard", facts, "--check")
+    assert check.status == 0, check.output
+    assert (controller.home / "two/.env").is_file()
+    run = controller.playbook("offboard", facts)
+    assert run.status == 0, run.output
+    assert tree(controller.home) == before
+    again = controller.playbook("offboard", facts)
+    assert again.recap()["changed"] == 0, again.output
+    assert tree(controller.home) == before
+
+
+def test_one_app_of_two_is_taken_away(controller, variables, tmp_path):
+    inventory = tmp_path / "inventory.yml"
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "crdb_apps": APPS}
+    inventory.write_text(json.dumps({"all": {"hosts": {"localhost": host}}}))
+    words = ("-i", inventory)
+    onboarded = controller.playbook("dev_machine", variables, *words)
+    assert onboarded.status == 0, onboarded.output
+    wrong = controller.playbook("offboard", {**variables, "crdb_offboard_apps": ["three"]}, *words)
+    assert wrong.status == 2
+    assert "crdb_offboard_apps names three" in wrong.output
+    run = controller.playbook("offboard", {**variables, "crdb_offboard_apps": ["two"]}, *words)
+    assert run.status == 0, run.output
+    assert not (controller.home / "two").exists()
+    assert (controller.home / "one/.env").is_file()
+    assert (controller.home / ".local/bin/cockroach").is_symlink()
+    still = controller.playbook("dev_machine", {**variables, "crdb_apps": APPS[:1]})
+    assert still.recap()["changed"] == 0, still.output
