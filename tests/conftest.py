@@ -118,7 +118,7 @@ def sandbox() -> Iterator[Sandbox]:
         return
     state = new_state()
     try:
-        run_sandbox("up", "--state", str(state), "--port", "0")
+        run_sandbox("up", "--state", str(state), "--port", "0", "--throttle", "0")
         yield Sandbox.read(state)
     finally:
         run_sandbox("down", "--state", str(state))
