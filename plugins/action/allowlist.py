@@ -220,8 +220,8 @@ class ActionModule(CloudAction):
             out = _allowlist.locked_out(todo, [*known, self._controller(arguments)])
             if out:
                 raise OnboardingError(
-                    f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a managed"
-                    " host connects. Nothing was changed. Give an entry that keeps it in, or set"
+                    f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a"
+                    " managed host connects. Nothing was changed. Give an entry that keeps it in, or set"
                     " crdb_network_allow_lockout: true."
                 )
         reconciler = _allowlist.Reconciler(api, cluster["id"], name)

@@ -36,8 +36,8 @@ options:
     default: []
   entries:
     description:
-      - The networks, each a text (C(198.41.0.0/24), C(198.41.0.4)) or a dictionary of C(cidr), C(name), C(sql), C(ui) and
-        C(expires) (a date, C(2026-12-31)).
+      - The networks, each a text (C(198.41.0.0/24), C(198.41.0.4)) or a dictionary of C(cidr), C(name), C(sql), C(ui)
+        and C(expires) (a date, C(2026-12-31)).
     type: list
     elements: raw
     default: []

@@ -56,8 +56,8 @@ class Target:
 def _lost(target: Target) -> OnboardingError:
     return OnboardingError(
         f"The SQL user {target.user} of {target.cluster_name} is there, and its password is not in the store: nobody"
-        " can read it back. Give it as crdb_sql_user_password, or set a new one with crdb_sql_user_update_password: always"
-        " (programs that use the old one then fail)."
+        " can read it back. Give it as crdb_sql_user_password, or set a new one with crdb_sql_user_update_password:"
+        " always (programs that use the old one then fail)."
     )
 
 
