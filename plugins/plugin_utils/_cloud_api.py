@@ -17,10 +17,10 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _shared
@@ -44,6 +44,7 @@ LONGEST_PAUSE = 30.0
 BODY_LIMIT = 16 * 1024 * 1024
 RATE_LIMITED = "rate limit exceeded"
 
+_Answer = TypeVar("_Answer")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _VARIABLES = ("crdb_cloud_api_key", "crdb_cloud_api_key_file", "crdb_cloud_url", "crdb_cloud_ca_file")
 _TIMEOUT = "crdb_cloud_timeout"
@@ -256,7 +257,8 @@ class CloudApi:
     def authorities(self, cluster: str) -> tuple[Authority, ...]:
         """The cluster's CA, verified. It lies outside the API, and is asked for without the key."""
         path = f"/clusters/{segment(cluster)}/cert"
-        return verify(self._repeat("GET", path, authenticated=False).content, f"the CA at {self.settings.url}{path}")
+        answer = self._repeat(lambda: self._send("GET", path, authenticated=False))
+        return verify(answer.content, f"the CA at {self.settings.url}{path}")
 
     @staticmethod
     def _of(cluster: str) -> str:
@@ -267,14 +269,7 @@ class CloudApi:
         return f"{self._of(cluster)}/networking/allowlist/{where}"
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        for attempt in range(ATTEMPTS):
-            try:
-                return _json("GET", path, self._repeat("GET", path, query=query))
-            except UnavailableError:
-                if attempt + 1 == ATTEMPTS:
-                    raise
-                _pause(attempt, None)
-        raise AssertionError("the last attempt returns or raises")
+        return self._repeat(lambda: _json("GET", path, self._send("GET", path, query=query)))
 
     def _raw_pages(self, path: str) -> Iterator[dict[str, Any]]:
         query = {"pagination.limit": str(PAGE_LIMIT)}
@@ -310,17 +305,17 @@ class CloudApi:
                     raise
                 _pause(attempt, None)
 
-    def _repeat(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, authenticated: bool = True
-    ) -> requests.Response:
-        for attempt in range(ATTEMPTS):
+    @staticmethod
+    def _repeat(ask: Callable[[], _Answer]) -> _Answer:
+        """Ask what changes nothing, again and again when no usable answer comes."""
+        for attempt in range(ATTEMPTS - 1):
             try:
-                return self._send(method, path, query=query, authenticated=authenticated)
-            except (RateLimitedError, UnavailableError) as exc:
-                if attempt + 1 == ATTEMPTS:
-                    raise
-                _pause(attempt, exc.details[0] if exc.details and isinstance(exc, RateLimitedError) else None)
-        raise AssertionError("the last attempt returns or raises")
+                return ask()
+            except RateLimitedError as exc:
+                _pause(attempt, exc.details[0] if exc.details else None)
+            except UnavailableError:
+                _pause(attempt, None)
+        return ask()
 
     def _send(
         self,
