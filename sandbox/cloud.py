@@ -346,6 +346,7 @@ class CloudApi:
             "delete_protection": "DISABLED",
             "labels": {},
             "parent_id": "root",
+            "is_customer_cloud_account": False,
             "cidr_range": "",
         }
 
