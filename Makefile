@@ -53,9 +53,9 @@ demo: $(VENV)/controller.installed ## onboard a scratch home on local stand-in c
 	    $(BIN)/ansible-playbook -i inventories/sandbox playbooks/demo.yml
 
 .PHONY: demo-down
-demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove the scratch home
+demo-down: $(VENV)/controller.installed ## stop the stand-in clusters, forget their networks, remove the scratch home
 	@$(BIN)/python -m sandbox down
-	@rm -rf $(DEMO)
+	@rm -rf $(DEMO) .sandbox/allowlists.json
 
 .PHONY: test
 test: lint test-unit test-integration test-molecule-debian-12 sanity ## everything that CI runs
@@ -66,7 +66,11 @@ test-unit: $(VENV)/development.installed ## tests without servers of their own
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/integration tests/contract
+
+.PHONY: test-contract
+test-contract: $(VENV)/development.installed ## requests and responses against a specification: SPEC=FILE (OpenAPI, JSON)
+	CRDB_CONTRACT_SPEC="$(SPEC)" $(BIN)/python -m pytest tests/contract
 
 .PHONY: test-molecule-debian-12
 test-molecule-debian-12: $(VENV)/development.installed ## every scenario in a container of Debian 12

@@ -33,7 +33,7 @@ _POLL = 0.02
 _READY = "ready"
 _BUSY = "busy"
 _FAILED = "failed "
-_MAX_BASE_PORT = 65530
+_MAX_BASE_PORT = 65526
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
             "--port",
             type=_base_port,
             metavar="BASE",
-            help="first of six ports; 0 takes free ones (default: those of the last time, else"
+            help="first of nine ports; 0 takes free ones (default: those of the last time, else"
             f" {DEFAULT_PORT} and following if they are free)",
         )
         command.add_argument(
@@ -91,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
             default=daemon.LIFETIME,
             metavar="SECONDS",
             help="stop by itself after this time (default: 8 hours)",
+        )
+        command.add_argument(
+            "--throttle",
+            type=float,
+            default=daemon.THROTTLE,
+            metavar="SECONDS",
+            help="how long an address is refused after a wrong password, then twice that; 0 for never (default: 1)",
         )
     status.add_argument("--json", action="store_true", help="as JSON")
     serve.add_argument("--progress-fd", type=int, required=True)
@@ -120,7 +127,7 @@ def _up(state: State, parsed: argparse.Namespace) -> int:
 def _start(state: State, parsed: argparse.Namespace) -> dict[str, Any]:
     reading, writing = os.pipe()
     words = [sys.executable, "-m", "sandbox", "serve", "--state", str(state.folder), "--progress-fd", str(writing)]
-    words += ["--engine", parsed.engine, "--lifetime", str(parsed.lifetime)]
+    words += ["--engine", parsed.engine, "--lifetime", str(parsed.lifetime), "--throttle", str(parsed.throttle)]
     if parsed.port is not None:
         words += ["--port", str(parsed.port)]
     with state.log.open("ab") as log:
@@ -160,7 +167,9 @@ def _serve(state: State, parsed: argparse.Namespace) -> int:
             progress.close()
 
         try:
-            daemon.serve(daemon.Options(state, parsed.port, parsed.engine, parsed.lifetime), tell, ready)
+            daemon.serve(
+                daemon.Options(state, parsed.port, parsed.engine, parsed.lifetime, parsed.throttle), tell, ready
+            )
         except AlreadyRunning:
             tell(_BUSY)
             return 1
@@ -255,6 +264,7 @@ def _print_summary(description: dict[str, Any], *, default_state: bool) -> None:
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+    print(f"  Cloud API: {description['cloud']['url']}, its key: {description['cloud']['api_key_file']}")
     print(f"  connections, with passwords: {description['connections_file']}")
     option = "" if default_state else f" --state {description['state']}"
     print(f"  stop it: python -m sandbox down{option}")

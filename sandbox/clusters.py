@@ -16,7 +16,7 @@ Deployment = Literal["serverless", "dedicated"]
 HOST = "localhost"
 SNI_DOMAIN = "sandbox.test"
 DEFAULT_PORT = 26357
-"""First of the six default ports, one hundred above CockroachDB's own 26257."""
+"""First of the default ports, one hundred above CockroachDB's own 26257."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Cluster:
         deployment: how it is sold, which decides how it is reached.
         user: its SQL user.
         tenant: the number that makes the name a routing id; serverless only.
+        plan: as the Cloud API calls how it is sold.
+        provider: of the cloud that it is said to run in.
         databases: the first one is the connection's.
         allowlist: the entries from the start. The default admits the documentation network 203.0.113.0/24 for SQL.
     """
@@ -36,6 +38,8 @@ class Cluster:
     deployment: Deployment
     user: str
     tenant: Optional[int] = None
+    plan: str = "BASIC"
+    provider: str = "AWS"
     databases: tuple[str, ...] = ("defaultdb",)
     allowlist: tuple[Entry, ...] = (Entry("203.0.113.0/24", "inside"),)
 
@@ -93,6 +97,7 @@ LISTENERS = (
     ListenerSpec("inside", appears_as="203.0.113.10"),
     ListenerSpec("outside", appears_as="198.51.100.99"),
     ListenerSpec("impostor", appears_as="203.0.113.10", impostor=True),
+    ListenerSpec("newcomer", appears_as="192.0.2.44"),
 )
 
 FRONTS = (
@@ -102,14 +107,14 @@ FRONTS = (
         routed=True,
         clusters=(
             Cluster("funky-skunk", "serverless", user="maxroach", tenant=123, databases=("defaultdb", "bank")),
-            Cluster("brave-otter", "serverless", user="carl", tenant=456),
+            Cluster("brave-otter", "serverless", user="carl", tenant=456, plan="STANDARD", provider="GCP"),
         ),
     ),
     FrontSpec(
         name="steady-heron",
         authority="Sandbox steady-heron CA",
         routed=False,
-        clusters=(Cluster("steady-heron", "dedicated", user="petra"),),
+        clusters=(Cluster("steady-heron", "dedicated", user="petra", plan="ADVANCED"),),
     ),
 )
 

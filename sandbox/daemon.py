@@ -19,19 +19,28 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Callable, Optional
 
-from sandbox.allowlist import Allowlist
+from sandbox.allowlist import Allowlist, Entry
 from sandbox.certificates import CertificateStore, FrontCertificates
+from sandbox.cloud import CloudApi, CloudCluster, stored_entries
 from sandbox.clusters import CLUSTERS, DEFAULT_PORT, FRONTS, HOST, LISTENERS, Cluster, FrontSpec
 from sandbox.engine import Engine, EngineChoice
+from sandbox.http import HttpsServer
 from sandbox.listeners import PortTaken, bind_loopback
 from sandbox.proxy import Front, Router, RoutingProxy, SingleCluster, Target
-from sandbox.state import State
+from sandbox.state import PRIVATE, State, write_atomically
+from sandbox.throttle import Throttle
 
 log = logging.getLogger("sandbox")
 
 LIFETIME = 8 * 3600
 """Seconds after which a sandbox that was left up stops by itself."""
 
+THROTTLE = 1.0
+"""Seconds for which the routing proxy refuses an address after its first wrong password."""
+
+API = "cloud/api"
+NEWCOMER = "newcomer"
+_API_KEY_ROLE = "cloud api"
 _LOG_LIMIT = 5_000_000
 _ENGINE_WATCH = 1.0
 
@@ -49,12 +58,14 @@ class Options:
             Without a port of one's own, those of the last time come first.
         engine: which PostgreSQL.
         lifetime: seconds until it stops by itself.
+        throttle: seconds for which an address is refused after its first wrong password, then twice that; 0 for never.
     """
 
     state: State
     port: Optional[int] = None
     engine: EngineChoice = "auto"
     lifetime: float = LIFETIME
+    throttle: float = THROTTLE
 
 
 def serve(options: Options, progress: Progress, ready: Callable[[], None]) -> None:
@@ -118,7 +129,11 @@ def _open_log(state: State) -> None:
 def _listener_keys() -> Iterator[str]:
     for front in FRONTS:
         for listener in LISTENERS:
-            yield f"{front.name}/{listener.name}"
+            if listener.name != NEWCOMER:
+                yield f"{front.name}/{listener.name}"
+    yield API
+    for front in FRONTS:
+        yield f"{front.name}/{NEWCOMER}"
 
 
 def _bind(options: Options, progress: Progress) -> Sockets:
@@ -162,7 +177,9 @@ async def _serve_fronts(
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.call_later(options.lifetime, stop.set)
-    fronts = [Front(spec.name, _router(spec, engine)) for spec in FRONTS]
+    allowlists = _allowlists(options.state)
+    throttle = Throttle(options.throttle)
+    fronts = [Front(spec.name, _router(spec, engine, allowlists), throttle) for spec in FRONTS]
     for spec, front in zip(FRONTS, fronts):
         files = certificates[spec.name]
         for listener in LISTENERS:
@@ -174,6 +191,7 @@ async def _serve_fronts(
                 credential.key,
                 sockets[f"{spec.name}/{listener.name}"],
             )
+    api = await _serve_api(options.state, engine, sockets, certificates, allowlists)
     publish()
     log.info("serving")
     while not stop.is_set():
@@ -183,12 +201,54 @@ async def _serve_fronts(
         if failed:
             log.error("the server of cluster %s has ended by itself", failed)
             stop.set()
-    await asyncio.gather(*(front.close() for front in fronts))
+    await asyncio.gather(api.close(), *(front.close() for front in fronts))
 
 
-def _router(spec: FrontSpec, engine: Engine) -> Router:
+def _allowlists(state: State) -> dict[str, Allowlist]:
+    kept = state.allowlists()
+    return {
+        cluster.name: Allowlist(
+            [Entry(**entry) for entry in kept[cluster.name]] if cluster.name in kept else cluster.allowlist
+        )
+        for cluster in CLUSTERS
+    }
+
+
+async def _serve_api(
+    state: State,
+    engine: Engine,
+    sockets: Sockets,
+    certificates: dict[str, FrontCertificates],
+    allowlists: dict[str, Allowlist],
+) -> HttpsServer:
+    key = state.password(_API_KEY_ROLE)
+    write_atomically(state.api_key, f"{key}\n".encode(), PRIVATE)
+    clusters = [
+        CloudCluster(
+            name=cluster.name,
+            plan=cluster.plan,
+            provider=cluster.provider,
+            host=HOST,
+            port=_port(sockets, front, NEWCOMER),
+            routing_id=cluster.routing_id,
+            ca=certificates[front.name].ca,
+            effective=allowlists[cluster.name],
+            accounts=engine.accounts(cluster),
+        )
+        for front in FRONTS
+        for cluster in front.clusters
+    ]
+    echo = next(listener.appears_as for listener in LISTENERS if listener.name == NEWCOMER)
+    api = CloudApi(key, clusters, echo, lambda: state.remember_allowlists(stored_entries(clusters)))
+    server = HttpsServer(api.handle)
+    credential = certificates[FRONTS[0].name].server
+    await server.listen(sockets[API], credential.certificate, credential.key)
+    return server
+
+
+def _router(spec: FrontSpec, engine: Engine, allowlists: dict[str, Allowlist]) -> Router:
     targets = [
-        Target(cluster.name, engine.socket_path(cluster), Allowlist(cluster.allowlist), cluster.tenant)
+        Target(cluster.name, engine.socket_path(cluster), allowlists[cluster.name], cluster.tenant)
         for cluster in spec.clusters
     ]
     return RoutingProxy(targets) if spec.routed else SingleCluster(targets[0])
@@ -222,6 +282,11 @@ def _describe(
         "state": str(state.folder),
         "connections_file": str(state.connections),
         "stranger_ca_file": str(store.stranger()),
+        "cloud": {
+            "url": f"https://{HOST}:{sockets[API][0].getsockname()[1]}",
+            "ca_file": str(certificates[FRONTS[0].name].ca),
+            "api_key_file": str(state.api_key),
+        },
         "engine": {
             "version": engine.server.version,
             "source": engine.server.source,

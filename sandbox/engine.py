@@ -177,6 +177,11 @@ class Engine:
         port = next(instance.port for instance in self._instances if instance.cluster == cluster)
         return self._state.engine / f".s.PGSQL.{port}"
 
+    def accounts(self, cluster: Cluster) -> EngineAccounts:
+        """The cluster's users and databases, for the Cloud API."""
+        instance = next(instance for instance in self._instances if instance.cluster == cluster)
+        return EngineAccounts(lambda database: self._connect(instance, database))
+
     def _prepare_folder(self) -> None:
         folder = self._state.engine
         try:
@@ -321,10 +326,7 @@ class Engine:
     def _provision(self, instance: _Instance, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         cluster = instance.cluster
         password = self._state.password(cluster.name)
-        # Only the verifier goes to the server, so that no statement ever holds a password.
-        verifier = connection.pgconn.encrypt_password(
-            password.encode(), cluster.user.encode(), b"scram-sha-256"
-        ).decode()
+        verifier = _verifier(connection, cluster.user, password)
         user = sql.Identifier(cluster.user)
         connection.execute(shims.DATABASE_SQL.encode())
         if not _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", cluster.user):
@@ -337,6 +339,82 @@ class Engine:
             connection.execute(sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(database, user))
             with self._connect(instance, name) as inside:
                 inside.execute(shims.DATABASE_SQL.encode())
+
+
+class EngineAccounts:
+    """The SQL users and databases of one cluster, by the administrator's own connections.
+
+    Args:
+        connect: opens one to a database.
+    """
+
+    def __init__(self, connect: Callable[[str], psycopg.Connection[tuple[object, ...]]]) -> None:
+        self._connect = connect
+
+    def users(self) -> list[str]:
+        """The names of those who may log in."""
+        return self._names("SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname <> %s", ADMIN)
+
+    def create_user(self, name: str, password: str) -> None:
+        """Create an administrator, as the Cloud API does: one that may create users and databases."""
+        with self._connect("template1") as connection:
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {}").format(
+                    sql.Identifier(name), sql.Literal(_verifier(connection, name, password))
+                )
+            )
+            for database in self.databases():
+                connection.execute(
+                    sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(sql.Identifier(database), sql.Identifier(name))
+                )
+
+    def set_password(self, name: str, password: str) -> None:
+        """Change the password."""
+        with self._connect("template1") as connection:
+            verifier = _verifier(connection, name, password)
+            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
+
+    def drop_user(self, name: str) -> None:
+        """Remove the user; what it owned becomes the administrator's."""
+        user = sql.Identifier(name)
+        for database in ("template1", *self.databases()):
+            with self._connect(database) as connection:
+                connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(user, sql.Identifier(ADMIN)))
+                connection.execute(sql.SQL("DROP OWNED BY {}").format(user))
+        with self._connect("template1") as connection:
+            connection.execute(sql.SQL("DROP ROLE {}").format(user))
+            connection.execute(b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+
+    def databases(self) -> dict[str, int]:
+        """The databases, with the number of tables in `public`."""
+        names = self._names("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> %s", "postgres")
+        counts = {}
+        for name in names:
+            with self._connect(name) as connection:
+                row = connection.execute(b"SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+                counts[name] = int(str(row[0])) if row else 0
+        return counts
+
+    def create_database(self, name: str) -> None:
+        """Create a database with the shims."""
+        with self._connect("template1") as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        with self._connect(name) as inside:
+            inside.execute(shims.DATABASE_SQL.encode())
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database with all data."""
+        with self._connect("template1") as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _names(self, query: str, unless: str) -> list[str]:
+        with self._connect("template1") as connection:
+            return [str(row[0]) for row in connection.execute(query.encode(), (unless,))]
+
+
+def _verifier(connection: psycopg.Connection[tuple[object, ...]], user: str, password: str) -> str:
+    # Only the verifier goes to the server, so that no statement ever holds a password.
+    return connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
 
 
 def _exists(connection: psycopg.Connection[tuple[object, ...]], query: str, name: str) -> bool:

@@ -30,6 +30,7 @@ from sandbox.allowlist import Address, Allowlist
 from sandbox.errors import ProxyError
 from sandbox.listeners import Listener
 from sandbox.routing import ClusterIdentifier, route
+from sandbox.throttle import Throttle
 
 log = logging.getLogger("sandbox.proxy")
 
@@ -45,6 +46,7 @@ _START = struct.Struct("!II")
 _LENGTH = struct.Struct("!I")
 _PROTOCOL_MAJOR = 3
 _CANCEL_PACKET = 16
+_TOO_MANY_CONNECTIONS = "53300"
 
 
 @dataclass(frozen=True)
@@ -202,16 +204,20 @@ class Front:
     Args:
         name: for the log.
         router: decides where connections go.
+        throttle: its patience with wrong passwords; default endless.
     """
 
-    def __init__(self, name: str, router: Router) -> None:
+    def __init__(self, name: str, router: Router, throttle: Optional[Throttle] = None) -> None:
         self.name = name
         self.router = router
+        self._throttle = throttle or Throttle(0)
         self.live: set[LiveConnection] = set()
         """The connections that are authenticated, for those who want to count or cut them."""
         self._ports: list[_Port] = []
         self._cancel_keys: dict[bytes, _CancelKey] = {}
         self._server_names: weakref.WeakKeyDictionary[ssl.SSLObject, str] = weakref.WeakKeyDictionary()
+        for target in router.targets:
+            target.allowlist.subscribe(self.cut_unlisted)
 
     def listen(
         self, name: str, appears_as: str, certificate: Path, key: Path, sockets: Sequence[socket.socket]
@@ -243,6 +249,14 @@ class Front:
         self._apply_allowlist(port)
         return port.listener
 
+    def cut_unlisted(self) -> None:
+        """Cut the connections whose address has left its cluster's allowlist, without a word as the service does."""
+        allowlists = {target.name: target.allowlist for target in self.router.targets}
+        for connection in tuple(self.live):
+            if not allowlists[connection.cluster].permits_sql(connection.address):
+                log.info("%s %s %s cut: left the allowlist", self.name, connection.address, connection.cluster)
+                connection.abort()
+
     async def close(self) -> None:
         """Close the ports and cut every connection."""
         for connection in self.live:
@@ -273,6 +287,7 @@ class Front:
                     target, parameters = self.router.resolve(received, self._server_name(streams))
                     event.cluster = target.name
                     self._check_allowlist(target, port)
+                    self._check_throttle(target, port)
                     await self._serve(port, target, streams, startup=(protocol, parameters), event=event)
                 except ProxyError as error:
                     event.happened(error.message or "not understood")
@@ -366,6 +381,14 @@ class Front:
             raise ProxyError("codeProxyRefusedConnection", "connection refused")
         raise _Gone("left the allowlist")
 
+    def _check_throttle(self, target: Target, port: _Port) -> None:
+        if self.router.refuses_in_words and self._throttle.refuses(port.address, target.name):
+            raise ProxyError(
+                "codeProxyRefusedConnection",
+                "too many failed authentication attempts",
+                "authentication failed repeatedly: check the username and the password",
+            )
+
     async def _serve(
         self, port: _Port, target: Target, client: _Streams, startup: tuple[int, dict[str, str]], event: _Event
     ) -> None:
@@ -387,6 +410,7 @@ class Front:
                 sent = authentication.feed(data)
                 if pending and authentication.authenticated:
                     event.happened("authenticated")
+                    self._throttle.succeeded(port.address, target.name)
                     self.live.add(live)
                     at_end.callback(self.live.discard, live)
                 elif authentication.sqlstate is not None:
@@ -398,6 +422,8 @@ class Front:
                 await _forward(client, server, messages.FrontendStream(shims.rewrite_statement).feed, from_server)
             finally:
                 await server.close()
+            if not authentication.authenticated and authentication.sqlstate not in (None, _TOO_MANY_CONNECTIONS):
+                self._throttle.failed(port.address, target.name)
         event.happened("left while authenticating")
 
     @contextlib.contextmanager

@@ -82,6 +82,8 @@ class State:
         self.connections = self.folder / "connections.json"
         self._secrets = self.folder / "secrets.json"
         self._ports = self.folder / "ports.json"
+        self._allowlists = self.folder / "allowlists.json"
+        self.api_key = self.folder / "api-key"
         self._lock_descriptor: Optional[int] = None
 
     def prepare(self) -> None:
@@ -204,6 +206,14 @@ class State:
     def remember_ports(self, ports: dict[str, int]) -> None:
         """Keep them, so that connection strings stay the same."""
         write_atomically(self._ports, _json(ports), PRIVATE)
+
+    def allowlists(self) -> dict[str, list[dict[str, Any]]]:
+        """The allowlists of the last time, by cluster; empty the first time."""
+        return dict(_read_json(self._allowlists))
+
+    def remember_allowlists(self, entries: dict[str, list[dict[str, Any]]]) -> None:
+        """Keep them for the next time."""
+        write_atomically(self._allowlists, _json(entries), PRIVATE)
 
     def password(self, role: str) -> str:
         """The password of a role, made when it is first asked for: 24 characters of ``A-Za-z0-9_-``."""

@@ -16,11 +16,13 @@ from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import InvalidConnection
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _cloud_api, _cluster, _onboarding
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App, Source
+from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore
 
-_VARIABLES = ("crdb_connections", "crdb_apps", "crdb_frameworks")
+STORE = "crdb_sql_user_password_store"
+_VARIABLES = ("crdb_connections", "crdb_apps", "crdb_frameworks", STORE, *_cloud_api.VARIABLES)
 _PREFIXES = ("crdb_connection_", "crdb_app_")
 
 display = Display()
@@ -71,9 +73,32 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         weaker = bool(variables.get("crdb_connection_allow_weaker_tls"))
         asker = prompt if ask else None
         return {
-            name: _onboarding.with_password(_onboarding.source(name, facts, allow_weaker_tls=weaker), prompt=asker)
+            name: _onboarding.with_password(
+                _onboarding.source(
+                    name,
+                    _cluster.expand(name, self._with_stored_password(facts, variables), variables),
+                    allow_weaker_tls=weaker,
+                ),
+                prompt=asker,
+            )
             for name, facts in _onboarding.connection_facts(variables, prompt=asker).items()
         }
+
+    def store(self, variables: Mapping[str, Any]) -> PasswordStore | None:
+        """The store of generated passwords, where one is named."""
+        path = variables.get(STORE)
+        return PasswordStore(str(path), self._loader._vault) if path else None
+
+    def _with_stored_password(self, facts: Any, variables: Mapping[str, Any]) -> Any:
+        """The facts of a connection that names a cluster, with the password that was generated for its user."""
+        if not isinstance(facts, Mapping) or not facts.get("cluster") or facts.get("password"):
+            return facts
+        store = self.store(variables)
+        if store is None or not facts.get("user"):
+            return facts
+        cluster = _cluster.lookup(_cloud_api.Settings.of(variables), str(facts["cluster"]))
+        password, _pending = store.get(str(cluster["id"]), str(facts["user"]).lower())
+        return facts if password is None else {**facts, "password": password}
 
     def apps(self, variables: Mapping[str, Any], sources: Mapping[str, Source]) -> tuple[App, ...]:
         """All apps of this host, validated."""

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection, InvalidConnection, resolve
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers, _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import Authority, CaSource
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework, find
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -33,6 +33,7 @@ CA_DESTINATIONS = ("auto", "certs", "root_crt", "both")
 SHORTHAND = "crdb_connection_"
 SHORTHAND_NAME = "default"
 SHORTHAND_KEYS = (
+    *_cluster.KEYS,
     *(
         "url",
         "deployment",
@@ -174,7 +175,7 @@ def connection_facts(
     found = {str(k): dict(v) if isinstance(v, Mapping) else v for k, v in connections.items()}
     given = {key: variables.get(SHORTHAND + key) for key in SHORTHAND_KEYS}
     shorthand = {key: value for key, value in given.items() if value not in (None, "")}
-    if not found and "url" not in shorthand and "host" not in shorthand:
+    if not found and not {"url", "host", "cluster"} & set(shorthand):
         url = os.environ.get("COCKROACH_URL") or os.environ.get("DATABASE_URL")
         shorthand["url"] = url or _ask("url", "Connection string of the cluster (not shown while you type)", prompt)
         if not shorthand["url"]:
@@ -190,6 +191,15 @@ def connection_facts(
             f" ({', '.join(found)}) that it belongs to."
         )
     return found or {SHORTHAND_NAME: shorthand}
+
+
+def clusters(variables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The connections that name a cluster of the Cloud API, as they were given."""
+    connections = variables.get("crdb_connections") or {}
+    found = {str(k): _plain(v) for k, v in connections.items()} if isinstance(connections, Mapping) else {}
+    if not found and variables.get(f"{SHORTHAND}cluster"):
+        found = {SHORTHAND_NAME: _plain({key: variables.get(SHORTHAND + key) for key in SHORTHAND_KEYS})}
+    return {name: facts for name, facts in found.items() if isinstance(facts, dict) and facts.get("cluster")}
 
 
 def with_password(source: Source, *, prompt: Callable[[str], str] | None = None) -> Source:

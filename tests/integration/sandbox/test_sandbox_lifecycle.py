@@ -244,8 +244,11 @@ def test_ports_that_were_asked_for(state: Path) -> None:
     base = 27357
     run_sandbox("up", "--state", str(state), "--port", str(base))
     sandbox = Sandbox.read(state)
-    assert sandbox.clusters["funky-skunk"].ports == {"inside": base, "outside": base + 1, "impostor": base + 2}
-    assert sandbox.clusters["steady-heron"].ports == {"inside": base + 3, "outside": base + 4, "impostor": base + 5}
+    names = ("inside", "outside", "impostor", "newcomer")
+    assert sandbox.clusters["funky-skunk"].ports == dict(zip(names, (base, base + 1, base + 2, base + 7)))
+    assert sandbox.clusters["steady-heron"].ports == dict(zip(names, (base + 3, base + 4, base + 5, base + 8)))
+    described = json.loads((state / "sandbox.json").read_text())
+    assert described["cloud"]["url"] == f"https://localhost:{base + 6}"
     run_sandbox("down", "--state", str(state))
     with socket.create_server(("127.0.0.1", base + 4)):
         told = run_sandbox("up", "--state", str(state), "--port", str(base), status=1)
@@ -263,7 +266,7 @@ def test_modes_and_owners(state: Path) -> None:
 
     assert mode("") == (0o711 if os.geteuid() == 0 else 0o700)
     assert mode("engine") == 0o700
-    assert {mode(name) for name in ("connections.json", "secrets.json", "sandbox.log", "lock")} == {0o600}
+    assert {mode(name) for name in ("connections.json", "secrets.json", "api-key", "sandbox.log", "lock")} == {0o600}
     assert mode("sandbox.json") == 0o644
     assert {stat.S_IMODE(path.stat().st_mode) for path in state.glob("certs/*.key")} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in state.glob("certs/*.crt")} == {0o644}
@@ -272,7 +275,7 @@ def test_modes_and_owners(state: Path) -> None:
     assert 0 not in owners
 
 
-def test_passwords_are_in_two_files_only(fresh_state: Path) -> None:
+def test_secrets_are_in_their_files_only(fresh_state: Path) -> None:
     sandbox = up(fresh_state)
     skunk = sandbox.clusters["funky-skunk"]
     with psycopg.connect(**skunk.conninfo()) as connection, contextlib.suppress(psycopg.Error):
@@ -284,7 +287,7 @@ def test_passwords_are_in_two_files_only(fresh_state: Path) -> None:
     )
     told += run_sandbox("up", "--state", str(fresh_state))
     known = json.loads((fresh_state / "secrets.json").read_text())
-    assert set(known) == {*EVERY, "sandbox"}
+    assert set(known) == {*EVERY, "sandbox", "cloud api"}
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{24}", password) for password in known.values())
     hidden = {*known.values(), "spoken-in-sql", "spoken-at-login"}
     places: dict[str, Any] = {
@@ -293,7 +296,7 @@ def test_passwords_are_in_two_files_only(fresh_state: Path) -> None:
         **{
             path.name: path.read_text()
             for path in fresh_state.iterdir()
-            if path.is_file() and path.name not in ("secrets.json", "connections.json")
+            if path.is_file() and path.name not in ("secrets.json", "connections.json", "api-key")
         },
     }
     assert {"sandbox.log", "postgresql.log", "sandbox.json"} <= set(places)

@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _cloud_api, _cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_action import CloudAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+
+_LONGEST = 63
+_TRIES = 3
+
+
+class ActionModule(CloudAction):
+    """Create or remove a database of a cluster, once a run."""
+
+    ARGUMENTS = {
+        "cluster": {"type": "str", "required": True},
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "force": {"type": "bool", "default": False},
+    }
+
+    def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return whether it was, or would be, changed."""
+        name = arguments["name"]
+        if not name or len(name) > _LONGEST or not name.isprintable() or "." in name or "/" in name:
+            raise OnboardingError(
+                f"database {name!r}: a name has 1 to {_LONGEST} characters, and no '.' or '/': the Cloud's proxy cannot"
+                " route to one with a dot."
+            )
+        settings = self.settings(self.variables(task_vars))
+        cluster = _cluster.lookup(settings, arguments["cluster"])
+        key = f"database {settings.url} {cluster['id']} {name}"
+        check = bool(self._task.check_mode)
+        wanted = [arguments["state"], arguments["force"], check]
+        return self.once(key, wanted, lambda: self._reconcile(settings, cluster, arguments, check=check))
+
+    def _reconcile(
+        self, settings: _cloud_api.Settings, cluster: dict[str, Any], arguments: dict[str, Any], *, check: bool
+    ) -> dict[str, Any]:
+        api = _cloud_api.CloudApi(settings)
+        name = arguments["name"]
+        before = api.databases(cluster["id"])
+        there, wanted = name in before, arguments["state"] == "present"
+        if there and not wanted and not arguments["force"] and before[name] != 0:
+            count = "an unknown number of" if before[name] is None else before[name]
+            raise OnboardingError(
+                f"The database {name} of {cluster['name']} has {count} tables, which would be lost: force: true removes"
+                " it all the same."
+            )
+        for attempt in range(0 if check or there == wanted else _TRIES):
+            try:
+                (api.create_database if wanted else api.remove_database)(cluster["id"], name)
+                break
+            except (_cloud_api.ExistsError, _cloud_api.NotFoundError) as exc:
+                if wanted == isinstance(exc, _cloud_api.ExistsError):
+                    break
+                raise
+            except _cloud_api.CloudError as exc:
+                if not exc.uncertain or attempt + 1 == _TRIES:
+                    raise
+        words = {True: "present\n", False: "absent\n"}
+        header = f"database {name} of {cluster['name']}"
+        result: dict[str, Any] = {"changed": there != wanted, "cluster": cluster["name"], "name": name}
+        if self._task.diff:
+            result["diff"] = {
+                "before_header": header,
+                "after_header": header,
+                "before": words[there],
+                "after": words[wanted],
+            }
+        return result

@@ -1,0 +1,128 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: allowlist
+short_description: Reconcile the IP allowlist of CockroachDB Cloud clusters
+version_added: 0.1.0
+author:
+  - crdb.onboard authors (@crdb-onboard)
+description:
+  - Validates the entries that all hosts of the play want, and reconciles the allowlist of each cluster once a run.
+  - Gives access before it takes any, waits until what was given is in effect, and takes away only entries whose name
+    begins with O(prefix), unless O(state=exact). What fails midway leaves more access than before, never less.
+  - Refuses to remove what lets in the controller, or a host whose address is known.
+  - Entries of ours whose expiry, which their name holds, has passed are removed.
+extends_documentation_fragment:
+  - crdb.onboard.attributes
+  - crdb.onboard.cloud
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  clusters:
+    description: Names or ids of the clusters; those of the host's connections when empty.
+    type: list
+    elements: str
+    default: []
+  entries:
+    description:
+      - The networks, each a text (C(198.41.0.0/24), C(198.41.0.4)) or a dictionary of C(cidr), C(name), C(sql), C(ui)
+        and C(expires) (a date, C(2026-12-31)).
+    type: list
+    elements: raw
+    default: []
+  state:
+    description:
+      - V(present) adds and updates, V(absent) removes the entries and those named O(name), V(exact) removes all others,
+        whoever made them.
+    type: str
+    choices: [present, absent, exact]
+    default: present
+  current:
+    description: Also let in the public address of the controller, or of every host (found by M(crdb.onboard.egress)).
+    type: str
+    choices: [none, controller, hosts]
+    default: none
+  name:
+    description: The name of the current address's entry; C(user@machine), or the name of the host, when empty.
+    type: str
+    default: ""
+  expires:
+    description: The date after which the current address's entry may go.
+    type: str
+    default: ""
+  replace:
+    description: Remove the older addresses of the same name.
+    type: bool
+    default: false
+  prefix:
+    description: What the names of our entries begin with.
+    type: str
+    default: "crdb.onboard "
+  remove_any:
+    description: Remove C(0.0.0.0/0) once narrower entries are in effect.
+    type: bool
+    default: false
+  allow_any:
+    description: Accept C(0.0.0.0/0) as an entry.
+    type: bool
+    default: false
+  allow_private:
+    description: Accept addresses that never reach a public endpoint; true for the sandbox only.
+    type: bool
+    default: false
+  allow_lockout:
+    description: Remove entries even when the controller or a managed host is then locked out.
+    type: bool
+    default: false
+  echo:
+    description: The services that are asked for the public address of the controller; all have to agree.
+    type: list
+    elements: str
+    default:
+      - https://checkip.amazonaws.com
+      - https://api.ipify.org
+  echo_ca_file:
+    description: The CA of the echo services, when it is not a public one.
+    type: str
+    default: ""
+  wait:
+    description: Seconds to wait until a change is in effect.
+    type: float
+    default: 120.0
+"""
+
+EXAMPLES = r"""
+- name: Let the office in, and this machine until the end of the year
+  crdb.onboard.allowlist:
+    clusters: [funky-skunk]
+    entries:
+      - cidr: 198.41.0.0/24
+        name: office
+    current: controller
+    expires: "2026-12-31"
+    replace: true
+"""
+
+RETURN = r"""
+allowlists:
+  description: What became of each cluster's allowlist, with C(cluster), C(changed), C(entries) and C(done).
+  returned: success
+  type: list
+  elements: dict
+report:
+  description: The same as lines of text, with what is worth knowing.
+  returned: success
+  type: list
+  elements: str
+"""

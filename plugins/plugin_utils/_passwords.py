@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The store of generated passwords: one file on the controller, mode 0600, encrypted when the run has a vault secret.
+
+The Cloud API never gives a password back, so one is written here before it is set there.
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import stat
+import string
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+
+# Nothing that a URL, a shell, YAML or a properties file would have to escape.
+ALPHABET = string.ascii_letters + string.digits + "_-"
+LENGTH = 32
+SHORTEST = 16
+_VAULT = b"$ANSIBLE_VAULT;"
+_TITLE = "Passwords of SQL users, written by crdb.onboard: keep this file, the service does not give them back."
+
+
+def generate(length: int = LENGTH, alphabet: str = ALPHABET) -> str:
+    """A new password. Raises OnboardingError for one that could be guessed."""
+    if length < SHORTEST:
+        raise OnboardingError(f"a password of {length} characters is too short: {SHORTEST} is the least.")
+    if len(set(alphabet)) < 16 or any(not " " < char < "\x7f" for char in alphabet):
+        raise OnboardingError("the alphabet of passwords has fewer than 16 characters, or some beyond printable ASCII.")
+    return "".join(secrets.choice(alphabet) for _number in range(length))
+
+
+class PasswordStore:
+    """The store.
+
+    Args:
+        path: of the file, which need not exist.
+        vault: Ansible's VaultLib, with the run's secrets.
+    """
+
+    def __init__(self, path: str, vault: Any = None) -> None:
+        self._path = Path(path).expanduser()
+        self._vault = vault
+
+    def get(self, cluster: str, user: str) -> tuple[str | None, bool]:
+        """The password, and whether it may not have been set at the service yet."""
+        entry = self._read().get(cluster, {}).get("users", {}).get(user)
+        return (None, False) if entry is None else (str(entry["password"]), bool(entry.get("pending")))
+
+    def put(self, cluster: str, name: str, user: str, password: str, *, pending: bool) -> None:
+        """Keep a password."""
+        with self._locked():
+            content = self._read()
+            of_cluster = content.setdefault(cluster, {"name": name, "users": {}})
+            of_cluster["users"][user] = {"password": password, **({"pending": True} if pending else {})}
+            self._write(content)
+
+    def remove(self, cluster: str, user: str) -> bool:
+        """Forget a password; whether there was one."""
+        with self._locked():
+            content = self._read()
+            users = content.get(cluster, {}).get("users", {})
+            if user not in users:
+                return False
+            del users[user]
+            if not users:
+                del content[cluster]
+            self._write(content)
+            return True
+
+    def _fail(self, reason: str) -> OnboardingError:
+        return OnboardingError(f"crdb_sql_user_password_store {self._path}: {reason}")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as exc:
+            raise self._fail(f"cannot be written: {exc.strerror}.") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found = self._path.stat()
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        except OSError as exc:
+            raise self._fail(f"cannot be read: {exc.strerror}.") from None
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise self._fail(f"others can read it; run: chmod 600 {self._path}")
+        if data.startswith(_VAULT):
+            if self._vault is None or not self._vault.secrets:
+                raise self._fail(
+                    "is encrypted, and the run has no vault secret: add --vault-password-file or --ask-vault-pass."
+                )
+            try:
+                data = self._vault.decrypt(data)
+            except Exception:
+                # Whatever it says may quote what was decrypted.
+                raise self._fail("cannot be decrypted with the run's vault secrets.") from None
+        try:
+            content = json.loads(data)["clusters"]
+        except (ValueError, KeyError, TypeError):
+            raise self._fail("is no password store of this collection; name another file.") from None
+        return dict(content)
+
+    def _write(self, content: dict[str, Any]) -> None:
+        data = (json.dumps({"title": _TITLE, "clusters": content}, indent=2) + "\n").encode("utf-8")
+        if self._vault is not None and self._vault.secrets:
+            data = self._vault.encrypt(data)
+        path = self._path.resolve()
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as exc:
+            raise self._fail(f"cannot be written: {exc.strerror}.") from None

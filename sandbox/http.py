@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""As much of an HTTPS server as the Cloud API needs, in the event loop of the fronts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+_MAX_BODY = 1024 * 1024
+_IDLE_LIMIT = 60.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; header names are in lower case, the target is as it was sent."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response; `cut` closes the connection without a word, after `hold` seconds of silence."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+    hold: float = 0.0
+
+    @classmethod
+    def of(cls, value: Any, status: int = 200, **headers: str) -> Response:
+        """A JSON response."""
+        return cls(status, json.dumps(value).encode(), headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Optional[Request]:
+    try:
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _IDLE_LIMIT)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError):
+        return None
+    lines = head.decode("latin-1").split("\r\n")
+    words = lines[0].split(" ")
+    if len(words) != 3:
+        return None
+    pairs = (line.partition(":") for line in lines[1:] if line)
+    headers = {name.strip().lower(): value.strip() for name, _colon, value in pairs}
+    length = int(headers.get("content-length") or 0)
+    if not 0 <= length <= _MAX_BODY:
+        return None
+    return Request(words[0], words[1], headers, await reader.readexactly(length))
+
+
+def _encode(response: Response) -> bytes:
+    reason = HTTPStatus(response.status).phrase
+    headers = {"Content-Type": response.content_type, "Content-Length": str(len(response.body)), **response.headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {response.status} {reason}\r\n{head}\r\n".encode("latin-1") + response.body
+
+
+class HttpsServer:
+    """Serves one handler on sockets that are bound already.
+
+    Args:
+        handler: gives the response to each request.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def listen(self, sockets: Sequence[socket.socket], certificate: Path, key: Path) -> None:
+        """Begin to serve."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate, key)
+        for sock in sockets:
+            self._servers.append(await asyncio.start_server(self._serve, sock=sock, ssl=context))
+
+    async def close(self) -> None:
+        """Stop listening and cut what is connected."""
+        for server in self._servers:
+            server.close()
+        for task in tuple(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+        try:
+            while (request := await _read_request(reader)) is not None:
+                response = await self._handler(request)
+                if response.hold:
+                    # Until the client loses patience, or we do.
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(reader.read(1), response.hold)
+                if response.cut:
+                    writer.transport.abort()
+                    return
+                writer.write(_encode(response))
+                await writer.drain()
+        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # a client that leaves, or the end of the sandbox
+        finally:
+            writer.close()
