@@ -14,22 +14,32 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import CatalogueFile, Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+# What an app without a framework gets, so that any program can connect.
+DEFAULT_ENVIRONMENT = {"DATABASE_URL": "url"}
 
 
 @dataclass(frozen=True)
 class RenderedFile:
-    """Bytes for one place on a host. `secret`: it holds a password, so its diff is masked and its mode is 0600."""
+    """Bytes for one place on a host.
+
+    `secret`: it holds a password, so its diff is masked and its mode is 0600. `requires`: files that it names and that
+    have to be on the host already.
+    """
 
     path: str
     content: bytes
     mode: int
     secret: bool = False
+    requires: tuple[str, ...] = ()
 
 
 def python_literal(value: str) -> str:
@@ -89,3 +99,25 @@ def environment_file(connection: Connection, variables: dict[str, str], *, title
     forms = {"url": connection.url(), "jdbc_url": connection.jdbc_url()}
     lines += [f"{name}={dotenv_value(forms[form])}" for name, form in sorted(variables.items())]
     return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
+    """All files of an app, for its `folder` and its CA's path as the host has them."""
+    requires = () if app.source.ca is not None else (ca_path,)
+    connection = app.source.connection.replace(sslrootcert=ca_path)
+    variables = dict(DEFAULT_ENVIRONMENT)
+    files = []
+    values = {
+        "app": {"name": app.name, "environment_file": app.environment_file},
+        "connection": connection,
+        "ca_path": ca_path,
+    }
+    for framework in app.frameworks:
+        variables.update(framework.environment)
+        for file in framework.files:
+            path = str(PurePosixPath(folder, file.destination))
+            files.append(RenderedFile(path, render(framework, file, values), file.mode, requires=requires))
+    title = f"Written by crdb.onboard for the app {app.name}: holds a password, keep it out of version control."
+    content = environment_file(connection, variables, title=title)
+    path = str(PurePosixPath(folder, app.environment_file))
+    return [RenderedFile(path, content, 0o600, secret=True, requires=requires), *files]
