@@ -11,12 +11,12 @@ from typing import Literal, Optional
 
 from sandbox.allowlist import Entry
 
-Deployment = Literal["serverless", "dedicated"]
+Deployment = Literal["serverless", "dedicated", "self_hosted"]
 
 HOST = "localhost"
 SNI_DOMAIN = "sandbox.test"
 DEFAULT_PORT = 26357
-"""First of the six default ports, one hundred above CockroachDB's own 26257."""
+"""First of the nine default ports, one hundred above CockroachDB's own 26257."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,16 @@ class FrontSpec:
         authority: the common name of its CA.
         clusters: several behind a routing proxy; exactly one where there is no routing.
         routed: whether the client has to name the cluster, and whether one outside the allowlist is refused in words
-            (serverless) or gets no answer at all (dedicated).
+            (serverless) or gets no answer at all (the others).
+        client_certificates: whether it asks clients for a certificate of its own CA, which then stands in for the
+            password of the user that its common name is.
     """
 
     name: str
     authority: str
     clusters: tuple[Cluster, ...]
     routed: bool
+    client_certificates: bool = False
 
 
 LISTENERS = (
@@ -110,6 +113,13 @@ FRONTS = (
         authority="Sandbox steady-heron CA",
         routed=False,
         clusters=(Cluster("steady-heron", "dedicated", user="petra"),),
+    ),
+    FrontSpec(
+        name="lone-badger",
+        authority="Sandbox lone-badger CA",
+        routed=False,
+        client_certificates=True,
+        clusters=(Cluster("lone-badger", "self_hosted", user="roach"),),
     ),
 )
 

@@ -162,7 +162,7 @@ async def _serve_fronts(
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.call_later(options.lifetime, stop.set)
-    fronts = [Front(spec.name, _router(spec, engine)) for spec in FRONTS]
+    fronts = [Front(spec.name, _router(spec, engine, options.state)) for spec in FRONTS]
     for spec, front in zip(FRONTS, fronts):
         files = certificates[spec.name]
         for listener in LISTENERS:
@@ -173,6 +173,7 @@ async def _serve_fronts(
                 credential.certificate,
                 credential.key,
                 sockets[f"{spec.name}/{listener.name}"],
+                files.ca if spec.client_certificates else None,
             )
     publish()
     log.info("serving")
@@ -186,9 +187,15 @@ async def _serve_fronts(
     await asyncio.gather(*(front.close() for front in fronts))
 
 
-def _router(spec: FrontSpec, engine: Engine) -> Router:
+def _router(spec: FrontSpec, engine: Engine, state: State) -> Router:
     targets = [
-        Target(cluster.name, engine.socket_path(cluster), Allowlist(cluster.allowlist), cluster.tenant)
+        Target(
+            cluster.name,
+            engine.socket_path(cluster),
+            Allowlist(cluster.allowlist),
+            cluster.tenant,
+            {cluster.user: state.password(cluster.name)} if spec.client_certificates else {},
+        )
         for cluster in spec.clusters
     ]
     return RoutingProxy(targets) if spec.routed else SingleCluster(targets[0])
@@ -202,8 +209,10 @@ def _describe(
     store: CertificateStore,
 ) -> dict[str, Any]:
     def describe(front: FrontSpec, cluster: Cluster) -> dict[str, Any]:
+        client = certificates[front.name].clients.get(cluster.user)
         return {
             "deployment": cluster.deployment,
+            "client_certificate": client and {"sslcert": str(client.certificate), "sslkey": str(client.key)},
             "routing_id": cluster.routing_id,
             "host": HOST,
             "sni_host": cluster.sni_host,
