@@ -8,7 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(CURDIR)/.demo
-DEBIAN_PACKAGES := git make nodejs npm openssh-client openssh-server postgresql python3 python3-venv shellcheck util-linux
+DEBIAN_PACKAGES := git make nodejs npm openssh-client openssh-server postgresql python3 \
+    python3-venv ruby ruby-activerecord ruby-pg shellcheck util-linux
 
 .PHONY: help
 help: ## list the targets
@@ -65,7 +66,16 @@ test-unit: $(VENV)/development.installed ## tests without servers of their own
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/integration tests/clients
+
+.PHONY: test-clients
+test-clients: $(VENV)/development.installed ## every framework, version, deployment and form by the real drivers; prints the matrix
+	CRDB_CLIENTS_ALL=1 $(BIN)/python -m pytest tests/clients
+	PYTHONPATH=collections $(BIN)/python -m tests.clients.report
+
+.PHONY: docs-frameworks
+docs-frameworks: ## write docs/frameworks.md from the last run of test-clients
+	PYTHONPATH=collections $(BIN)/python -m tests.clients.report --write
 
 .PHONY: lint
 lint: $(VENV)/development.installed ## ruff, mypy, yamllint, ansible-lint
