@@ -72,5 +72,5 @@ def test_the_printed_form_fails_and_ours_connects(sandbox, tmp_path, form):
     assert report["verdict"] == "failed", report
     assert re.search(form.error, report["message"]), report["message"]
 
-    (proof,) = run_all([ours], sandbox, home).values()
+    proof = run_all([ours], sandbox, home)[ours.name]
     assert proof["verdict"] == "proved", proof
