@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(CURDIR)/.demo
 DEBIAN_PACKAGES := aardvark-dns containernetworking-plugins debootstrap git iptables make netavark nodejs npm openssh-client \
-    openssh-server podman postgresql procps python3 python3-venv runc shellcheck util-linux
+    openssh-server podman postgresql procps python3 python3-venv ruby ruby-activerecord ruby-pg runc shellcheck util-linux
 
 .PHONY: help
 help: ## list the targets
@@ -66,11 +66,20 @@ test-unit: $(VENV)/development.installed ## tests without servers of their own
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest tests/integration tests/contract
+	$(BIN)/python -m pytest tests/integration tests/contract tests/clients
 
 .PHONY: test-contract
 test-contract: $(VENV)/development.installed ## requests and responses against a specification: SPEC=FILE (OpenAPI, JSON)
 	CRDB_CONTRACT_SPEC="$(SPEC)" $(BIN)/python -m pytest tests/contract
+
+.PHONY: test-clients
+test-clients: $(VENV)/development.installed ## every framework, version, deployment and form by the real drivers; prints the matrix
+	CRDB_CLIENTS_ALL=1 $(BIN)/python -m pytest tests/clients
+	PYTHONPATH=collections $(BIN)/python -m tests.clients.report
+
+.PHONY: docs-frameworks
+docs-frameworks: ## write docs/frameworks.md from the last run of test-clients
+	PYTHONPATH=collections $(BIN)/python -m tests.clients.report --write
 
 .PHONY: test-molecule-debian-12
 test-molecule-debian-12: $(VENV)/development.installed ## every scenario in a container of Debian 12

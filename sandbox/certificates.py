@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
@@ -51,11 +51,13 @@ class FrontCertificates:
         ca: the CA's certificate, what clients are to trust.
         server: what the front presents.
         impostor: the same CA's certificate for another host.
+        clients: by user, where clients are asked for certificates.
     """
 
     ca: Path
     server: Credential
     impostor: Credential
+    clients: Mapping[str, Credential] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,29 @@ class CertificateStore:
             ca=ca.certificate,
             server=self._server(f"{spec.name}-server", HOST, SERVER_NAMES, issuer),
             impostor=self._server(f"{spec.name}-impostor", "impostor.example.test", IMPOSTOR_NAMES, issuer),
+            clients=self._clients(spec, ca, issuer) if spec.client_certificates else {},
         )
+
+    def _clients(self, spec: FrontSpec, ca: Credential, issuer: _Issuer) -> dict[str, Credential]:
+        """A folder as ``cockroach cert`` lays it out: ``ca.crt``, ``client.<user>.crt``, ``.key`` and ``.key.pk8``."""
+        folder = self._folder / f"{spec.name}-client"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        authority = ca.certificate.read_bytes()
+        if not (folder / "ca.crt").exists() or (folder / "ca.crt").read_bytes() != authority:
+            write_atomically(folder / "ca.crt", authority, PUBLIC)
+        made = {}
+        for cluster in spec.clusters:
+            credential = Credential(folder / f"client.{cluster.user}.crt", folder / f"client.{cluster.user}.key")
+            pkcs8 = credential.key.with_name(f"{credential.key.name}.pk8")
+            if self._load(credential, issuer) is None or not pkcs8.exists():
+                key = ec.generate_private_key(ec.SECP256R1())
+                encoded = key.private_bytes(
+                    serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                )
+                write_atomically(pkcs8, encoded, PRIVATE)
+                self._store(credential, self._client_certificate(cluster.user, key, issuer), key)
+            made[cluster.user] = credential
+        return made
 
     def stranger(self) -> Path:
         """A CA that has signed nothing and cannot sign anything: its key is not kept."""
@@ -176,6 +200,16 @@ class CertificateStore:
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(issuer.key, hashes.SHA256())
+        )
+
+    def _client_certificate(self, user: str, key: ec.EllipticCurvePrivateKey, issuer: _Issuer) -> x509.Certificate:
+        return (
+            self._builder(_name(user), issuer.certificate.subject, key.public_key())
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .sign(issuer.key, hashes.SHA256())
         )
 

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
             "--port",
             type=_base_port,
             metavar="BASE",
-            help="first of nine ports; 0 takes free ones (default: those of the last time, else"
+            help="first of thirteen ports; 0 takes free ones (default: those of the last time, else"
             f" {DEFAULT_PORT} and following if they are free)",
         )
         command.add_argument(

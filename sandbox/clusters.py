@@ -11,7 +11,7 @@ from typing import Literal, Optional
 
 from sandbox.allowlist import Entry
 
-Deployment = Literal["serverless", "dedicated"]
+Deployment = Literal["serverless", "dedicated", "self_hosted"]
 
 HOST = "localhost"
 SNI_DOMAIN = "sandbox.test"
@@ -84,13 +84,16 @@ class FrontSpec:
         authority: the common name of its CA.
         clusters: several behind a routing proxy; exactly one where there is no routing.
         routed: whether the client has to name the cluster, and whether one outside the allowlist is refused in words
-            (serverless) or gets no answer at all (dedicated).
+            (serverless) or gets no answer at all (the others).
+        client_certificates: whether it asks clients for a certificate of its own CA, which then stands in for the
+            password of the user that its common name is.
     """
 
     name: str
     authority: str
     clusters: tuple[Cluster, ...]
     routed: bool
+    client_certificates: bool = False
 
 
 LISTENERS = (
@@ -115,6 +118,13 @@ FRONTS = (
         authority="Sandbox steady-heron CA",
         routed=False,
         clusters=(Cluster("steady-heron", "dedicated", user="petra", plan="ADVANCED"),),
+    ),
+    FrontSpec(
+        name="lone-badger",
+        authority="Sandbox lone-badger CA",
+        routed=False,
+        client_certificates=True,
+        clusters=(Cluster("lone-badger", "self_hosted", user="roach"),),
     ),
 )
 

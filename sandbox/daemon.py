@@ -179,7 +179,7 @@ async def _serve_fronts(
     loop.call_later(options.lifetime, stop.set)
     allowlists = _allowlists(options.state)
     throttle = Throttle(options.throttle)
-    fronts = [Front(spec.name, _router(spec, engine, allowlists), throttle) for spec in FRONTS]
+    fronts = [Front(spec.name, _router(spec, engine, options.state, allowlists), throttle) for spec in FRONTS]
     for spec, front in zip(FRONTS, fronts):
         files = certificates[spec.name]
         for listener in LISTENERS:
@@ -190,6 +190,7 @@ async def _serve_fronts(
                 credential.certificate,
                 credential.key,
                 sockets[f"{spec.name}/{listener.name}"],
+                files.ca if spec.client_certificates else None,
             )
     api = await _serve_api(options.state, engine, sockets, certificates, allowlists)
     publish()
@@ -237,6 +238,7 @@ async def _serve_api(
         )
         for front in FRONTS
         for cluster in front.clusters
+        if cluster.deployment != "self_hosted"
     ]
     echo = next(listener.appears_as for listener in LISTENERS if listener.name == NEWCOMER)
     api = CloudApi(key, clusters, echo, lambda: state.remember_allowlists(stored_entries(clusters)))
@@ -246,9 +248,15 @@ async def _serve_api(
     return server
 
 
-def _router(spec: FrontSpec, engine: Engine, allowlists: dict[str, Allowlist]) -> Router:
+def _router(spec: FrontSpec, engine: Engine, state: State, allowlists: dict[str, Allowlist]) -> Router:
     targets = [
-        Target(cluster.name, engine.socket_path(cluster), allowlists[cluster.name], cluster.tenant)
+        Target(
+            cluster.name,
+            engine.socket_path(cluster),
+            allowlists[cluster.name],
+            cluster.tenant,
+            {cluster.user: state.password(cluster.name)} if spec.client_certificates else {},
+        )
         for cluster in spec.clusters
     ]
     return RoutingProxy(targets) if spec.routed else SingleCluster(targets[0])
@@ -262,8 +270,10 @@ def _describe(
     store: CertificateStore,
 ) -> dict[str, Any]:
     def describe(front: FrontSpec, cluster: Cluster) -> dict[str, Any]:
+        client = certificates[front.name].clients.get(cluster.user)
         return {
             "deployment": cluster.deployment,
+            "client_certificate": client and {"sslcert": str(client.certificate), "sslkey": str(client.key)},
             "routing_id": cluster.routing_id,
             "host": HOST,
             "sni_host": cluster.sni_host,

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Optional, Protocol
 
-from sandbox import messages, shims
+from sandbox import messages, scram, shims
 from sandbox.allowlist import Address, Allowlist
 from sandbox.errors import ProxyError
 from sandbox.listeners import Listener
@@ -58,12 +58,14 @@ class Target:
         socket_path: the unix socket of its engine.
         allowlist: shared with whatever else changes it.
         tenant: its number; ``None`` where there is no routing.
+        passwords: of the engine, by user: for clients whose certificate stands in for one.
     """
 
     name: str
     socket_path: Path
     allowlist: Allowlist
     tenant: Optional[int] = None
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Router(Protocol):
@@ -153,6 +155,16 @@ class NotUnderstoodError(ProxyError):
         super().__init__(None, "")
 
 
+class CertificateRefusedError(ProxyError):
+    """A client whose certificate is another user's; worded as CockroachDB does."""
+
+    SQLSTATE = "28000"
+
+    def __init__(self, user: str, owner: str) -> None:
+        text = f'certificate authentication failed for user "{user}"'
+        super().__init__(None, text, f"The certificate is for {owner}.")
+
+
 class _Event:
     """The one line of the log that a connection leaves: the first thing worth telling that happened to it."""
 
@@ -220,7 +232,13 @@ class Front:
             target.allowlist.subscribe(self.cut_unlisted)
 
     def listen(
-        self, name: str, appears_as: str, certificate: Path, key: Path, sockets: Sequence[socket.socket]
+        self,
+        name: str,
+        appears_as: str,
+        certificate: Path,
+        key: Path,
+        sockets: Sequence[socket.socket],
+        client_ca: Optional[Path] = None,
     ) -> Listener:
         """Serve a port.
 
@@ -229,6 +247,7 @@ class Front:
             appears_as: the address that its clients appear to have.
             certificate: PEM, with its private key in ``key``.
             sockets: bound, not listening yet.
+            client_ca: ask clients for a certificate of this CA; one of another is refused in the handshake.
 
         Raises:
             OSError: the certificate cannot be loaded.
@@ -237,6 +256,9 @@ class Front:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(certificate, key)
         context.sni_callback = self._remember_server_name
+        if client_ca is not None:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(client_ca)
         port = _Port(name, ipaddress.ip_address(appears_as), context)
 
         async def handle(sock: socket.socket) -> None:
@@ -393,6 +415,7 @@ class Front:
         self, port: _Port, target: Target, client: _Streams, startup: tuple[int, dict[str, str]], event: _Event
     ) -> None:
         """Authenticate by the cluster's own word, then forward both ways until one side leaves."""
+        password = _certified(target, client, startup[1].get("user", ""))
         try:
             server = _Streams(*await asyncio.open_unix_connection(target.socket_path, limit=_CHUNK))
         except OSError as error:
@@ -419,6 +442,9 @@ class Front:
 
             try:
                 await server.send(messages.startup_message(protocol, _forwarded(parameters)))
+                if password is not None:
+                    decided = await scram.log_in(server.reader, server.writer, password)
+                    await client.send(from_server(decided))
                 await _forward(client, server, messages.FrontendStream(shims.rewrite_statement).feed, from_server)
             finally:
                 await server.close()
@@ -449,6 +475,19 @@ class Front:
         finally:
             await server.close()
         return "cancel request"
+
+
+def _certified(target: Target, client: _Streams, user: str) -> Optional[str]:
+    """The engine's password of a user whose certificate the client showed; ``None`` when it showed none."""
+    certificate = client.writer.get_extra_info("peercert")
+    if not certificate:
+        return None
+    names = {name: value for part in certificate["subject"] for name, value in part}
+    owner = names.get("commonName", "")
+    # SQL user names fold.
+    if owner.lower() != user.lower() or owner not in target.passwords:
+        raise CertificateRefusedError(user, owner)
+    return target.passwords[owner]
 
 
 def _forwarded(parameters: Mapping[str, str]) -> dict[str, str]:

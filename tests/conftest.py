@@ -38,6 +38,8 @@ class SandboxCluster:
     ca_file: Path
     ports: dict[str, int]
     """By listener: ``inside``, ``outside``, ``impostor``."""
+    client_certificate: Optional[dict[str, str]] = None
+    """``sslcert`` and ``sslkey``, where the cluster asks for them."""
 
     def conninfo(self, listener: str = "inside", **overrides: Any) -> dict[str, Any]:
         """Arguments of ``psycopg.connect`` for a verified connection; ``None`` as an override leaves one out."""
@@ -84,6 +86,7 @@ class Sandbox:
                 password=connections[name.replace("-", "_")]["password"],
                 ca_file=Path(facts["ca_file"]),
                 ports={listener: where["port"] for listener, where in facts["listeners"].items()},
+                client_certificate=facts["client_certificate"],
             )
 
         return cls(

@@ -11,29 +11,6 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import RenderedFile
-
-# What an app without a framework gets, so that any program can connect.
-DEFAULT_ENVIRONMENT = {"DATABASE_URL": "url"}
-
-
-def _render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
-    connection = app.source.connection.replace(sslrootcert=ca_path)
-    variables = dict(DEFAULT_ENVIRONMENT)
-    files = []
-    values = {
-        "app": {"name": app.name, "environment_file": app.environment_file},
-        "connection": connection,
-        "ca_path": ca_path,
-    }
-    for framework in app.frameworks:
-        variables.update(framework.environment)
-        for file in framework.files:
-            content = _render.render(framework, file, values)
-            files.append(RenderedFile(str(PurePosixPath(folder, file.destination)), content, file.mode))
-    title = f"Written by crdb.onboard for the app {app.name}: holds a password, keep it out of version control."
-    content = _render.environment_file(connection, variables, title=title)
-    return [RenderedFile(str(PurePosixPath(folder, app.environment_file)), content, 0o600, "dotenv", True), *files]
 
 
 def _trust(app: App, ca_path: str) -> list[dict[str, str]]:
@@ -79,10 +56,11 @@ class ActionModule(OnboardingAction):
                     "user": app.user,
                     "group": app.group,
                     "secret": file.secret,
-                    "requires": [] if app.source.ca is not None else [ca_path],
+                    "requires": list(file.requires),
+                    "trusts": list(file.trusts),
                     "apps": [app.name],
                 }
-                for file in _render_app(app, folder, ca_path)
+                for file in _render.render_app(app, folder, ca_path)
             ]
             usage += [
                 {

@@ -32,6 +32,8 @@ class ActionModule(OnboardingAction):
                     "framework": framework.name,
                     "interpreter": framework.probe.interpreter,
                     "program": (framework.folder / framework.probe.program).read_text(encoding="utf-8"),
+                    "sources": [f.destination for f in framework.files if f.destination.endswith(".java")],
+                    "environment_file": app.environment_file if framework.loader == "process" else "",
                     "folder": self.folder(app, homes),
                     "user": app.user,
                 }

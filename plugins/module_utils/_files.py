@@ -65,7 +65,8 @@ class FileRefused(Exception):  # noqa: N818 - a verdict about one file
 class Wanted:
     """A file as it shall be: absolute path, our content in a format of `_formats`, permission bits.
 
-    `secret` masks passwords in a diff and keeps others out; `requires` are CA files that the content names. `gid` of -1
+    `secret` masks passwords in a diff and keeps others out; `requires` are files that the content names, `trusts` CA
+    files among them. `gid` of -1
     is the group that the file gets by itself. `apps` are those it is written for. An `exclusive` file holds our keys
     only; `keep_previous` leaves the keys that we wrote before beside today's.
     """
@@ -76,6 +77,7 @@ class Wanted:
     format: str = "whole"
     secret: bool = False
     requires: tuple[str, ...] = ()
+    trusts: tuple[str, ...] = ()
     gid: int = -1
     apps: tuple[str, ...] = ()
     purpose: str = ""
@@ -587,6 +589,9 @@ def plan(files: Sequence[Wanted], record: Record, force: bool) -> tuple[list[Dec
     for wanted in files:
         try:
             for path in wanted.requires:
+                if not os.path.isfile(path):
+                    raise FileRefused(f"{wanted.path}: names {path}, which is not there.")
+            for path in wanted.trusts:
                 if not os.path.isfile(path):
                     raise FileRefused(f"{wanted.path}: names the CA {path}, which is not there.")
                 problem = _pem.authorities(path)

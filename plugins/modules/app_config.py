@@ -14,7 +14,8 @@ author:
   - crdb.onboard authors (@crdb-onboard)
 description:
   - Renders the files of each framework from the catalogue on the controller, and the environment file of each app.
-  - The password is in the environment file only, percent-encoded within C(DATABASE_URL), mode 0600.
+  - The password is in the environment file only, percent-encoded within C(DATABASE_URL), mode 0600; or, for a framework
+    with C(password_place=inline), in the framework's own file, mode 0600.
   - All of a host's files are written by one call of M(crdb.onboard.files), with its rules.
 extends_documentation_fragment:
   - crdb.onboard.attributes

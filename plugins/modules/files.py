@@ -86,6 +86,11 @@ options:
         type: bool
         default: false
       requires:
+        description: Files that must be there already, for the content names them.
+        type: list
+        elements: path
+        default: []
+      trusts:
         description: CA files that must be there already and be good, for the content names them.
         type: list
         elements: path
@@ -210,6 +215,7 @@ def _wanted(module: AnsibleModule, entry: dict[str, Any]) -> _files.Wanted:
         format=entry["format"],
         secret=entry["secret"],
         requires=tuple(entry["requires"]),
+        trusts=tuple(entry["trusts"]),
         gid=gid,
         apps=tuple(entry["apps"]),
         purpose=module.params["purpose"],
@@ -300,7 +306,7 @@ class Writer:
 
     def report(self) -> list[dict[str, Any]]:
         """What became of each file."""
-        required = sorted({path for wanted in self.owner.wanted for path in wanted.requires})
+        required = sorted({path for wanted in self.owner.wanted for path in wanted.trusts})
         notes = [note for note in map(_pem.expiry, required) if note is not None]
         return [
             {
@@ -408,6 +414,7 @@ def main() -> None:
                     "group": {"type": "str", "default": ""},
                     "secret": {"type": "bool", "default": False, "no_log": False},
                     "requires": {"type": "list", "elements": "path", "default": []},
+                    "trusts": {"type": "list", "elements": "path", "default": []},
                     "format": {"type": "str", "choices": sorted(FORMATS), "default": "whole"},
                     "apps": {"type": "list", "elements": "str", "default": []},
                     "exclusive": {"type": "bool", "default": False},

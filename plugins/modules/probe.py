@@ -16,6 +16,7 @@ description:
   - Runs each framework's probe of the catalogue in the folder of the app, with the app's interpreter and drivers.
   - A probe connects by the files that M(crdb.onboard.app_config) wrote, and by nothing else. C(DATABASE_URL) and the
     C(PG*) variables of the environment are taken away.
+  - A Go or Java probe is compiled in a folder of its own; Go's needs the C(go.mod) of the app, Java's the C(CLASSPATH).
   - A framework whose interpreter or driver is not on the host is reported as C(not_proved), with the reason.
   - All probes of a host run in one call.
 extends_documentation_fragment:
@@ -63,9 +64,18 @@ options:
         type: str
         required: true
       program:
-        description: Text of the program, given to the interpreter's standard input.
+        description: Text of the program, given to the interpreter's standard input, or compiled.
         type: str
         required: true
+      sources:
+        description: The app's own files that a Java program is compiled with, relative to O(probes[].folder).
+        type: list
+        elements: str
+        default: []
+      environment_file:
+        description: A file of O(probes[].folder) whose variables the program is started with.
+        type: str
+        default: ""
       folder:
         description: Folder of the app.
         type: path
@@ -113,13 +123,19 @@ import pwd
 import re
 import shutil
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
 # Not a verdict about the connection: the driver is not installed for this interpreter.
-_NO_DRIVER = re.compile(r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND")
+_NO_DRIVER = re.compile(
+    r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND|LoadError|go.mod file not found"
+    r"|no required module provides package|package [\w.]+ does not exist"
+)
+_ASSIGNMENT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)='([^']*)'$", re.MULTILINE)
+_JAVA_CLASS = re.compile(r"public final class (\w+)")
 _URL_PASSWORD = re.compile(r"(://[^:/@\s'\"]*:)[^@\s'\"]+(?=@)")
 _OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
 _MESSAGE_LIMIT = 600
@@ -144,6 +160,54 @@ def _last_lines(text: str) -> str:
     return _URL_PASSWORD.sub(r"\1********", " ".join(lines[-3:]))[-_MESSAGE_LIMIT:]
 
 
+Answer = subprocess.CompletedProcess[bytes]
+
+
+def _interpreted(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
+    program = probe["program"].encode("utf-8")
+    return subprocess.run([interpreter, "-"], input=program, capture_output=True, check=False, **common)
+
+
+def _silent(argv: list[str], common: dict[str, Any]) -> Answer:
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, **common)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.chmod(path, 0o644)
+
+
+def _go(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
+    """Build within the app's module, into which the program is laid without being written there."""
+    module = _silent([interpreter, "list", "-m"], common)
+    if module.returncode != 0:
+        return module
+    name = module.stdout.decode("utf-8").split()[0]
+    source, overlay, binary = (os.path.join(scratch, part) for part in ("main.go", "overlay.json", "probe"))
+    _write(source, probe["program"].replace('"MODULE/', f'"{name}/'))
+    _write(overlay, json.dumps({"Replace": {os.path.join(probe["folder"], "crdbprobe", "main.go"): source}}))
+    built = _silent([interpreter, "build", "-overlay", overlay, "-o", binary, "./crdbprobe"], common)
+    return built if built.returncode != 0 else _silent([binary], common)
+
+
+def _java(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
+    found = _JAVA_CLASS.search(probe["program"])
+    name = found.group(1) if found else "Probe"
+    source = os.path.join(scratch, f"{name}.java")
+    _write(source, probe["program"])
+    compiler = os.path.join(os.path.dirname(shutil.which(interpreter) or ""), "javac")
+    built = _silent([compiler, "-d", scratch, source, *probe["sources"]], common)
+    if built.returncode != 0:
+        return built
+    environment = common["env"]
+    path = os.pathsep.join(part for part in (scratch, environment.get("CLASSPATH", "")) if part)
+    return _silent([interpreter, name], {**common, "env": {**environment, "CLASSPATH": path}})
+
+
+_COMPILED = {"go": _go, "java": _java}
+
+
 def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     report = {"app": probe["app"], "framework": probe["framework"], "verdict": "not_proved", "message": "", "facts": {}}
     kind = probe["interpreter"]
@@ -163,21 +227,22 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
             "extra_groups": os.getgrouplist(probe["user"], entry.pw_gid),
         }
         home = entry.pw_dir
+    scratch = tempfile.mkdtemp(prefix="crdb-probe-")
     try:
-        answer = subprocess.run(
-            [interpreter, "-"],
-            input=probe["program"].encode("utf-8"),
-            capture_output=True,
-            cwd=probe["folder"],
-            env=_environment(params["environment"], home),
-            timeout=params["timeout"],
-            check=False,
-            **other,
-        )
+        environment = _environment(params["environment"], home)
+        if probe["environment_file"]:
+            with open(os.path.join(probe["folder"], probe["environment_file"]), encoding="utf-8") as stream:
+                environment.update(_ASSIGNMENT.findall(stream.read()))
+        if other:
+            os.chown(scratch, other["user"], other["group"])
+        common = {"cwd": probe["folder"], "env": environment, "timeout": params["timeout"], **other}
+        answer = _COMPILED.get(kind, _interpreted)(interpreter, probe, scratch, common)
     except subprocess.TimeoutExpired:
         return {**report, "verdict": "failed", "message": f"no answer within {params['timeout']:g} s"}
     except OSError as exc:
-        return {**report, "verdict": "failed", "message": f"{interpreter} cannot be run: {exc.strerror}"}
+        return {**report, "verdict": "failed", "message": f"{exc.filename or interpreter}: {exc.strerror}"}
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     error = answer.stderr.decode("utf-8", "replace")
     if answer.returncode != 0:
         verdict = "not_proved" if _NO_DRIVER.search(error) else "failed"
@@ -214,6 +279,8 @@ def main() -> None:
                     "framework": {"type": "str", "required": True},
                     "interpreter": {"type": "str", "required": True},
                     "program": {"type": "str", "required": True},
+                    "sources": {"type": "list", "elements": "str", "default": []},
+                    "environment_file": {"type": "str", "default": ""},
                     "folder": {"type": "path", "required": True},
                     "user": {"type": "str", "default": ""},
                 },

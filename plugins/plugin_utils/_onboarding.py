@@ -53,7 +53,9 @@ SHORTHAND_KEYS = (
 
 _APP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
 _SYSTEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-_APP_KEYS = {"name", "connection", "folder", "user", "group", "frameworks", "environment_file"}
+_APP_KEYS = {
+    *("name", "connection", "folder", "user", "group", "frameworks", "environment_file", "password_place", "samples"),
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,37 @@ class App:
     group: str
     frameworks: tuple[Framework, ...]
     environment_file: str
+    samples: bool = False
+
+    def connection_for(self, framework: Framework) -> Connection:
+        """The connection in the form that a framework can use; `auto` routing takes the first one that it can.
+
+        Raises OnboardingError when there is none.
+        """
+        connection = self.source.connection
+        routing = connection.effective_routing
+        if routing is not None and routing not in framework.routings:
+            if connection.routing != "auto" or "database" not in framework.routings or not connection.routing_id:
+                raise OnboardingError(
+                    f"{framework.title} cannot name a Serverless cluster by {routing}; it can by"
+                    f" {', '.join(framework.routings)}: set routing for the connection {self.source.name}."
+                )
+            connection = connection.replace(routing="database")
+        if connection.sslkey and framework.client_certificate == "none":
+            able = [f.label for f in framework.choices if f.client_certificate != "none"]
+            raise OnboardingError(
+                f"{framework.label} cannot present a client certificate, which the connection {self.source.name} has."
+                + (f" It can as: {', '.join(able)}." if able else " Give the connection a password instead.")
+            )
+        if connection.sslkey and framework.client_certificate == "pkcs8" and not connection.sslkey.endswith(".pk8"):
+            connection = connection.replace(sslkey=f"{connection.sslkey}.pk8")
+        if framework.ca == "pem_text" and self.source.ca is None:
+            able = [f.label for f in framework.choices if f.ca != "pem_text"]
+            raise OnboardingError(
+                f"{framework.label} holds the text of the CA: give ca_file, ca_url or ca_text for the connection"
+                f" {self.source.name}" + (f", or use {', '.join(able)}." if able else ".")
+            )
+        return connection
 
     def ca_path(self, folder: str, home: str, destination: str | None = None) -> str:
         """The CA's absolute path on the host, for `folder` and `home` as the host expands them."""
@@ -227,6 +260,8 @@ def app_facts(variables: Mapping[str, Any], sources: Mapping[str, Any]) -> list[
             "user": variables.get("crdb_app_user"),
             "connection": variables.get("crdb_app_connection"),
             "frameworks": variables.get("crdb_frameworks"),
+            "password_place": variables.get("crdb_app_password_place"),
+            "samples": variables.get("crdb_app_samples"),
         }
         apps = [{key: value for key, value in shorthand.items() if value is not None}]
     if not isinstance(apps, (list, tuple)):
@@ -266,27 +301,53 @@ def _app(facts: Any, sources: Mapping[str, Source], catalogue: Mapping[str, Fram
     environment_file = str(facts.get("environment_file") or DEFAULT_ENVIRONMENT_FILE)
     if PurePosixPath(environment_file).is_absolute() or ".." in PurePosixPath(environment_file).parts:
         raise OnboardingError(f"{what}: environment_file {environment_file!r} does not stay inside the app's folder.")
-    names = facts.get("frameworks") or []
-    if isinstance(names, str):
-        names = [part.strip() for part in names.split(",") if part.strip()]
-    frameworks = tuple({framework.name: framework for framework in (find(n, catalogue) for n in names)}.values())
-    source = sources[str(connection)]
-    routing = source.connection.effective_routing
-    for framework in frameworks:
-        if routing is not None and routing not in framework.routings:
-            raise OnboardingError(
-                f"{what}: {framework.title} cannot name a Serverless cluster by {routing}; it can by"
-                f" {', '.join(framework.routings)}: set routing for the connection {source.name}."
-            )
-    return App(
+    found = App(
         name=str(name),
-        source=source,
+        source=sources[str(connection)],
         folder=folder.rstrip("/") or "/",
         user=str(facts.get("user") or ""),
         group=str(facts.get("group") or ""),
-        frameworks=frameworks,
+        frameworks=(),
         environment_file=environment_file,
+        samples=_flag(facts.get("samples", False), f"{what}: samples"),
     )
+    return replace(found, frameworks=_frameworks(found, facts, catalogue, what))
+
+
+def _frameworks(
+    app: App, facts: Mapping[str, Any], catalogue: Mapping[str, Framework], what: str
+) -> tuple[Framework, ...]:
+    wanted = facts.get("frameworks") or []
+    if isinstance(wanted, str):
+        wanted = [part.strip() for part in wanted.split(",") if part.strip()]
+    if not isinstance(wanted, (list, tuple)):
+        raise OnboardingError(f"{what}: frameworks wants a list of names, or of entries with a name.")
+    found: dict[str, Framework] = {}
+    owners: dict[str, str] = {}
+    variables: dict[str, tuple[str, str | None, str]] = {}
+    try:
+        for entry in wanted:
+            framework = find(entry, catalogue, facts.get("password_place"))
+            if found.setdefault(framework.name, framework) != framework:
+                raise OnboardingError(f"{framework.name} is listed twice, in two forms: give each an app of its own.")
+            connection = app.connection_for(framework)
+            for file in framework.files:
+                if owners.setdefault(file.destination, framework.name) != framework.name:
+                    raise OnboardingError(
+                        f"{owners[file.destination]} and {framework.name} both write {file.destination}: give each an"
+                        " app of its own."
+                    )
+            for variable, form in framework.environment.items() if framework.place == "env" else ():
+                value = (form, connection.effective_routing, framework.title)
+                other = variables.setdefault(variable, value)
+                if other[:2] != value[:2]:
+                    raise OnboardingError(
+                        f"{other[2]} and {framework.title} want different values of {variable} in"
+                        f" {app.environment_file}: give each an app of its own."
+                    )
+    except OnboardingError as exc:
+        raise OnboardingError(f"{what}: {exc}") from None
+    return tuple(found.values())
 
 
 def apps(

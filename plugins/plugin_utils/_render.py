@@ -12,21 +12,29 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import CatalogueFile, Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+# What an app without a framework gets, so that any program can connect.
+DEFAULT_ENVIRONMENT = {"DATABASE_URL": "url"}
 
 
 @dataclass(frozen=True)
 class RenderedFile:
     """Bytes for one place on a host, in a format of module_utils/_formats.
 
-    `secret`: it holds a password, so its diff is masked and its mode is 0600.
+    `secret`: it holds a password, so its diff is masked and its mode is 0600. `requires`: files that it names and that
+    have to be on the host already; `trusts`: CA files among them, which are looked into.
     """
 
     path: str
@@ -34,6 +42,14 @@ class RenderedFile:
     mode: int
     format: str = "whole"
     secret: bool = False
+    requires: tuple[str, ...] = ()
+    trusts: tuple[str, ...] = ()
+
+
+def _escaped(value: str, named: dict[str, str], form: Callable[[int], str]) -> str:
+    """ASCII text in which every character that is not plain is replaced by its name or its form."""
+    plain = {chr(code) for code in range(0x20, 0x7F)} - {"\\"}
+    return "".join(named.get(c) or (c if c in plain else form(ord(c))) for c in value)
 
 
 def python_literal(value: str) -> str:
@@ -47,9 +63,58 @@ def javascript_literal(value: str) -> str:
     return json.dumps(value).replace("<", "\\u003c").replace("\x7f", "\\x7f")
 
 
+def json_literal(value: str) -> str:
+    """A JSON string of ASCII characters."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
+def yaml_literal(value: str) -> str:
+    """A YAML double-quoted scalar of ASCII characters, safe in a file that goes through ERB too."""
+    named = {'"': '\\"', "\\": "\\\\", "<": "\\x3C"}
+    return f'"{_escaped(value, named, lambda code: chr(92) + f"U{code:08X}")}"'
+
+
+def xml_text(value: str) -> str:
+    """Text between two tags. Raises OnboardingError for a character that XML has no form for."""
+    if re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", value):
+        raise OnboardingError("XML has no form for a control character: percent-encode it, or use another format.")
+    named = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\\": "\\"}
+    return _escaped(value, named, lambda code: f"&#{code};")
+
+
+def go_literal(value: str) -> str:
+    """A Go interpreted string literal of ASCII characters."""
+    named = {'"': '\\"', "\\": "\\\\"}
+    return f'"{_escaped(value, named, lambda code: chr(92) + f"U{code:08x}")}"'
+
+
+def _utf16(code: int) -> str:
+    units = chr(code).encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def java_literal(value: str) -> str:
+    """A Java string literal of ASCII characters; control characters as octal, since a Unicode escape is read first."""
+    named = {'"': '\\"', "\\": "\\\\", **{chr(code): f"\\{code:03o}" for code in [*range(0x20), 0x7F]}}
+    return f'"{_escaped(value, named, _utf16)}"'
+
+
+def properties_value(value: str) -> str:
+    """A value of a Java properties file."""
+    named = {char: f"\\{char}" for char in "\\:=#! "}
+    return _escaped(value, named, _utf16)
+
+
+def ruby_literal(value: str) -> str:
+    """A Ruby double-quoted literal of ASCII characters, in which nothing is interpolated."""
+    named = {'"': '\\"', "\\": "\\\\", "#": "\\#"}
+    return f'"{_escaped(value, named, lambda code: chr(92) + f"u{{{code:x}}}")}"'
+
+
 def comment_text(value: str) -> str:
     """Text for one comment line: whatever could end the line or the comment is shown escaped."""
-    return json.dumps(value)[1:-1].replace("\x7f", "\\x7f").replace("*/", "*\\/")
+    shown = json.dumps(value)[1:-1].replace("\x7f", "\\x7f").replace("*/", "*\\/")
+    return re.sub("-(?=-)", r"-\\", shown)
 
 
 def dotenv_value(value: str) -> str:
@@ -64,17 +129,39 @@ def dotenv_value(value: str) -> str:
     return f"'{value}'"
 
 
+def bare_url(connection: Connection) -> str:
+    """The URL without a query, for a client that does not decode the database in it."""
+    if not re.fullmatch(r"[A-Za-z0-9._~-]+", connection.startup_database):
+        raise OnboardingError(
+            f"database {connection.startup_database!r}: this form cannot carry a name with such characters, since the"
+            " client does not decode it: use a form with separate keys."
+        )
+    return connection.url(query="none")
+
+
 @cache
 def _environment(folder: str) -> Environment:
     environment = Environment(  # noqa: S701 - the output is source code: autoescape is HTML's
-        loader=FileSystemLoader(folder),
+        # The folder of the language holds what its frameworks share.
+        loader=FileSystemLoader([folder, str(Path(folder).parent)]),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(
-        python=python_literal, javascript=javascript_literal, comment=comment_text, dotenv=dotenv_value
+        python=python_literal,
+        javascript=javascript_literal,
+        json=json_literal,
+        yaml=yaml_literal,
+        xml=xml_text,
+        go=go_literal,
+        java=java_literal,
+        properties=properties_value,
+        ruby=ruby_literal,
+        comment=comment_text,
+        dotenv=dotenv_value,
+        bare_url=bare_url,
     )
     return environment
 
@@ -87,9 +174,104 @@ def render(framework: Framework, file: CatalogueFile, values: dict[str, Any]) ->
         raise OnboardingError(f"{framework.folder.name}/{file.template}: {type(exc).__name__}: {exc}") from None
 
 
-def environment_file(connection: Connection, variables: dict[str, str], *, title: str) -> bytes:
-    """An environment file: `variables` maps names to forms of the connection (``url``, ``jdbc_url``)."""
-    lines = [f"# {comment_text(title)}"]
-    forms = {"url": connection.url(), "jdbc_url": connection.jdbc_url()}
-    lines += [f"{name}={dotenv_value(forms[form])}" for name, form in sorted(variables.items())]
+def driver_options(connection: Connection) -> dict[str, str]:
+    """The connection's driver parameters by libpq's name, decoded: sslmode, the files, options and the rest."""
+    form = connection.parameters_form()
+    named = {key: value for key, value in form.items() if key.islower() and key != "parameters"}
+    return {**named, **{key: value for key, value in connection.parameters if key != "sslfactory"}}
+
+
+def environment_values(connection: Connection, variables: Mapping[str, str]) -> dict[str, str]:
+    """The values of environment variables, from their forms."""
+    forms: dict[str, Callable[[], str]] = {
+        "url": connection.url,
+        "cockroachdb_url": lambda: connection.url("cockroachdb"),
+        "jdbc_url": connection.jdbc_url,
+        "ca_path": lambda: connection.sslrootcert or "",
+    }
+    return {name: forms[form]() for name, form in variables.items()}
+
+
+def environment_file(values: Mapping[str, str], *, title: str) -> bytes:
+    """An environment file."""
+    lines = [f"# {comment_text(title)}", *(f"{name}={dotenv_value(value)}" for name, value in sorted(values.items()))]
     return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+def install_line(framework: Framework) -> str:
+    """What installs the framework's packages, at the versions that the tests run: a line for its package manager."""
+    packages = framework.packages
+    forms: dict[str, tuple[str, str]] = {
+        "python": ("pip install ", " ".join(f"'{p.name}=={p.tested}'" for p in packages)),
+        "javascript": ("npm install ", " ".join(f"{p.name}@{p.tested}" for p in packages)),
+        "go": ("go get ", " ".join(f"{p.name}@v{p.tested}" for p in packages)),
+        "java": ("Maven: ", " ".join(f"{p.name}:{p.tested}" for p in packages)),
+        "ruby": ("gem install ", " ".join(f"{p.name}:{p.tested}" for p in packages)),
+    }
+    command, words = forms.get(framework.language, ("", " ".join(f"{p.name} {p.tested}" for p in packages)))
+    return command + words
+
+
+def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str) -> dict[str, Any]:
+    """What a framework's templates know."""
+    connection = app.connection_for(framework).replace(sslrootcert=ca_path)
+    return {
+        "app": {"name": app.name, "environment_file": app.environment_file},
+        "connection": connection,
+        "options": driver_options(connection),
+        "ca_path": ca_path,
+        "ca_text": ca_text,
+        "inline": framework.place == "inline",
+        "variant": framework.variant,
+        "versions": framework.versions,
+        "install": install_line(framework),
+    }
+
+
+def _requires(app: App, connection: Connection) -> tuple[str, ...]:
+    """Files that the host has to have already: what the configs name and no role places."""
+    return tuple(path for path in (connection.sslcert, connection.sslkey) if path)
+
+
+def _trusts(app: App, connection: Connection) -> tuple[str, ...]:
+    """The CA that the host has to have already, when no role places one."""
+    return (connection.sslrootcert,) if app.source.ca is None and connection.sslrootcert else ()
+
+
+def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
+    """All files of an app, for its `folder` and its CA's path as the host has them."""
+    base = app.source.connection.replace(sslrootcert=ca_path)
+    variables: dict[str, str] = {}
+    files = []
+    ca_text = ""
+    if app.source.ca is not None and any(framework.ca == "pem_text" for framework in app.frameworks):
+        ca_text = bundle(app.source.ca.load()).decode("ascii")
+    for framework in app.frameworks:
+        values = framework_values(app, framework, ca_path, ca_text)
+        connection = values["connection"]
+        inline = framework.place == "inline"
+        needed = {k: form for k, form in framework.environment.items() if not inline or form == "ca_path"}
+        variables.update(environment_values(connection, needed))
+        secret = inline and connection.password is not None
+        for file in (*framework.files, *(framework.samples if app.samples else ())):
+            holds = secret and file in framework.files
+            files.append(
+                RenderedFile(
+                    str(PurePosixPath(folder, file.destination)),
+                    render(framework, file, values),
+                    0o600 if holds else file.mode,
+                    secret=holds,
+                    requires=_requires(app, connection),
+                    trusts=_trusts(app, connection),
+                )
+            )
+    if app.frameworks and not variables:
+        return files
+    named = any(framework.place == "env" for framework in app.frameworks) or not app.frameworks
+    values = {**(environment_values(base, DEFAULT_ENVIRONMENT) if named else {}), **variables}
+    title = f"Written by crdb.onboard for the app {app.name}: holds a password, keep it out of version control."
+    path = str(PurePosixPath(folder, app.environment_file))
+    environment = RenderedFile(
+        path, environment_file(values, title=title), 0o600, "dotenv", True, _requires(app, base), _trusts(app, base)
+    )
+    return [environment, *files]

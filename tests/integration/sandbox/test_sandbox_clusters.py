@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The running sandbox as a real client sees it: libpq through psycopg, verified TLS, three clusters."""
+"""The running sandbox as a real client sees it: libpq through psycopg, verified TLS, four clusters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.conftest import Sandbox
 from tests.integration.sandbox.wire import PATIENCE, RawClient, startup
 
 SERVERLESS = ["funky-skunk", "brave-otter"]
-EVERY = [*SERVERLESS, "steady-heron"]
+EVERY = [*SERVERLESS, "steady-heron", "lone-badger"]
 DJANGO_VERSION = re.compile(r"v\d+\.\d+\.\d+")
 REFUSED = "codeProxyRefusedConnection: connection refused"
 

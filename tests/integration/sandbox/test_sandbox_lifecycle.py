@@ -28,7 +28,7 @@ import pytest
 from tests.conftest import CHECKOUT, Sandbox, new_state, run_sandbox
 from tests.integration.sandbox.wire import PATIENCE
 
-EVERY = ["funky-skunk", "brave-otter", "steady-heron"]
+EVERY = ["funky-skunk", "brave-otter", "steady-heron", "lone-badger"]
 NOT_RUNNING = 3
 NEEDED_PACKAGES = (
     "cryptography*",

@@ -257,9 +257,7 @@ def test_refused_and_nothing_changed(home, name):
 def test_all_refusals_are_named_at_once(home):
     (home / "x").write_text("theirs")
     (home / "y").mkdir()
-    refusals = run(
-        home, [whole(home / "x", "1"), whole(home / "y", "1"), whole(home / "z", "1", requires=("/nowhere",))]
-    )
+    refusals = run(home, [whole(home / "x", "1"), whole(home / "y", "1"), whole(home / "z", "1", trusts=("/nowhere",))])
     assert [refusal.split(":")[0] for refusal in refusals] == [str(home / name) for name in "xyz"]
     assert "names the CA /nowhere, which is not there" in refusals[2]
 
@@ -274,7 +272,7 @@ def test_all_refusals_are_named_at_once(home):
 )
 def test_a_ca_that_is_no_use_is_named(home, content, message):
     (home / "ca.crt").write_text(content)
-    (refusal,) = run(home, [whole(home / "z", "1", requires=(str(home / "ca.crt"),))])
+    (refusal,) = run(home, [whole(home / "z", "1", trusts=(str(home / "ca.crt"),))])
     assert message in refusal
 
 

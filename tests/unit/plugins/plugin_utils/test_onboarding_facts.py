@@ -119,7 +119,7 @@ class TestApps:
             ({"user": "a; reboot"}, "is no name of a system's user"),
             ({"environment_file": "../.env"}, "does not stay inside"),
             ({"environment_file": "/etc/environment"}, "does not stay inside"),
-            ({"frameworks": ["djanga"]}, "Did you mean django? It has: node-postgres, django, psycopg2"),
+            ({"frameworks": ["djanga"]}, "Did you mean django? It has: gorm, pgx, pq, hibernate, jdbc, node-postgres"),
             ({"frameworks": [5]}, "There is no framework 5"),
         ],
     )
@@ -141,12 +141,20 @@ class TestApps:
         with pytest.raises(OnboardingError, match="crdb_app_connection"):
             _onboarding.app_facts({}, two)
 
-    def test_a_routing_that_the_framework_cannot_do(self, monkeypatch):
-        django = CATALOGUE["django"]
-        monkeypatch.setitem(CATALOGUE, "django", type(django)(**{**vars(django), "routings": ("options",)}))
-        facts = {"url": URL, "deployment": "serverless", "routing_id": "funky-skunk-1", "routing": "database"}
-        with pytest.raises(OnboardingError, match="Django cannot name a Serverless cluster by database"):
-            _onboarding.apps([{"frameworks": ["django"]}], {"db": _onboarding.source("db", facts)}, CATALOGUE)
+    def test_a_routing_that_the_framework_cannot_do(self):
+        facts = {"url": URL, "deployment": "serverless", "routing_id": "funky-skunk-1", "routing": "options"}
+        wanted = [{"frameworks": [{"name": "sequelize", "version": "6.9.0"}]}]
+        with pytest.raises(
+            OnboardingError, match="Sequelize cannot name a Serverless cluster by options; it can by data"
+        ):
+            _onboarding.apps(wanted, {"db": _onboarding.source("db", facts)}, CATALOGUE)
+
+    def test_automatic_routing_takes_one_that_the_framework_can_do(self):
+        source = _onboarding.source("db", {"url": URL, "deployment": "serverless", "routing_id": "funky-skunk-1"})
+        for version, routing in (("6.9.0", "database"), ("6.10.0", "options")):
+            wanted = [{"frameworks": [{"name": "sequelize", "version": version}]}]
+            (app,) = _onboarding.apps(wanted, {"db": source}, CATALOGUE)
+            assert app.connection_for(app.frameworks[0]).effective_routing == routing
 
     @pytest.mark.parametrize(
         ("facts", "path"),
@@ -182,3 +190,93 @@ class TestAnswers:
         with pytest.raises(OnboardingError, match="too long"):
             _answers.ask_once("another", lambda: "x" * 70000)
         assert "another" not in _answers.given()
+
+
+CERTIFICATES = {"sslcert": "/c/client.max.crt", "sslkey": "/c/client.max.key"}
+
+
+class TestFrameworks:
+    """How a framework is declared: by name, or with a version, a variant and the password's place."""
+
+    @pytest.mark.parametrize(
+        ("version", "versions"),
+        [
+            (None, ">=6.10,<7"),
+            ("6.10", ">=6.10,<7"),
+            ("6.10.0", ">=6.10,<7"),
+            ("v6.37.7", ">=6.10,<7"),
+            ("6.10.0-beta.1", ">=6.10,<7"),
+            ("6.9", ">=5,<6.10"),
+            ("6.9.999", ">=5,<6.10"),
+            ("6.2.0", ">=5,<6.10"),
+            ("5", ">=5,<6.10"),
+        ],
+    )
+    def test_versions_are_compared_as_versions(self, version, versions):
+        (app,) = apps({"frameworks": [{"name": "sequelize", "version": version}]})
+        assert app.frameworks[0].versions == versions
+
+    @pytest.mark.parametrize(
+        ("entry", "facts", "message"),
+        [
+            (
+                {"name": "sequelize", "version": "7.0.0"},
+                {},
+                "is in no range of the catalogue; it has >=6.10,<7 and >=5,<6.10",
+            ),
+            ({"name": "sequelize", "version": "6"}, {}, "6 is not exact enough, its form changed on the way"),
+            ({"name": "sequelize", "version": 6.1}, {}, "is a number, in which 6.10 and 6.1 are the same: quote it"),
+            ({"name": "sequelize", "version": "newest"}, {}, "version 'newest' is none"),
+            ({"name": "typeorm", "version": "0.2.45", "variant": "toml"}, {}, "there is: js, ts, json, yml, env, xml"),
+            ({"name": "django", "variant": "json"}, {}, "there is no variant 'json' for >=3.2,<6.1; there is: none"),
+            ({"name": "django", "password_place": "vault"}, {}, "password_place 'vault' is none of env, inline"),
+            (
+                {"name": "jdbc", "variant": "properties", "password_place": "env"},
+                {},
+                "cannot be in env, only in: inline",
+            ),
+            ({"name": "django", "colour": "red"}, {}, "does not know colour; it knows name, version, variant"),
+            (
+                {"name": "typeorm", "version": "0.2.45", "variant": "yml"},
+                CERTIFICATES,
+                "typeorm (>=0.2,<0.3) yml cannot present a client certificate, which the connection db has. It can as:",
+            ),
+            (
+                {"name": "typeorm", "version": "0.2.45", "variant": "json"},
+                {"ca_file": None, "url": URL + "&sslrootcert=%2Fmy.crt"},
+                "holds the text of the CA: give ca_file, ca_url or ca_text",
+            ),
+        ],
+    )
+    def test_refused_with_the_choices(self, entry, facts, message):
+        with pytest.raises(OnboardingError) as caught:
+            apps({"frameworks": [entry]}, **facts)
+        assert message in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("frameworks", "message"),
+        [
+            (["django", {"name": "django", "password_place": "inline"}], "django is listed twice"),
+            (["psycopg2", "activerecord"], "want different values of DATABASE_URL in .env"),
+            ([{"name": "typeorm", "version": "1.1.1"}, "node-postgres"], None),
+            (["django", "django"], None),
+            ("psycopg2, django", None),
+        ],
+    )
+    def test_several_in_one_app(self, frameworks, message):
+        if message is None:
+            assert apps({"frameworks": frameworks})
+            return
+        with pytest.raises(OnboardingError) as caught:
+            apps({"frameworks": frameworks})
+        assert message in str(caught.value)
+
+    def test_the_apps_place_is_taken_where_the_framework_can(self):
+        (app,) = apps(
+            {"password_place": "inline", "frameworks": ["django", {"name": "psycopg2", "password_place": "env"}]}
+        )
+        assert [framework.place for framework in app.frameworks] == ["inline", "env"]
+
+    def test_java_is_given_the_key_in_pkcs8(self):
+        (app,) = apps({"frameworks": ["jdbc", "psycopg2"]}, **CERTIFICATES)
+        assert [app.connection_for(f).sslkey for f in app.frameworks] == ["/c/client.max.key.pk8", "/c/client.max.key"]

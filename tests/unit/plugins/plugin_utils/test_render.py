@@ -60,7 +60,7 @@ def test_an_environment_file_takes_no_value_that_loaders_read_differently(value)
 
 def test_the_environment_file_means_the_same_to_a_shell(tmp_path):
     path = tmp_path / ".env"
-    path.write_bytes(_render.environment_file(CONNECTION, {"DATABASE_URL": "url"}, title="x\ny"))
+    path.write_bytes(_render.environment_file({"DATABASE_URL": CONNECTION.url()}, title="x\ny"))
     done = subprocess.run(
         ["sh", "-c", '. "$1"; printf %s "$DATABASE_URL"', "sh", path], capture_output=True, text=True, check=True
     )
@@ -69,24 +69,8 @@ def test_the_environment_file_means_the_same_to_a_shell(tmp_path):
 
 @pytest.mark.parametrize("framework", CATALOGUE.values(), ids=lambda framework: framework.name)
 def test_a_template_and_its_values_must_fit(framework):
-    with pytest.raises(OnboardingError, match="UndefinedError: 'app' is undefined"):
+    with pytest.raises(OnboardingError, match=r"UndefinedError: '\w+' is undefined"):
         _render.render(framework, framework.files[0], {})
-
-
-@pytest.mark.parametrize("framework", CATALOGUE.values(), ids=lambda framework: framework.name)
-@pytest.mark.parametrize("name", ["shop", "{{ 7 * 7 }}", "'\"\n*/\\{%"])
-def test_hostile_names_neither_break_nor_inject(framework, name, tmp_path):
-    values = {"app": {"name": name, "environment_file": name}, "connection": CONNECTION, "ca_path": "/ca.crt"}
-    for file in framework.files:
-        path = tmp_path / file.destination
-        path.write_bytes(_render.render(framework, file, values))
-        assert "49" not in path.read_text()
-        if path.suffix == ".py":
-            assert any(
-                node.value == name for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Constant)
-            )
-        else:
-            subprocess.run(["node", "--check", path], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +79,11 @@ def test_hostile_names_neither_break_nor_inject(framework, name, tmp_path):
         ({"routings": ["auto"]}, "routings"),
         ({"ca": "nowhere"}, "ca 'nowhere'"),
         ({"environment": {"X": "dsn"}}, "environment X"),
-        ({"colour": "red"}, "has the keys"),
+        ({"colour": "red"}, "does not know colour"),
+        ({"versions": "1.2"}, "versions 1.2: wants bounds"),
+        ({"places": ["argv"]}, "places"),
+        ({"client_certificate": "jks"}, "client_certificate"),
+        ({"loader": "hope"}, "loader"),
         ({"probe": {"program": "gone.py", "interpreter": "python"}}, "names gone.py"),
     ],
 )
@@ -103,7 +91,8 @@ def test_an_incomplete_folder_of_the_catalogue_is_named(tmp_path, change, messag
     import yaml
 
     data = {
-        "title": "X", "documentation": "https://example.com/", "packages": [], "files": [], "environment": {},
+        "title": "X", "versions": ">=1", "documentation": "https://example.com/", "packages": [], "files": [],
+        "environment": {},
         "routings": ["options"], "ca": "url", "probe": {"program": "probe.py", "interpreter": "python"}, **change,
     }  # fmt: skip
     folder = tmp_path / "python" / "x"

@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.module_utils._connection import MASK
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding, _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework
+
+
+def _entry(framework: Framework) -> dict[str, Any]:
+    return {
+        "name": framework.name,
+        "title": framework.title,
+        "language": framework.language,
+        "documentation": framework.documentation,
+        "choices": [
+            {
+                "versions": choice.versions,
+                "variant": choice.variant,
+                "tested": {package.name: package.tested for package in choice.packages},
+                "files": [file.destination for file in choice.files],
+                "samples": [file.destination for file in choice.samples],
+                "routings": list(choice.routings),
+                "client_certificate": choice.client_certificate,
+                "password_places": list(choice.places),
+                "install": _render.install_line(choice),
+            }
+            for choice in framework.choices
+        ],
+    }
+
+
+def _lines(framework: Framework) -> list[str]:
+    return [
+        f"{choice.label}: {', '.join(file.destination for file in choice.files)}; names the cluster by"
+        f" {', '.join(choice.routings)}; password in {' or '.join(choice.places)}; {_render.install_line(choice)}"
+        for choice in framework.choices
+    ]
+
+
+class ActionModule(OnboardingAction):
+    """Tell what the catalogue has, and what it would make of the inventory's apps. The host is not spoken to."""
+
+    ARGUMENTS = {"preview": {"type": "bool", "default": False}}
+
+    def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return the catalogue, and the files with their passwords masked."""
+        catalogue = _catalogue.load()
+        report = [line for framework in catalogue.values() for line in _lines(framework)]
+        files = self._files(task_vars) if arguments["preview"] else []
+        for file in files:
+            report += ["", f"--- {file['app']}: {file['path']}, mode {file['mode']}", *file["content"].splitlines()]
+        return {
+            "changed": False,
+            "catalogue": [_entry(framework) for framework in catalogue.values()],
+            "files": files,
+            "report": report,
+        }
+
+    def _files(self, task_vars: dict[str, Any]) -> list[dict[str, Any]]:
+        variables = self.variables(task_vars)
+        # In place of the password, so that whatever a template makes of it can be found again; the real one stays out.
+        stand_in = secrets.token_hex(16)
+        sources = {}
+        for name, facts in _onboarding.connection_facts(variables).items():
+            weaker = bool(variables.get("crdb_connection_allow_weaker_tls"))
+            source = _onboarding.source(name, facts, allow_weaker_tls=weaker)
+            if source.connection.sslcert is None or source.connection.password is not None:
+                source = replace(source, connection=source.connection.replace(password=stand_in))
+            sources[name] = source
+        return [
+            {
+                "app": app.name,
+                "path": file.path,
+                "mode": f"{file.mode:04o}",
+                "content": file.content.decode("utf-8").replace(stand_in, MASK),
+            }
+            for app in self.apps(variables, sources)
+            for file in _render.render_app(app, app.folder, app.ca_path(app.folder, "~"))
+        ]

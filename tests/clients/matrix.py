@@ -1,0 +1,237 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The matrix: every choice of the catalogue, on every deployment and routing form, the password in either place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework
+
+from tests.conftest import CHECKOUT, Sandbox
+from tests.integration.conftest import Controller
+
+ALL = "CRDB_CLIENTS_ALL"
+RESULTS = CHECKOUT / "build" / "clients.json"
+FORMS = (
+    "serverless options",
+    "serverless database",
+    "serverless sni",
+    "dedicated",
+    "self_hosted cert",
+    "self_hosted password",
+)
+"""Deployment, and how the cluster is named or the user proved."""
+TRIALS = ("inside", "stranger", "impostor", "outside")
+CLUSTERS = {"serverless": "funky-skunk", "dedicated": "steady-heron", "self_hosted": "lone-badger"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One app: a framework as it is listed, a deployment with its form, and what is tried on it."""
+
+    framework: Framework
+    form: str
+    trial: str = "inside"
+
+    @property
+    def name(self) -> str:
+        """A name for the test, the app and its folder."""
+        era = self.framework.versions.replace(">=", "").partition(",")[0]
+        parts = (self.framework.name, era, self.framework.variant, self.framework.place, *self.form.split(), self.trial)
+        return "-".join(part for part in parts if part)
+
+    @property
+    def deployment(self) -> str:
+        """The cluster's deployment."""
+        return self.form.partition(" ")[0]
+
+    @property
+    def impossible(self) -> str:
+        """Why the framework cannot do it; empty when it can."""
+        how = self.form.partition(" ")[2]
+        if self.deployment == "serverless" and how not in self.framework.routings:
+            return f"cannot name the cluster by {how}"
+        if how == "cert" and self.framework.client_certificate == "none":
+            return "cannot present a client certificate"
+        return ""
+
+    def entry(self) -> dict[str, str]:
+        """The framework as the inventory lists it: with the version that is tested."""
+        facts = {
+            "name": self.framework.name,
+            "version": self.framework.packages[0].tested if self.framework.packages else "",
+            "variant": self.framework.variant,
+            "password_place": self.framework.place,
+        }
+        return {key: value for key, value in facts.items() if value}
+
+    def connection(self, sandbox: Sandbox) -> dict[str, Any]:
+        """The connection as the inventory has it."""
+        cluster = sandbox.clusters[CLUSTERS[self.deployment]]
+        facts = dict(sandbox.connections[cluster.name.replace("-", "_")])
+        how = self.form.partition(" ")[2]
+        if how in ("options", "database"):
+            facts["routing"] = how
+        elif how == "sni":
+            facts.update(routing="sni", host=cluster.sni_host)
+            del facts["routing_id"]
+        elif how == "cert":
+            del facts["password"]
+            facts.update(cluster.client_certificate or {})
+        if self.trial == "stranger":
+            facts["ca_file"] = str(sandbox.stranger_ca_file)
+        elif self.trial != "inside":
+            facts["port"] = cluster.ports[self.trial]
+        return facts
+
+
+def listed(everything: bool, catalogue: Path = _catalogue.CATALOGUE) -> list[Cell]:
+    """The cells that are rendered and run, and those that cannot be.
+
+    Not `everything`: the newest version of each framework, on one cell of each deployment.
+    """
+    cells = []
+    for newest in _catalogue.load(catalogue).values():
+        for framework in newest.choices if everything else newest.choices[:1]:
+            for place in framework.places if everything else framework.places[:1]:
+                placed = _catalogue.replace(framework, place=place)
+                able = [Cell(placed, form) for form in FORMS if everything or not Cell(placed, form).impossible]
+                if not everything:
+                    able = list({cell.deployment: cell for cell in reversed(able)}.values())
+                cells += able
+                if everything and place == framework.places[0]:
+                    refused = {cell.deployment: cell for cell in reversed(able) if not cell.impossible}
+                    cells += [Cell(placed, cell.form, trial) for cell in refused.values() for trial in TRIALS[1:]]
+    return cells
+
+
+def installed(cells: list[Cell]) -> dict[tuple[str, ...], dict[str, str]]:
+    """What install-clients says of each choice: its folder, or what is missing."""
+    names = sorted({cell.framework.name for cell in cells})
+    done = subprocess.run(
+        [sys.executable, CHECKOUT / "scripts" / "install-clients", *names], capture_output=True, text=True, check=False
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found, done.stderr
+    return {(facts["framework"], facts["versions"], facts["variant"]): facts for facts in found}
+
+
+def toolchain(framework: Framework, folder: Path) -> dict[str, Any]:
+    """How a language's programs are run with the packages in a folder: parameters of the module probe."""
+    environment = {
+        "javascript": {"NODE_PATH": str(folder / "node_modules")},
+        "go": {"GOFLAGS": "-mod=readonly"},
+        "java": {"CLASSPATH": os.pathsep.join(map(str, sorted(folder.glob("jars/*.jar"))))},
+    }.get(framework.language, {})
+    return {
+        "interpreters": {"python": str(folder / "venv" / "bin" / "python")},
+        "environment": {**environment, "PGCONNECT_TIMEOUT": "3"},
+        "timeout": 120.0,
+    }
+
+
+def hosts(sandbox: Sandbox, folder: Path) -> list[str]:
+    """A command's beginning that lets it see the sandbox's host names; empty where this user may not mount."""
+    path = folder / "hosts"
+    names = [cluster.sni_host for cluster in sandbox.clusters.values()]
+    path.write_text(Path("/etc/hosts").read_text() + f"\n127.0.0.1 {' '.join(names)}\n")
+    words = ["unshare", "--mount", "sh", "-c", f'mount --bind {path} /etc/hosts && exec "$@"', "sh"]
+    if not shutil.which("unshare"):
+        return []
+    return words if subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0 else []
+
+
+def write(cells: list[Cell], sandbox: Sandbox, controller: Controller, samples: bool = False) -> None:
+    """Let the collection write the files of every cell, one app each."""
+    run = controller.playbook(
+        "./tests/clients/playbooks/write.yml",
+        {
+            "crdb_connections": {
+                cell.name.replace("-", "_").replace(".", "_"): cell.connection(sandbox) for cell in cells
+            },
+            "crdb_apps": [
+                {
+                    "name": cell.name[:60],
+                    "connection": cell.name.replace("-", "_").replace(".", "_"),
+                    "folder": f"~/{cell.name}",
+                    "frameworks": [cell.entry()],
+                    "samples": samples,
+                }
+                for cell in cells
+            ],
+        },
+    )
+    assert run.status == 0, run.output[-5000:]
+
+
+def jobs(cells: list[Cell], folders: dict[str, Path], home: Path) -> Iterator[dict[str, Any]]:
+    """A probe of each cell, as the action plugin makes it, and the module's parameters."""
+    for cell in cells:
+        framework, folder = cell.framework, folders[cell.name]
+        app = home / cell.name
+        if framework.language == "go":
+            for name in ("go.mod", "go.sum"):
+                shutil.copy(folder / name, app / name)
+        params = toolchain(framework, folder)
+        if cell.trial == "outside":
+            params["timeout"] = 10.0
+        yield {
+            "probe": {
+                "app": cell.name,
+                "framework": framework.name,
+                "interpreter": framework.probe.interpreter,
+                "program": (framework.folder / framework.probe.program).read_text(encoding="utf-8"),
+                "sources": [file.destination for file in framework.files if file.destination.endswith(".java")],
+                "environment_file": ".env" if framework.loader == "process" else "",
+                "folder": str(app),
+                "user": "",
+            },
+            "params": params,
+        }
+
+
+def run_all(cells: list[Cell], sandbox: Sandbox, home: Path) -> dict[str, dict[str, Any]]:
+    """Write and run every cell; reports by the cell's name, impossible or not_proved where not run."""
+    reports: dict[str, dict[str, Any]] = {}
+    clients = installed(cells)
+    prefix = hosts(sandbox, home)
+    possible, folders = [], {}
+    for cell in cells:
+        facts = clients[cell.framework.name, cell.framework.versions, cell.framework.variant]
+        reason = facts["error"] or (f"there is no {facts['missing']} on this machine" if facts["missing"] else "")
+        if cell.form.endswith("sni") and not prefix:
+            reason = reason or "this user may not mount a hosts file over /etc/hosts: run the tests as root"
+        if cell.impossible or reason:
+            verdict = "impossible" if cell.impossible else "not_proved"
+            reports[cell.name] = {"verdict": verdict, "message": cell.impossible or reason, "facts": {}}
+        else:
+            possible.append(cell)
+            folders[cell.name] = Path(facts["folder"])
+    write(possible, sandbox, Controller(home))
+    done = subprocess.run(
+        [*prefix, sys.executable, "-m", "tests.clients.runner"],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": f"{CHECKOUT}/collections"},
+        input=json.dumps(list(jobs(possible, folders, home))),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for cell, report in zip(possible, json.loads(done.stdout), strict=True):
+        # Everything was installed: a driver that the probe does not find is a fault.
+        verdict = "failed" if report["verdict"] == "not_proved" else report["verdict"]
+        reports[cell.name] = {**report, "verdict": verdict}
+    return reports

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The samples: they run twice, and a transfer that really conflicts is retried and applied exactly once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.clients.matrix import ALL, Cell, installed, listed, toolchain, write
+from tests.integration.conftest import Controller
+
+PATIENCE = 60
+
+
+def cells():
+    """One cell for each choice with a sample: on the Serverless cluster, the password in the first place it can be."""
+    found = {}
+    for cell in listed(bool(os.environ.get(ALL))):
+        framework = cell.framework
+        if framework.samples and cell.deployment == "serverless" and not cell.impossible and cell.trial == "inside":
+            found.setdefault((framework.name, framework.versions, framework.variant), cell)
+    return list(found.values())
+
+
+def command(cell: Cell, folder: Path, app: Path):
+    """The command that the sample names in its first lines, and its environment."""
+    framework = cell.framework
+    params = toolchain(framework, folder)
+    environment = {**os.environ, **params["environment"]}
+    if framework.loader == "process":
+        text = (app / ".env").read_text()
+        pairs = [line.partition("=") for line in text.splitlines() if line and not line.startswith("#")]
+        environment |= {name: value.strip("'") for name, _equals, value in pairs}
+    program = framework.samples[0].destination
+    if framework.language == "go":
+        for name in ("go.mod", "go.sum"):
+            shutil.copy(folder / name, app / name)
+        path = app / program
+        path.write_text(path.read_text().replace('"MODULE/', '"crdbclients/'))
+        binary = app / "sample"
+        subprocess.run(["go", "build", "-o", binary, f"./{Path(program).parent}"], cwd=app, env=environment, check=True)
+        return [binary], environment
+    if framework.language == "java":
+        sources = [file.destination for file in framework.files if file.destination.endswith(".java")]
+        subprocess.run(["javac", "-d", "build", *sources, program], cwd=app, env=environment, check=True)
+        environment["CLASSPATH"] = f"{app}/build:{environment['CLASSPATH']}"
+        return ["java", "CrdbSample"], environment
+    if framework.language == "javascript":
+        # As if the packages were installed in the app's folder, where TypeORM 0.2 looks for ormconfig.
+        environment["APP_ROOT_PATH"] = str(app)
+    interpreter = {"javascript": "node", "python": params["interpreters"]["python"]}.get(framework.language, "ruby")
+    return [interpreter, program], environment
+
+
+def balances(text: str) -> list[int]:
+    """What the sample printed of the accounts."""
+    return [int(line.split(": ")[1]) for line in text.splitlines() if line.startswith("account ")]
+
+
+@pytest.fixture(scope="module")
+def clients(request):
+    """What install-clients says of each choice that is selected."""
+    return installed([item.callspec.params["cell"] for item in request.session.items if "clients" in item.fixturenames])
+
+
+@pytest.fixture(scope="module")
+def apps(request, sandbox, tmp_path_factory):
+    """The folder with an app for every cell that is selected."""
+    home = tmp_path_factory.mktemp("samples")
+    selected = [item.callspec.params["cell"] for item in request.session.items if "apps" in item.fixturenames]
+    write(selected, sandbox, Controller(home), samples=True)
+    return home
+
+
+@pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
+def test_sample(sandbox, clients, apps, cell):
+    framework = cell.framework
+    facts = clients[framework.name, framework.versions, framework.variant]
+    if facts["missing"]:
+        pytest.skip(f"there is no {facts['missing']} on this machine (make system-deps installs it)")
+    app = apps / cell.name
+    words, environment = command(cell, Path(facts["folder"]), app)
+
+    def start():
+        return subprocess.Popen(
+            words, cwd=app, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+
+    def run():
+        with start() as process:
+            printed, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+        return printed, said
+
+    conninfo = sandbox.clusters["funky-skunk"].conninfo()
+    with psycopg.connect(**conninfo, autocommit=True) as watcher:
+        watcher.execute(b"DROP TABLE IF EXISTS accounts")
+        assert balances(run()[0]) == [900, 350]
+        assert balances(run()[0]) == [800, 450]
+        with psycopg.connect(**conninfo) as other:
+            # Another transfer of account 1 is in the middle: the sample reads the balance before, and waits to write.
+            other.execute(b"UPDATE accounts SET balance = balance - 7 WHERE id = 1")
+            other.execute(b"UPDATE accounts SET balance = balance + 7 WHERE id = 2")
+            with start() as process:
+                deadline = time.monotonic() + PATIENCE
+                while watcher.execute(b"SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (0,):
+                    assert process.poll() is None, process.communicate()
+                    assert time.monotonic() < deadline, "the sample did not wait for the other transfer"
+                    time.sleep(0.05)
+                other.commit()
+                printed, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+        assert "retrying after attempt 1" in said
+        assert balances(printed) == [693, 557]
+        watcher.execute(b"DROP TABLE accounts")
