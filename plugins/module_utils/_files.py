@@ -66,9 +66,8 @@ class Wanted:
     """A file as it shall be: absolute path, our content in a format of `_formats`, permission bits.
 
     `secret` masks passwords in a diff and keeps others out; `requires` are files that the content names, `trusts` CA
-    files among them. `gid` of -1
-    is the group that the file gets by itself. `apps` are those it is written for. An `exclusive` file holds our keys
-    only; `keep_previous` leaves the keys that we wrote before beside today's.
+    files among them. `gid` of -1 is the group that the file gets by itself. `apps` are those it is written for. An
+    `exclusive` file holds our keys only; `keep_previous` leaves the keys that we wrote before beside today's.
     """
 
     path: str
