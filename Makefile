@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(CURDIR)/.demo
-DEBIAN_PACKAGES := aardvark-dns containernetworking-plugins debootstrap git iptables make netavark nodejs npm openssh-client \
+DEBIAN_PACKAGES := aardvark-dns containernetworking-plugins debootstrap git iptables make netavark openssh-client \
     openssh-server podman postgresql procps python3 python3-venv ruby ruby-activerecord ruby-pg runc shellcheck util-linux
 
 .PHONY: help
@@ -125,12 +125,15 @@ requirements: ## compile requirements/*.in anew, with hashes (needs pip-compile)
 	        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done
 
+# Node.js from elsewhere brings an npm that Debian's package conflicts with.
+NODE_PACKAGES = $$(command -v npm >/dev/null || echo nodejs npm)
+
 .PHONY: system-deps
 system-deps: ## install the system packages that the tests use (Debian, Ubuntu; as root)
-	@if ! command -v apt-get >/dev/null; then echo "These packages are needed: $(DEBIAN_PACKAGES)"; exit 1; fi
-	@if [ "$$(id -u)" != 0 ]; then echo "Run as root: apt-get install $(DEBIAN_PACKAGES)"; exit 1; fi
+	@if ! command -v apt-get >/dev/null; then echo "These packages are needed: $(DEBIAN_PACKAGES) $(NODE_PACKAGES)"; exit 1; fi
+	@if [ "$$(id -u)" != 0 ]; then echo "Run as root: apt-get install $(DEBIAN_PACKAGES) $(NODE_PACKAGES)"; exit 1; fi
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES)
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) $(NODE_PACKAGES)
 
 .PHONY: clean
 clean: ## remove what the other targets made; the sandbox is taken down first
