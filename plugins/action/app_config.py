@@ -45,7 +45,7 @@ class ActionModule(OnboardingAction):
         for app in apps:
             folder = self.folder(app, homes)
             ca_path = app.ca_path(folder, homes.get(app.user, ""))
-            secrets.update(app.source.connection.secrets())
+            secrets.update(_render.secret_forms(app.source.connection))
             trust += _trust(app, ca_path)
             files += [
                 {

@@ -139,6 +139,30 @@ def bare_url(connection: Connection) -> str:
     return connection.url(query="none")
 
 
+# How a value stands in each language's files.
+LITERALS: dict[str, Callable[[str], str]] = {
+    "python": python_literal,
+    "javascript": javascript_literal,
+    "json": json_literal,
+    "yaml": yaml_literal,
+    "xml": xml_text,
+    "go": go_literal,
+    "java": java_literal,
+    "properties": properties_value,
+    "ruby": ruby_literal,
+}
+
+
+def secret_forms(connection: Connection) -> set[str]:
+    """Every form in which the password can stand in a rendered file: what a difference has to mask."""
+    forms = set(connection.secrets())
+    for literal in LITERALS.values():
+        for text in [literal(form) for form in connection.secrets()]:
+            quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+            forms |= {text, text[1:-1] if quoted else text}
+    return forms - {""}
+
+
 @cache
 def _environment(folder: str) -> Environment:
     environment = Environment(  # noqa: S701 - the output is source code: autoescape is HTML's
@@ -149,20 +173,7 @@ def _environment(folder: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        python=python_literal,
-        javascript=javascript_literal,
-        json=json_literal,
-        yaml=yaml_literal,
-        xml=xml_text,
-        go=go_literal,
-        java=java_literal,
-        properties=properties_value,
-        ruby=ruby_literal,
-        comment=comment_text,
-        dotenv=dotenv_value,
-        bare_url=bare_url,
-    )
+    environment.filters.update({**LITERALS, "comment": comment_text, "dotenv": dotenv_value, "bare_url": bare_url})
     return environment
 
 

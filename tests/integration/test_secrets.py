@@ -22,6 +22,7 @@ from urllib.parse import quote, quote_plus
 
 import psycopg
 import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue
 
 from tests.integration.conftest import BIN, CHECKOUT, Controller
 from tests.integration.test_onboarding import FRAMEWORKS, Terminal, url_of
@@ -34,6 +35,8 @@ def encodings(secret):
     forms = {secret, quote(secret, safe=""), quote(secret, safe="").lower(), quote_plus(secret), quote(secret)}
     forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
     forms |= {secret.replace("'", "''"), secret.replace('"', '\\"'), secret.replace("\\", "\\\\")}
+    escaped = secret.encode("unicode_escape").decode()
+    forms |= {escaped, escaped.replace('"', '\\"'), escaped.replace("'", "\\'")}
     # Ansible's wrapper holds a module's arguments as JSON within a Python literal.
     forms.add(repr(json.dumps(secret))[2:-2])
     raw = secret.encode()
@@ -151,7 +154,7 @@ def assert_nothing_leaked(person, sandbox, *outputs, holders=()):
     top = person.home.parent
     assert (top / "ansible.log").stat().st_size > 0
     assert leaking_files(top, readable_by_others=True) == []
-    assert [str(path.relative_to(person.home)) for path in leaking_files(top)] == sorted(holders)
+    assert sorted(str(path.relative_to(person.home)) for path in leaking_files(top)) == sorted(holders)
     assert leaking_files(sandbox.state) == []
 
 
@@ -197,15 +200,27 @@ def test_from_the_inventory(person, sandbox, drivers, canary_user, how):
     assert_nothing_leaked(person, sandbox, *outputs, holders=["shop/.env"])
 
 
-def test_from_the_environment(person, sandbox, drivers, canary_user):
+def test_every_framework_from_the_environment(person, sandbox, canary_user):
+    """All frameworks there are, the password in the environment file, and inline where the framework can."""
     facts = {**canary_user, "password": quote(CANARY, safe="")}
+    catalogue = _catalogue.load()
+    inline = [name for name, framework in catalogue.items() if "inline" in framework.places]
+    assert len(catalogue) > 10
+    assert inline != []
+    apps = [{"name": f"env-{name}", "folder": f"~/env/{name}", "frameworks": [name]} for name in catalogue]
+    apps += [
+        {"name": f"in-{name}", "folder": f"~/in/{name}", "frameworks": [name], "password_place": "inline"}
+        for name in inline
+    ]
     run = person.playbook(
-        "crdb.onboard.dev_machine",
-        {**drivers, "crdb_connection_ca_file": facts["ca_file"], "crdb_frameworks": FRAMEWORKS},
+        "crdb.onboard.dev_machine", {"crdb_connection_ca_file": facts["ca_file"], "crdb_apps": apps},
         "-vvvv", "--diff", DATABASE_URL=url_of(facts),
     )  # fmt: skip
     assert run.status == 0, run.output[-3000:]
-    assert_nothing_leaked(person, sandbox, run.output, holders=["crdb-app/.env"])
+    holders = sorted(str(path.relative_to(person.home)) for path in leaking_files(person.home))
+    assert [name for name in holders if name.startswith("env/")] == [f"env/{name}/.env" for name in sorted(catalogue)]
+    assert {name.split("/")[1] for name in holders if name.startswith("in/")} == set(inline)
+    assert_nothing_leaked(person, sandbox, run.output, holders=holders)
 
 
 def test_from_a_prompt(person, sandbox, canary_user):
@@ -330,7 +345,7 @@ class TestTheSearchesFindWhatIsPlanted:
         play.write_text(
             "- hosts: localhost\n  gather_facts: false\n  tasks:\n"
             "    - ansible.builtin.debug: {msg: hello}\n"
-            "    - ansible.builtin.command: {argv: ['true'], stdin: \"{{ lookup('env', 'SHOP_PASSWORD') }}\"}\n"
+            "    - ansible.builtin.command: {argv: ['wc', '-c'], stdin: \"{{ lookup('env', 'SHOP_PASSWORD') }}\"}\n"
         )
         run = person.run("ansible-playbook", play, ANSIBLE_KEEP_REMOTE_FILES="1", SHOP_PASSWORD=CANARY)
         assert run.status == 0, run.output
