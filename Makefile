@@ -103,7 +103,7 @@ sanity: $(VENV)/development.installed ## ansible-test sanity, in an exported cop
 
 .PHONY: bench
 bench: $(VENV)/development.installed ## measure side by side, in one run, as ratios
-	$(BIN)/python -m tests.bench
+	PYTHONPATH=collections $(BIN)/python -m tests.bench
 
 .PHONY: build
 build: $(VENV)/controller.installed ## the collection's artifact, in build/
