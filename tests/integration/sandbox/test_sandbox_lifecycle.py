@@ -245,10 +245,10 @@ def test_ports_that_were_asked_for(state: Path) -> None:
     run_sandbox("up", "--state", str(state), "--port", str(base))
     sandbox = Sandbox.read(state)
     names = ("inside", "outside", "impostor", "newcomer")
-    assert sandbox.clusters["funky-skunk"].ports == dict(zip(names, (base, base + 1, base + 2, base + 7)))
-    assert sandbox.clusters["steady-heron"].ports == dict(zip(names, (base + 3, base + 4, base + 5, base + 8)))
+    assert sandbox.clusters["funky-skunk"].ports == dict(zip(names, (base, base + 1, base + 2, base + 10)))
+    assert sandbox.clusters["steady-heron"].ports == dict(zip(names, (base + 3, base + 4, base + 5, base + 11)))
     described = json.loads((state / "sandbox.json").read_text())
-    assert described["cloud"]["url"] == f"https://localhost:{base + 6}"
+    assert described["cloud"]["url"] == f"https://localhost:{base + 9}"
     run_sandbox("down", "--state", str(state))
     with socket.create_server(("127.0.0.1", base + 4)):
         told = run_sandbox("up", "--state", str(state), "--port", str(base), status=1)
