@@ -299,6 +299,8 @@ def test_killed_runs_leave_nothing_in_temp_folders(person, sandbox, canary_user)
         top = person.home.parent
         for name in ("remote_tmp", "local_tmp", "cache"):
             assert leaking_files(top / name) == []
+        # A config never names a CA that is not there.
+        assert not (person.home / "shop" / ".env").exists() or (person.home / "shop" / "certs" / "ca.crt").exists()
         holders = {str(path.relative_to(person.home)) for path in leaking_files(person.home)}
         assert {name for name in holders if not name.startswith("shop/.crdb-onboard.")} <= {"shop/.env"}
     run = person.playbook("crdb.onboard.dev_machine", {"crdb_hosts": "localhost"}, "-i", folder, SHOP_PASSWORD=CANARY)
