@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -98,3 +99,48 @@ def test_one_app_of_two_is_taken_away(controller, variables, tmp_path):
     assert (controller.home / ".local/bin/cockroach").is_symlink()
     still = controller.playbook("dev_machine", {**variables, "crdb_apps": APPS[:1]})
     assert still.recap()["changed"] == 0, still.output
+
+
+def furnish_with_everything(home, authorities):
+    """Dotfiles as links into a repository, and files in every format that ours join."""
+    repository = home / "dotfiles"
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    (repository / ".gitignore").write_text("/env\n")
+    (repository / "env").write_bytes(b"# mine\r\nexport A='1'\r\nB=\"x\r\ny\"\r\nlast=without a newline")
+    for name in ("one", "two", "three", ".postgresql"):
+        (home / name).mkdir()
+    (home / "one" / ".env").symlink_to("../dotfiles/env")
+    (home / "two" / ".env").write_text("C=3\n")
+    (home / "two" / ".env").chmod(0o644)
+    (home / "three" / "database.yml").write_text("default: &default\n  adapter: x\ntest:\n  <<: *default\n")
+    (home / ".postgresql" / "root.crt").write_bytes(b"# theirs\n" + b"".join(authorities))
+    (home / ".pgpass").write_text("*:*:*:me:secret\n")
+    (home / ".pgpass").chmod(0o600)
+
+
+def test_among_files_of_every_format_a_password_changes_and_all_is_taken_back(controller, sandbox):
+    otter = sandbox.clusters["brave-otter"]
+    heron = sandbox.clusters["steady-heron"]
+    furnish_with_everything(controller.home, [sandbox.stranger_ca_file.read_bytes(), heron.ca_file.read_bytes()])
+    before = tree(controller.home)
+    facts = {**sandbox.connections["brave_otter"], "ca_destination": "both"}
+    apps = [{"name": n, "folder": f"~/{n}", "frameworks": ["psycopg2", "django"]} for n in ("one", "two", "three")]
+    variables = {"crdb_hosts": "localhost", "crdb_apps": apps, "crdb_connections": {"otter": facts}}
+    changes = []
+    changed = {
+        **variables,
+        "crdb_connections": {"otter": {**facts, "password": "another one"}},
+        "crdb_check_fail": False,
+    }
+    for given in (variables, variables, changed):
+        run = controller.playbook("app_servers", given)
+        assert run.status == 0, run.output
+        changes.append(run.recap()["changed"])
+    assert changes == [2, 0, 1]
+    assert (controller.home / "one" / ".env").is_symlink()
+    assert (controller.home / "dotfiles" / "env").read_bytes().startswith(before["dotfiles/env"][1])
+    assert otter.ca_file.read_bytes().strip() in (controller.home / ".postgresql" / "root.crt").read_bytes()
+    absent = {"crdb_ca_state": "absent", "crdb_app_config_state": "absent", "crdb_check_fail": False}
+    run = controller.playbook("app_servers", {**changed, **absent})
+    assert run.status == 0, run.output
+    assert tree(controller.home) == before
