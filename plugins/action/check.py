@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection, parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _report_formats
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._report import report
 
 
 def _endpoint(name: str, connection: Connection, ca: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class ActionModule(OnboardingAction):
             task_vars,
         )
         if "checks" in result:
-            result["report"] = report(result["checks"])
+            result["report"] = _report_formats.of_host(task_vars["inventory_hostname"], result)
         return result
 
     def _given(self, url: str, ca_file: str | None) -> dict[str, Any]:
