@@ -8,8 +8,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(CURDIR)/.demo
-DEBIAN_PACKAGES := aardvark-dns containernetworking-plugins debootstrap git iptables make netavark openssh-client \
-    openssh-server podman postgresql procps python3 python3-venv ruby ruby-activerecord ruby-pg runc shellcheck util-linux
+DEBIAN_PACKAGES := aardvark-dns chromium chromium-driver containernetworking-plugins debootstrap fonts-dejavu-core git \
+    iptables make netavark openssh-client openssh-server podman postgresql procps python3 python3-venv ruby \
+    ruby-activerecord ruby-pg runc shellcheck util-linux
 
 .PHONY: help
 help: ## list the targets

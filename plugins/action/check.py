@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection, parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _report_formats
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -54,7 +55,7 @@ class ActionModule(OnboardingAction):
             task_vars,
         )
         if "checks" in result:
-            result["report"] = report(result["checks"])
+            result["report"] = _report_formats.of_host(task_vars["inventory_hostname"], result)
         return result
 
     def _given(self, url: str, ca_file: str | None) -> dict[str, Any]:
@@ -77,24 +78,3 @@ class ActionModule(OnboardingAction):
                 ca = {"ca_file": app.ca_path(self.folder(app, homes), homes.get(app.user, ""))}
             endpoints.append(_endpoint(f"{app.name}: {source.name}", source.connection, ca))
         return endpoints
-
-
-def report(checks: list[dict[str, Any]]) -> list[str]:
-    """The lines of a table, one row an endpoint, with cause and cure under each that failed."""
-    stages = ("dns", "tcp", "tls", "route", "auth", "sql")
-    width = max([len("endpoint"), *(len(check["name"]) for check in checks)])
-    lines = [f"{'endpoint':<{width}}  " + "  ".join(f"{stage:>9}" for stage in stages) + "  verdict"]
-    for check in checks:
-        times = {stage["stage"]: stage for stage in check["stages"]}
-        cells = []
-        for name in stages:
-            stage = times.get(name)
-            cells.append(f"{'-' if stage is None else _cell(stage):>9}")
-        lines.append(f"{check['name']:<{width}}  " + "  ".join(cells) + f"  {check['code']}")
-        if not check["ok"]:
-            lines += [f"{'':<{width}}  cause: {check['cause']}", f"{'':<{width}}  cure:  {check['cure']}"]
-    return lines
-
-
-def _cell(stage: dict[str, Any]) -> str:
-    return f"{stage['milliseconds']:.1f} ms" if stage["ok"] else "FAILED"

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _report, _report_formats, _shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+
+_OURS = b"crdb.onboard"
+_HEAD = 600
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put a report in its place at once. Raises OnboardingError for a file there that is no report."""
+    try:
+        if path.exists():
+            with path.open("rb") as there:
+                if _OURS not in there.read(_HEAD):
+                    raise OnboardingError(
+                        f"{path} is there already and is no report of this collection: it is left as it is. Give"
+                        " another folder or name, or move it away."
+                    )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(number, "wb") as stream:
+                stream.write(content)
+                # As any program would have made it: mkstemp gives 0600, and CI publishes reports as another user.
+                umask = os.umask(0o022)
+                os.umask(umask)
+                os.fchmod(stream.fileno(), 0o666 & ~umask)
+            Path(temporary).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+            raise
+    except OSError as exc:
+        raise OnboardingError(f"The report {path} cannot be written: {exc.strerror}.") from exc
+
+
+class ActionModule(OnboardingAction):
+    """Gather what was registered for all hosts of the run, and render it. No host is spoken to."""
+
+    _requires_connection = False
+
+    ARGUMENTS = {
+        "checks": {"type": "str", "default": "crdb_check_result"},
+        "probes": {"type": "str", "default": "crdb_check_drivers_result"},
+        "folder": {"type": "str", "default": ""},
+        "name": {"type": "str", "default": "crdb-check"},
+        "formats": {
+            "type": "list",
+            "elements": "str",
+            "choices": list(_report_formats.FORMATS),
+            "default": ["html", "json", "junit"],
+        },
+    }
+
+    def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return the report's lines, and the files that were written."""
+        name, folder = arguments["name"], arguments["folder"]
+        if not name or name.startswith(".") or "/" in name or "\0" in name:
+            raise OnboardingError(f"name {name!r} is no name of a file.")
+        key = f"report {Path(folder).expanduser().absolute() / name}" if folder else "report"
+        with _shared.alone(key):
+            hosts = self._hosts(key, task_vars)
+            written = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            fleet = _report.Fleet(tuple(self._host(host, arguments, task_vars) for host in hosts), written)
+            files = self._files(fleet, arguments) if folder else []
+        return {
+            "changed": False,
+            "ok": fleet.ok,
+            "hosts_by_status": fleet.counts,
+            "files": files,
+            "report": [*_report_formats.text(fleet), *([""] if files else []), *(f"report: {path}" for path in files)],
+        }
+
+    @staticmethod
+    def _hosts(key: str, task_vars: Mapping[str, Any]) -> list[str]:
+        """The hosts of this play, whatever `serial` makes of them, after those of earlier plays of the run."""
+        play = task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]]
+        hosts = list(dict.fromkeys([*(_shared.get(key) or []), *map(str, play)]))
+        _shared.put(key, hosts)
+        return hosts
+
+    def _host(self, host: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> _report.Host:
+        if host == task_vars["inventory_hostname"]:
+            known: Mapping[str, Any] = task_vars
+        else:
+            known = task_vars["hostvars"][host]
+        found = [known.get(name) for name in (arguments["checks"], arguments["probes"])]
+        alive = task_vars.get("ansible_play_hosts") or []
+        return _report.read_host(host, found[0], found[1], lost=host not in alive)
+
+    def _files(self, fleet: _report.Fleet, arguments: dict[str, Any]) -> list[str]:
+        files = []
+        for chosen in dict.fromkeys(arguments["formats"]):
+            suffix, render = _report_formats.FORMATS[chosen]
+            path = Path(arguments["folder"]).expanduser().absolute() / f"{arguments['name']}.{suffix}"
+            content = render(fleet)
+            if not self._task.check_mode:
+                _write(path, content)
+            files.append(str(path))
+        return files
