@@ -676,10 +676,8 @@ CATALOGUE: Mapping[str, Entry] = {
         "Copy host {host} and the routing id of {name} from the Connect dialog again.",
     ),
     "not_in_allowlist": Entry(
-        "The proxy at {host} ({address}) refuses this machine's address: it is not in the IP allowlist of cluster "
-        "{cluster}.",
-        "Add this machine's public IPv4 address to the IP allowlist of cluster {cluster}, wait 30 s and check {host} "
-        "again.",
+        "The proxy at {host} ({address}) refuses {public}: it is not in {allowlist}.",
+        "Add {public_entry} to the IP allowlist of cluster {cluster}, wait 30 s and check {host} again.",
         dict.fromkeys(
             ("dedicated", "self_hosted"),
             (
@@ -689,6 +687,34 @@ CATALOGUE: Mapping[str, Entry] = {
                 "{name} is not a serverless cluster.",
             ),
         ),
+    ),
+    "allowlist_drops_address": Entry(
+        "{address} port {port} ({host}) gives no answer: {public} is not in {allowlist}, and the cluster drops what "
+        "comes from elsewhere.",
+        "Add {public_entry} to the IP allowlist of cluster {cluster}, wait a minute and check {host} again.",
+    ),
+    "allowlist_propagating": Entry(
+        "{host} ({address}) does not let this machine in yet: {public} is in {allowlist}, and a change of it is still "
+        "on its way.",
+        "Wait 30 s and check {host} again.",
+    ),
+    "allowlist_without_sql": Entry(
+        "{host} ({address}) does not let this machine in: {public} is in {allowlist}, with an entry that is not for "
+        "SQL.",
+        "Turn SQL on for the entry of {public} in the IP allowlist of cluster {cluster}, and check {host} again.",
+    ),
+    "allowlist_holds_address": Entry(
+        "The proxy at {host} ({address}) refuses this machine although {public}, its address at the echo services, is "
+        "in {allowlist}: SQL goes out by another address.",
+        "Find the address that this machine reaches {host} by (NAT pool, VPN, private link), and add that to the IP "
+        "allowlist of cluster {cluster}.",
+        {
+            "dedicated": (
+                "{address} port {port} ({host}) gives no answer although {public} is in {allowlist}: something "
+                "between it and this machine drops the packets, or SQL goes out by another address.",
+                "Allow outgoing TCP from this machine to {host} port {port} in its firewall, security group or VPN.",
+            )
+        },
     ),
     "throttled": Entry(
         "The proxy at {host} ({address}) refuses this machine's address for now, after too many failed logins to "
@@ -703,6 +729,22 @@ CATALOGUE: Mapping[str, Entry] = {
     "backend_unreachable": Entry(
         "The proxy at {host} cannot reach the SQL servers of cluster {cluster}.",
         "Wait a minute and check {host} again; if it stays so, look at the cluster's state in the Console.",
+    ),
+    "cluster_creating": Entry(
+        "Cluster {cluster}, which {host} leads to, is still being created, says the Cloud API.",
+        "Wait until cluster {cluster} is created, and check {host} again.",
+    ),
+    "cluster_locked": Entry(
+        "Cluster {cluster}, which {host} leads to, is locked by an operation on it, says the Cloud API.",
+        "Wait until the operation on cluster {cluster} ends (Console, cloud API), and check {host} again.",
+    ),
+    "cluster_failed": Entry(
+        "Cluster {cluster}, which {host} leads to, could not be created, says the Cloud API.",
+        "Create cluster {cluster} again, and take the host from its Connect dialog in place of {host}.",
+    ),
+    "cluster_deleted": Entry(
+        "Cluster {cluster}, which {host} leads to, is deleted, says the Cloud API.",
+        "Connect {name} to another cluster than the one of {host}, or restore cluster {cluster} from a backup.",
     ),
     "server_unavailable": Entry(
         "The proxy at {host} says that cluster {cluster} is not available: it is paused, disabled or at a limit of "
@@ -740,6 +782,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "The server at {host} ({address}) refuses the password of {user}, or has no user {user}.",
         "Set the password of {user} again in the cluster's list of SQL users and give it for {host}; in a URL its "
         "special characters must be percent-encoded, and more tries lock this address out.",
+    ),
+    "password_wrong": Entry(
+        "The password of {user} at {host} ({address}) is wrong: cluster {cluster} has that user, says the Cloud API.",
+        "Set the password of {user} again in the list of SQL users of cluster {cluster} and give it for {host}; more "
+        "tries lock this address out.",
     ),
     "password_expired": Entry(
         "The password of {user} at {host} ({address}) has expired.",
@@ -796,6 +843,11 @@ CATALOGUE: Mapping[str, Entry] = {
     "server_error": Entry(
         "The server at {host} ({address}) answered {when} with an error (SQLSTATE {sqlstate}).",
         "Read the server's message in the evidence and look it up in the logs of {host}.",
+    ),
+    "canary_refused": Entry(
+        "The server at {host} refused the login of {user} from {other}, the first host to try it, so no password was "
+        "sent from this one.",
+        "Cure {other} first, then check {host} again.",
     ),
     "not_tried": Entry(
         "The server at {host} refused the same login for {other} a moment ago, so the password of {user} was not sent "
@@ -1074,7 +1126,7 @@ def clean(text: object) -> str:
 
 
 def _words(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
-    sent = _cluster_sent(facts)
+    sent = cluster_sent(facts)
     leaf = facts.chain[0] if facts.chain else None
     top = _links(facts.chain)[-1] if facts.chain else None
     failing = _failing(facts) or leaf
@@ -1114,11 +1166,14 @@ def _words(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "now": _stamp(facts.now) if facts.now else "another date",
         "controller_now": _stamp(facts.controller_now) if facts.controller_now else "another date",
         "other": "another endpoint",
+        "public": "this machine's address",
+        "public_entry": "this machine's public IPv4 address",
+        "allowlist": f"the IP allowlist of cluster {facts.routing_id or sent}",
     }
     return {key: clean(value) for key, value in words.items()}
 
 
-def _cluster_sent(facts: Facts) -> str:
+def cluster_sent(facts: Facts) -> str:
     """The cluster that the connection names: by option, by database or, last as for the proxy, by the host's name."""
     flag = re.search(r"cluster=(\S+)", facts.options or "")
     if flag:
@@ -1213,6 +1268,11 @@ NOTES: Mapping[str, str] = {
     "is far from the data.",
     "clock_differs": "This machine's clock says {now} and the controller's {controller_now}: TLS to {host} breaks when "
     "that leaves a certificate's dates.",
+    "cloud_api_silent": "The Cloud API was asked about {host} and did not help: {reason}",
+    "cloud_no_cluster": "The Cloud API's key sees no single cluster that {host} leads to ({cluster}).",
+    "public_address_unknown": "The public address of this machine could not be found, to compare it with {allowlist}, "
+    "which {host} goes by: {reason}",
+    "cluster_busy": "The Cloud API says of cluster {cluster} ({host}): {state}.",
     "stricter_clients": "{clients} would refuse the certificate of {host}: {why}.",
     "certificate_expires": "The certificate of {host} ends at {not_after}, in {days} days.",
     "ca_expires": "The CA certificate {failing} of {host} in {ca} ends at {failing_after}, in {days} days.",
@@ -1302,9 +1362,22 @@ def login_was_refused(report: Report) -> bool:
 
 
 def _skipped(endpoint: Endpoint, timeout: float, other: str) -> Report:
+    return skipped("not_tried", Facts.of(endpoint, timeout), other)
+
+
+def skipped(code: str, facts: Facts, other: str) -> Report:
+    """The report of an endpoint that was not tried, after the refusal of another one or of another host."""
     error = WireError(f"not tried after the refusal for {clean(other)}")
-    diagnosis = describe("not_tried", "auth", error, Facts.of(endpoint, timeout), other=other)
-    return Report(endpoint.name, endpoint.host, endpoint.port, None, diagnosis, [], {}, False)
+    diagnosis = describe(code, "auth", error, facts, other=other)
+    return Report(facts.name, facts.host, facts.port, None, diagnosis, [], {}, False)
+
+
+def failure_text(checks: Sequence[Mapping[str, Any]]) -> str:
+    """One readable text for a task's failure: each failing endpoint with code, cause and cure."""
+    failed = [check for check in checks if not check["ok"]]
+    parts = [f"{len(failed)} of {len(checks)} endpoints did not pass the check."]
+    parts += [f"{check['name']}: {check['code']}. Cause: {check['cause']} Cure: {check['cure']}" for check in failed]
+    return "\n".join(parts)
 
 
 def check_endpoint(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT, skew: float | None = None) -> Report:
