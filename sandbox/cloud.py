@@ -120,6 +120,7 @@ class Switches:
         rate: requests a second; 0 for no limit.
         rate_status: of a request beyond it.
         retry_after: whether it is told when to come back.
+        state: of every cluster, such as CREATING; empty for CREATED or LOCKED.
         locked: whether an exclusive operation keeps changes away: 503, or another status.
         role: the rights of the key: DEVELOPER, OPERATOR or ADMIN.
         extra_fields: whether responses have fields that no specification knows.
@@ -137,6 +138,7 @@ class Switches:
     rate: int = 10
     rate_status: int = 429
     retry_after: bool = True
+    state: str = ""
     locked: int = 0
     role: str = "ADMIN"
     extra_fields: bool = True
@@ -333,7 +335,7 @@ class CloudApi:
             "plan": cluster.plan,
             "cloud_provider": cluster.provider,
             "account_id": "",
-            "state": "LOCKED" if self.switches.locked else "CREATED",
+            "state": self.switches.state or ("LOCKED" if self.switches.locked else "CREATED"),
             "creator_id": str(uuid.uuid5(_NAMESPACE, "creator")),
             "operation_status": "UNSPECIFIED",
             "config": config,

@@ -4,11 +4,27 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
+from ansible import context
+from ansible_collections.crdb.onboard.plugins.module_utils import _egress
+from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+    DEFAULT_TIMEOUT,
+    REFUSED_LOGINS,
+    failure_text,
+    skipped,
+)
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection, parse_url
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _report_formats
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils import (
+    _canary,
+    _cloud_api,
+    _confirm,
+    _onboarding,
+    _report_formats,
+)
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
@@ -30,33 +46,150 @@ def _endpoint(name: str, connection: Connection, ca: dict[str, Any]) -> dict[str
     }
 
 
+# A password in a connection string that was typed, and not one that is looked up.
+_TYPED_PASSWORD = re.compile(
+    r"\b[a-z+]+://[^:/@\s{]*:(?!\{\{)[^@\s{]+@|password[\"']?\s*[=:]\s*[\"']?(?!\{\{|[\"'\s])", re.IGNORECASE
+)
+# What an endpoint has here and the module does not take.
+_OWN_KEYS = ("cluster",)
+_ECHO = "crdb_network_echo"
+
+
+class _CheckFailedError(Exception):
+    """The module gave no reports; its result is what the task ends with."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        super().__init__("the module gave no reports")
+        self.result = result
+
+
 class ActionModule(OnboardingAction):
-    """Split what was given into endpoints on the controller, and check all of a host's in one call."""
+    """Split what was given into endpoints on the controller, and check all of a host's in one call.
+
+    A login that no host has tried yet is tried by one host, while the others wait.
+    """
 
     ARGUMENTS = {
         "url": {"type": "str", "no_log": True},
         "ca_file": {"type": "str"},
-        "timeout": {"type": "float", "default": 15.0},
+        "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
         "fail": {"type": "bool", "default": True},
+        "confirm": {"type": "bool", "default": True},
         "endpoints": {"type": "list", "elements": "dict"},
     }
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with a readable `report`."""
+        _warn_of_typed_passwords()
         if arguments["url"] is not None:
             endpoints = [self._given(arguments["url"], arguments["ca_file"])]
         elif arguments["endpoints"] is not None:
-            endpoints = arguments["endpoints"]
+            endpoints = [{"ca_file": arguments["ca_file"], **endpoint} for endpoint in arguments["endpoints"]]
         else:
             endpoints = self._inventory(task_vars)
+        try:
+            checks = self._check(endpoints, arguments, task_vars)
+        except _CheckFailedError as exc:
+            return exc.result
+        if arguments["confirm"]:
+            checks = self._confirmed(checks, endpoints, task_vars)
+        result: dict[str, Any] = {"changed": False, "checks": checks}
+        result["report"] = _report_formats.of_host(str(task_vars["inventory_hostname"]), result)
+        if arguments["fail"] and not all(check["ok"] for check in checks):
+            result.update(failed=True, msg=failure_text(checks))
+        return result
+
+    def _check(
+        self, endpoints: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """The reports, in the order of the endpoints. Raises _CheckFailedError."""
+        host, task = str(task_vars.get("inventory_hostname", "")), str(self._task._uuid)
+        logins = [_canary.login_of(endpoint) for endpoint in endpoints]
+        marks = {login: _canary.mark_of(endpoint) for login, endpoint in zip(logins, endpoints, strict=True) if login}
+        found: dict[int, dict[str, Any]] = {}
+        looked: set[int] = set()
+        while len(found) < len(endpoints):
+            rest = [number for number in range(len(endpoints)) if number not in found]
+            mine = {login: marks[login] for number in rest if (login := logins[number])}
+            turn = _canary.take_turn(mine, host, task, arguments["timeout"] * len(rest))
+            for number in rest:
+                if other := turn.refused.get(logins[number] or ""):
+                    code = "not_tried" if other == host else "canary_refused"
+                    facts = _confirm.facts_of(endpoints[number])
+                    found[number] = skipped(code, facts, "an earlier task" if other == host else other).as_dict()
+            if turn.busy:
+                early = [n for n in rest if n not in found and logins[n] in turn.early and n not in looked]
+                if early:
+                    looked.update(early)
+                    held = [{**endpoints[number], "hold_password": True} for number in early]
+                    for number, check in zip(early, self._module(held, arguments, task_vars), strict=True):
+                        if check["code"] != "password_held":
+                            found[number] = check
+                else:
+                    time.sleep(_canary.POLL_SECONDS)
+                continue
+            wanted = [number for number in rest if number not in found]
+            outcomes = dict.fromkeys(turn.tried, "open")
+            try:
+                if wanted:
+                    checks = self._module([endpoints[number] for number in wanted], arguments, task_vars)
+                    found.update(zip(wanted, checks, strict=True))
+                    for login in turn.tried | turn.free:
+                        own = [found[number] for number in wanted if logins[number] == login]
+                        outcome = _canary.outcome(own, REFUSED_LOGINS)
+                        if login in turn.tried or outcome == "refused":
+                            outcomes[login] = outcome
+            finally:
+                _canary.settle(outcomes, marks, host, task)
+        return [found[number] for number in range(len(endpoints))]
+
+    def _module(
+        self, endpoints: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """One call on the host. Raises _CheckFailedError."""
+        sent = [{key: value for key, value in one.items() if key not in _OWN_KEYS} for one in endpoints]
         result = self.call(
             "check",
-            {"endpoints": endpoints, "timeout": arguments["timeout"], "fail": arguments["fail"]},
+            {"endpoints": sent, "timeout": arguments["timeout"], "fail": False, "controller_time": time.time()},
             task_vars,
         )
-        if "checks" in result:
-            result["report"] = _report_formats.of_host(task_vars["inventory_hostname"], result)
-        return result
+        if "checks" not in result:
+            raise _CheckFailedError(result)
+        checks: list[dict[str, Any]] = result["checks"]
+        return checks
+
+    def _confirmed(
+        self, checks: list[dict[str, Any]], endpoints: list[dict[str, Any]], task_vars: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """The reports with what the Cloud API knows, where a key is given."""
+        names = [*_cloud_api.VARIABLES, _ECHO, _ECHO + "_ca_file"]
+        variables = {name: self._templar.template(task_vars[name]) for name in names if name in task_vars}
+        if not _confirm.key_given(variables):
+            return checks
+        addresses: list[str] = []
+
+        def public_address() -> str:
+            if not addresses:
+                addresses.append(self._public_address(variables, task_vars))
+            return addresses[0]
+
+        return [
+            _confirm.confirm(check, endpoint, variables, public_address) if _confirm.concerns(check) else check
+            for check, endpoint in zip(checks, endpoints, strict=True)
+        ]
+
+    def _public_address(self, variables: dict[str, Any], task_vars: dict[str, Any]) -> str:
+        """The address that the host goes out by. Raises OnboardingError."""
+        services = variables.get(_ECHO) or list(_egress.SERVICES)
+        ca_file = variables.get(_ECHO + "_ca_file") or None
+        found = self._execute_module(
+            module_name="crdb.onboard.egress",
+            module_args={"services": services, "ca_file": ca_file, "timeout": 5.0},
+            task_vars=task_vars,
+        )
+        if not found.get("address"):
+            raise OnboardingError(str(found.get("msg") or "the host did not tell it"))
+        return str(found["address"])
 
     def _given(self, url: str, ca_file: str | None) -> dict[str, Any]:
         if not url.strip():
@@ -68,6 +201,7 @@ class ActionModule(OnboardingAction):
         variables = self.variables(task_vars)
         apps = self.apps(variables, self.sources(variables))
         homes = self.homes(apps)
+        clusters = _onboarding.clusters(variables)
         endpoints = []
         for app in apps:
             source = app.source
@@ -76,5 +210,17 @@ class ActionModule(OnboardingAction):
                 ca = {"ca_text": bundle(source.authorities()).decode("ascii")}
             else:
                 ca = {"ca_file": app.ca_path(self.folder(app, homes), homes.get(app.user, ""))}
-            endpoints.append(_endpoint(f"{app.name}: {source.name}", source.connection, ca))
+            endpoint = _endpoint(f"{app.name}: {source.name}", source.connection, ca)
+            endpoint["cluster"] = (clusters.get(source.name) or {}).get("cluster")
+            endpoints.append(endpoint)
         return endpoints
+
+
+def _warn_of_typed_passwords() -> None:
+    """A password in the arguments of `ansible` or `ansible-playbook` is in the shell's history and in `ps`."""
+    given = context.CLIARGS.get("module_args"), *(context.CLIARGS.get("extra_vars") or ())
+    if any(isinstance(text, str) and _TYPED_PASSWORD.search(text) for text in given):
+        display.warning(
+            "The command line holds a password: the shell's history keeps it, and every user of this machine can see it"
+            " in the list of processes. Write -a \"url={{ lookup('env', 'DATABASE_URL') }}\" instead."
+        )

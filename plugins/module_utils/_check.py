@@ -9,7 +9,7 @@
 Three layers, each usable alone:
 
 * CATALOGUE: code -> the sentence of cause and the sentence of cure. To add a diagnosis, add an entry here and the
-  line that yields its code below.
+  line that yields its code below. NOTES: what is said beside a verdict.
 * classify() and diagnose(): pure; from (step, error, facts) to a Diagnosis. Facts hold no password.
 * check_endpoint() and check_endpoints(): the input and output.
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
-import hashlib
 import queue
 import re
 import socket
@@ -35,6 +34,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from ansible_collections.crdb.onboard.plugins.module_utils import _x509
 from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
     AuthUnsupportedError,
     ClosedError,
@@ -52,7 +52,10 @@ from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
     TlsNotOfferedError,
     Wire,
     WireError,
+    WrongNameError,
+    given_authorities,
     has_public_roots,
+    looking_context,
     name_of_stranger,
     tls_context,
 )
@@ -70,15 +73,30 @@ _CA_AND_KEYS = ("ca_file", "ca_text", "sslcert", "sslkey")
 _MAX_ADDRESSES = 8
 _SECOND_LOOK_SECONDS = 3.0
 _TEXT_CAP = 300
+# Clocks that differ by less agree: the controller's is read before the way to the host.
+_CLOCK_SECONDS = 300.0
+# As for the CA in the record of the files; a server's certificate is renewed by itself, the last month at most.
+_CA_DAYS = 30
+_LEAF_DAYS = 7
+# A file with more is a bundle of public roots: what their makers do is not the reader's to mend.
+_FEW_AUTHORITIES = 20
+
+# What a stage normally takes: milliseconds, and round trips on top, one of which is what 'tcp' took. A serverless
+# cluster that sleeps takes its time in 'route'. Above it, a note names the stage.
+NORMAL: Mapping[str, tuple[float, float]] = {
+    "dns": (250.0, 0.0),
+    "tcp": (300.0, 0.0),
+    "tls": (300.0, 4.0),
+    "route": (500.0, 3.0),
+    "auth": (500.0, 4.0),
+    "sql": (300.0, 4.0),
+}
 
 # FROM pg_database, because CockroachDB lets a session start on a database that does not exist: no row proves it.
 # Only names that CockroachDB and PostgreSQL both have.
 _PROOF = (
     "SELECT current_user, current_database(), version() FROM pg_catalog.pg_database WHERE datname = current_database()"
 )
-
-# OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which ssl.VerifyFlags does not name.
-_NO_CHECK_TIME = 0x200000
 
 
 class EndpointError(ValueError):
@@ -101,6 +119,10 @@ class DialError(WireError):
         self.number = number
 
 
+class PasswordHeldError(WireError):
+    """The server asks for the password, and the endpoint says that it is not to be sent."""
+
+
 class DatabaseUnseenError(WireError):
     """The session runs, and its database is not in the server's list of databases."""
 
@@ -110,6 +132,7 @@ class Endpoint:
     """One database to connect to, as one app's configuration names it.
 
     ca_text (PEM) goes before ca_file, for a CA that is not on the machine yet. Neither means the public roots.
+    `hold_password`: stop where the password would be sent.
     """
 
     name: str
@@ -125,6 +148,7 @@ class Endpoint:
     ca_text: str | None = None
     sslcert: str | None = None
     sslkey: str | None = None
+    hold_password: bool = False
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Endpoint:
@@ -166,11 +190,12 @@ class Endpoint:
             ca_text=text["ca_text"],
             sslcert=text["sslcert"],
             sslkey=text["sslkey"],
+            hold_password=bool(facts.get("hold_password")),
         )
 
     def login_key(self) -> tuple[object, ...]:
-        """What a server counts failed logins by, and the password: equal keys mean the same login."""
-        return (self.host.lower(), self.port, self.user, self.routing_id, self.options, self.password)
+        """What a server counts failed logins by: equal keys mean the same login, whatever the password is."""
+        return (self.host.lower(), self.port, self.user, self.routing_id, self.options)
 
 
 def _sendable(value: str) -> bool:
@@ -220,9 +245,12 @@ class Facts:
     local_address: str | None = None
     attempts: list[dict[str, str]] = field(default_factory=list)
     public_roots: bool = True
-    # {subject, issuer, not_before, not_after, sans, sha256}; sha256 alone when it could not be verified.
-    certificate: dict[str, Any] = field(default_factory=dict)
+    # What the server presented, its own certificate first, and what is in the CA that was given.
+    chain: tuple[_x509.Certificate, ...] = ()
+    authorities: tuple[_x509.Certificate, ...] = ()
+    # This machine's clock, and what the controller's said at that moment; None when it was not passed in.
     now: datetime.datetime | None = None
+    controller_now: datetime.datetime | None = None
 
     @classmethod
     def of(cls, endpoint: Endpoint, timeout: float) -> Facts:
@@ -434,16 +462,32 @@ CATALOGUE: Mapping[str, Entry] = {
         "Put the key that was made together with {client_cert} for {host} at {path}.",
     ),
     "tls_unknown_ca": Entry(
-        "The certificate of {host} ({address}) is not signed by {ca}.",
+        "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
         "Download the CA certificate of {host} again and name its file in place of {ca}; if it still differs, "
         "something between this machine and {host} opens TLS.",
         {
             "serverless": (
-                "The certificate of {host} ({address}) is not signed by {ca}.",
+                "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
                 "Use this machine's public roots or the current CA of {host} in place of {ca}; if it still fails, "
                 "something between this machine and {host} opens TLS.",
             )
         },
+    ),
+    "ca_other_cluster": Entry(
+        "The certificate of {host} ({address}) is signed by {issuer}, and {ca} holds a CA of that name with another "
+        "key: the CA of another cluster, or the one from before it was renewed.",
+        "Download the CA certificate of {host} itself, and name its file in place of {ca}.",
+    ),
+    "ca_incomplete": Entry(
+        "The certificate of {host} ({address}) leads to {ca_subject} in {ca}, which is itself signed by a CA that is "
+        "not in there.",
+        "Add the CA that signed {ca_subject} to {ca}, up to the root, so that {host} can be verified.",
+    ),
+    "tls_missing_intermediate": Entry(
+        "The server at {host} ({address}) does not send the certificate of {issuer}, which signed its own, and {ca} "
+        "does not hold it either.",
+        "Let the server at {host} send its whole chain (its certificate followed by that of {issuer}), or add "
+        "{issuer} and what signed it to {ca}.",
     ),
     "public_roots_missing": Entry(
         "This machine's OpenSSL finds no public CA certificates, so {host} ({address}) cannot be verified.",
@@ -469,15 +513,36 @@ CATALOGUE: Mapping[str, Entry] = {
         "The certificate of {host} ({address}) begins at {not_before}, and this machine's clock says {now}.",
         "Correct this machine's clock, which is behind, or wait until the certificate of {host} begins.",
     ),
+    "tls_chain_expired": Entry(
+        "The server at {host} ({address}) sends the certificate of {failing}, which ended at {failing_after}, and "
+        "this machine's clock says {now}.",
+        "Renew the certificate of {failing} in the chain that the server at {host} sends, or correct this machine's "
+        "clock.",
+    ),
+    "tls_chain_not_yet_valid": Entry(
+        "The server at {host} ({address}) sends the certificate of {failing}, which begins at {failing_before}, and "
+        "this machine's clock says {now}.",
+        "Correct this machine's clock, which is behind, or wait until {failing} in the chain of {host} begins.",
+    ),
     "ca_expired": Entry(
-        "A CA certificate above the one of {host} ({address}) has ended: this machine verified with {ca}, and its "
-        "clock says {now}.",
+        "The CA certificate {failing} that the one of {host} ({address}) leads to in {ca} ended at {failing_after}, "
+        "and this machine's clock says {now}.",
         "Download the current CA certificate of {host} in place of {ca}, or correct this machine's clock.",
     ),
     "ca_not_yet_valid": Entry(
-        "A CA certificate above the one of {host} ({address}) is not valid yet: this machine verified with {ca}, and "
-        "its clock says {now}.",
+        "The CA certificate {failing} that the one of {host} ({address}) leads to in {ca} begins at "
+        "{failing_before}, and this machine's clock says {now}.",
         "Correct this machine's clock, or use the CA certificate of {host} that is valid now in place of {ca}.",
+    ),
+    "clock_ahead": Entry(
+        "This machine's clock says {now} and the controller's {controller_now}: it is ahead, so the certificate "
+        "{failing} of {host} ({address}), valid until {failing_after}, counts as expired here.",
+        "Set this machine's clock, for example with chrony or systemd-timesyncd, and check {host} again.",
+    ),
+    "clock_behind": Entry(
+        "This machine's clock says {now} and the controller's {controller_now}: it is behind, so the certificate "
+        "{failing} of {host} ({address}), valid from {failing_before}, does not count yet here.",
+        "Set this machine's clock, for example with chrony or systemd-timesyncd, and check {host} again.",
     ),
     "tls_too_old": Entry(
         "The server at {host} ({address}) and this machine have no TLS version from 1.2 on in common: {error}.",
@@ -611,10 +676,8 @@ CATALOGUE: Mapping[str, Entry] = {
         "Copy host {host} and the routing id of {name} from the Connect dialog again.",
     ),
     "not_in_allowlist": Entry(
-        "The proxy at {host} ({address}) refuses this machine's address: it is not in the IP allowlist of cluster "
-        "{cluster}.",
-        "Add this machine's public IPv4 address to the IP allowlist of cluster {cluster}, wait 30 s and check {host} "
-        "again.",
+        "The proxy at {host} ({address}) refuses {public}: it is not in {allowlist}.",
+        "Add {public_entry} to the IP allowlist of cluster {cluster}, wait 30 s and check {host} again.",
         dict.fromkeys(
             ("dedicated", "self_hosted"),
             (
@@ -624,6 +687,34 @@ CATALOGUE: Mapping[str, Entry] = {
                 "{name} is not a serverless cluster.",
             ),
         ),
+    ),
+    "allowlist_drops_address": Entry(
+        "{address} port {port} ({host}) gives no answer: {public} is not in {allowlist}, and the cluster drops what "
+        "comes from elsewhere.",
+        "Add {public_entry} to the IP allowlist of cluster {cluster}, wait a minute and check {host} again.",
+    ),
+    "allowlist_propagating": Entry(
+        "{host} ({address}) does not let this machine in yet: {public} is in {allowlist}, and a change of it is still "
+        "on its way.",
+        "Wait 30 s and check {host} again.",
+    ),
+    "allowlist_without_sql": Entry(
+        "{host} ({address}) does not let this machine in: {public} is in {allowlist}, with an entry that is not for "
+        "SQL.",
+        "Turn SQL on for the entry of {public} in the IP allowlist of cluster {cluster}, and check {host} again.",
+    ),
+    "allowlist_holds_address": Entry(
+        "The proxy at {host} ({address}) refuses this machine although {public}, its address at the echo services, is "
+        "in {allowlist}: SQL goes out by another address.",
+        "Find the address that this machine reaches {host} by (NAT pool, VPN, private link), and add that to the IP "
+        "allowlist of cluster {cluster}.",
+        {
+            "dedicated": (
+                "{address} port {port} ({host}) gives no answer although {public} is in {allowlist}: something "
+                "between it and this machine drops the packets, or SQL goes out by another address.",
+                "Allow outgoing TCP from this machine to {host} port {port} in its firewall, security group or VPN.",
+            )
+        },
     ),
     "throttled": Entry(
         "The proxy at {host} ({address}) refuses this machine's address for now, after too many failed logins to "
@@ -638,6 +729,22 @@ CATALOGUE: Mapping[str, Entry] = {
     "backend_unreachable": Entry(
         "The proxy at {host} cannot reach the SQL servers of cluster {cluster}.",
         "Wait a minute and check {host} again; if it stays so, look at the cluster's state in the Console.",
+    ),
+    "cluster_creating": Entry(
+        "Cluster {cluster}, which {host} leads to, is still being created, says the Cloud API.",
+        "Wait until cluster {cluster} is created, and check {host} again.",
+    ),
+    "cluster_locked": Entry(
+        "Cluster {cluster}, which {host} leads to, is locked by an operation on it, says the Cloud API.",
+        "Wait until the operation on cluster {cluster} ends (Console, cloud API), and check {host} again.",
+    ),
+    "cluster_failed": Entry(
+        "Cluster {cluster}, which {host} leads to, could not be created, says the Cloud API.",
+        "Create cluster {cluster} again, and take the host from its Connect dialog in place of {host}.",
+    ),
+    "cluster_deleted": Entry(
+        "Cluster {cluster}, which {host} leads to, is deleted, says the Cloud API.",
+        "Connect {name} to another cluster than the one of {host}, or restore cluster {cluster} from a backup.",
     ),
     "server_unavailable": Entry(
         "The proxy at {host} says that cluster {cluster} is not available: it is paused, disabled or at a limit of "
@@ -675,6 +782,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "The server at {host} ({address}) refuses the password of {user}, or has no user {user}.",
         "Set the password of {user} again in the cluster's list of SQL users and give it for {host}; in a URL its "
         "special characters must be percent-encoded, and more tries lock this address out.",
+    ),
+    "password_wrong": Entry(
+        "The password of {user} at {host} ({address}) is wrong: cluster {cluster} has that user, says the Cloud API.",
+        "Set the password of {user} again in the list of SQL users of cluster {cluster} and give it for {host}; more "
+        "tries lock this address out.",
     ),
     "password_expired": Entry(
         "The password of {user} at {host} ({address}) has expired.",
@@ -732,16 +844,33 @@ CATALOGUE: Mapping[str, Entry] = {
         "The server at {host} ({address}) answered {when} with an error (SQLSTATE {sqlstate}).",
         "Read the server's message in the evidence and look it up in the logs of {host}.",
     ),
+    "canary_refused": Entry(
+        "The server at {host} refused the login of {user} from {other}, the first host to try it, so no password was "
+        "sent from this one.",
+        "Cure {other} first, then check {host} again.",
+    ),
     "not_tried": Entry(
         "The server at {host} refused the same login for {other} a moment ago, so the password of {user} was not sent "
         "again.",
         "Cure {other} first, then check {host} again.",
+    ),
+    "password_held": Entry(
+        "The server at {host} ({address}) asks for the password of {user}, which was not sent: another host tries it "
+        "first.",
+        "Leave hold_password out to log in at {host}.",
     ),
     "internal_error": Entry(
         "The check of {host} port {port} itself failed {when}: {error}.",
         "Report this to the authors of crdb.onboard with the evidence, and test {host} with psql meanwhile.",
     ),
 }
+
+
+# A login that is not tried again, by any endpoint or host.
+REFUSED_LOGINS = (
+    *("password_rejected", "password_expired", "password_wrong", "login_denied", "login_refused", "user_unknown"),
+    "throttled",
+)
 
 
 class _Rule(NamedTuple):
@@ -791,12 +920,11 @@ _SERVER_RULES: Sequence[_Rule] = (
 )
 
 # OpenSSL's X509_V_ERR_* numbers (x509_vfy.h).
+_NO_ISSUER, _BAD_SIGNATURE = 2, 7
 _VERIFY_CODES = {
-    **dict.fromkeys((2, 18, 19, 20, 21, 27, 33), "tls_unknown_ca"),
+    **dict.fromkeys((_NO_ISSUER, _BAD_SIGNATURE, 18, 19, 20, 21, 27, 33), "tls_unknown_ca"),
     9: "tls_not_yet_valid",
     10: "tls_expired",
-    62: "tls_wrong_host",
-    64: "tls_wrong_host",
     66: "tls_weak_certificate",
     67: "tls_weak_certificate",
     68: "tls_weak_certificate",
@@ -857,6 +985,8 @@ _SIMPLE = (
     (PasswordNeededError, "password_missing"),
     (DatabaseUnseenError, "database_missing"),
     (NetworkLostError, "network_lost"),
+    (WrongNameError, "tls_wrong_host"),
+    (PasswordHeldError, "password_held"),
 )
 
 
@@ -880,10 +1010,10 @@ def classify_server_error(error: ServerError) -> str:
 def _classify_tls(step: str, error: TlsError, facts: Facts) -> str:
     if error.reason == "CERTIFICATE_VERIFY_FAILED":
         code = _VERIFY_CODES.get(error.verify_code, "tls_certificate_refused")
-        if code == "tls_unknown_ca" and not facts.ca_given and not facts.public_roots:
-            return "public_roots_missing"
-        if code in ("tls_expired", "tls_not_yet_valid") and _dates_hold(facts):
-            return "ca_expired" if code == "tls_expired" else "ca_not_yet_valid"
+        if code == "tls_unknown_ca":
+            return _classify_unknown_ca(error.verify_code, facts)
+        if code in ("tls_expired", "tls_not_yet_valid"):
+            return _classify_dates(code, facts)
         return code
     if _TOO_OLD.search(error.reason):
         return "tls_too_old"
@@ -896,16 +1026,69 @@ def _classify_tls(step: str, error: TlsError, facts: Facts) -> str:
     return "tls_failed"
 
 
-def _dates_hold(facts: Facts) -> bool:
-    """Whether the server's own certificate is known to be valid now, so that the fault lies above it."""
-    begins, ends = (_moment(facts.certificate.get(key)) for key in ("not_before", "not_after"))
-    return bool(begins and ends and facts.now and begins <= facts.now <= ends)
+def _classify_unknown_ca(number: int, facts: Facts) -> str:
+    if not facts.ca_given and not facts.public_roots:
+        return "public_roots_missing"
+    if not facts.chain:
+        return "tls_unknown_ca"
+    links = _links(facts.chain)
+    top = links[-1]
+    namesakes = [ca for ca in facts.authorities if ca.subject_der == top.issuer_der]
+    if namesakes:
+        strangers = number == _BAD_SIGNATURE or not any(ca.may_have_issued(top) for ca in namesakes)
+        if strangers or (top.self_issued and top not in namesakes):
+            return "ca_other_cluster"
+        return "tls_unknown_ca" if top.self_issued else "ca_incomplete"
+    if number == _BAD_SIGNATURE:
+        return "tls_certificate_refused"
+    if number == _NO_ISSUER and not top.self_issued and top in facts.authorities:
+        return "ca_incomplete"
+    if not top.self_issued and (top.has_issuer_link or len(links) < len(set(facts.chain)) or _is_kin(top, facts)):
+        return "tls_missing_intermediate"
+    return "tls_unknown_ca"
 
 
-def _moment(text: str | None) -> datetime.datetime | None:
-    if not text:
-        return None
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+def _links(chain: Sequence[_x509.Certificate]) -> list[_x509.Certificate]:
+    """The certificates of a chain that issued each other, from the server's own up, whatever order they came in."""
+    links = [chain[0]]
+    while not links[-1].self_issued:
+        issuer = next((one for one in chain if one not in links and one.may_have_issued(links[-1])), None)
+        if issuer is None:
+            break
+        links.append(issuer)
+    return links
+
+
+def _is_kin(certificate: _x509.Certificate, facts: Facts) -> bool:
+    """Whether the issuer that is missing is of the same organization as a CA that was given: an intermediate of it."""
+    own = {part for part in certificate.issuer_name if part.oid == _x509.ORGANIZATION}
+    return bool(own) and any(own & set(ca.subject_name) for ca in facts.authorities)
+
+
+def _path(facts: Facts) -> list[_x509.Certificate]:
+    """The way from the server's certificate up, through what it sent and then the CA that was given."""
+    return _links([*facts.chain, *facts.authorities]) if facts.chain else []
+
+
+def _failing(facts: Facts) -> _x509.Certificate | None:
+    """The first certificate from the server's own up that is out of its dates now."""
+    return next((one for one in _path(facts) if facts.now and not one.valid_at(facts.now)), None)
+
+
+def _classify_dates(code: str, facts: Facts) -> str:
+    failing = _failing(facts)
+    if failing is None or facts.now is None:
+        return code
+    late = facts.now > failing.not_after
+    if facts.controller_now is not None:
+        apart = (facts.now - facts.controller_now).total_seconds()
+        if abs(apart) > _CLOCK_SECONDS and failing.valid_at(facts.controller_now) and (apart > 0) == late:
+            return "clock_ahead" if late else "clock_behind"
+    if failing in facts.authorities:
+        return "ca_expired" if late else "ca_not_yet_valid"
+    if failing is not facts.chain[0]:
+        return "tls_chain_expired" if late else "tls_chain_not_yet_valid"
+    return "tls_expired" if late else "tls_not_yet_valid"
 
 
 def _classify_dial(error: DialError, facts: Facts) -> str:
@@ -943,8 +1126,12 @@ def clean(text: object) -> str:
 
 
 def _words(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
-    sent = _cluster_sent(facts)
-    names = [*facts.certificate.get("sans", ())][:8] or [facts.certificate.get("subject") or "another name"]
+    sent = cluster_sent(facts)
+    leaf = facts.chain[0] if facts.chain else None
+    top = _links(facts.chain)[-1] if facts.chain else None
+    failing = _failing(facts) or leaf
+    led_to = [one for one in _path(facts) if one in facts.authorities]
+    held = [ca.subject for ca in facts.authorities[:3]] + ["..."] * (len(facts.authorities) > 3)
     banner = getattr(error, "banner", b"")
     stranger = name_of_stranger(banner) if banner else None
     words: dict[str, object] = {
@@ -959,7 +1146,7 @@ def _words(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "cluster": facts.routing_id or sent,
         "cluster_sent": f"'{sent}'",
         "cluster_hint": facts.routing_id or "<routing id>",
-        "ca": _ca(facts),
+        "ca": _ca(facts) + (f" ({', '.join(held)})" if held and isinstance(error, TlsError) else ""),
         "client_cert": facts.client_cert or "(none)",
         "timeout": f"{facts.timeout:g}",
         "when": STEPS[step][1],
@@ -968,16 +1155,25 @@ def _words(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "method": getattr(error, "method", ""),
         "sqlstate": getattr(error, "sqlstate", "") or "not given",
         "stranger": f"a server of another kind ({stranger})" if stranger else "something else",
-        "certificate_names": ", ".join(names),
-        "not_before": facts.certificate.get("not_before") or "a later date",
-        "not_after": facts.certificate.get("not_after") or "an earlier date",
+        "certificate_names": ", ".join((leaf.names()[:8] or [leaf.subject]) if leaf else []) or "another name",
+        "issuer": (top.issuer if top else "") or "a CA that it does not tell",
+        "ca_subject": led_to[-1].subject if led_to else (top.subject if top else "an intermediate CA"),
+        "failing": (failing.subject if failing else "") or "a certificate without a subject",
+        "failing_before": _stamp(failing.not_before) if failing else "a later date",
+        "failing_after": _stamp(failing.not_after) if failing else "an earlier date",
+        "not_before": _stamp(leaf.not_before) if leaf else "a later date",
+        "not_after": _stamp(leaf.not_after) if leaf else "an earlier date",
         "now": _stamp(facts.now) if facts.now else "another date",
+        "controller_now": _stamp(facts.controller_now) if facts.controller_now else "another date",
         "other": "another endpoint",
+        "public": "this machine's address",
+        "public_entry": "this machine's public IPv4 address",
+        "allowlist": f"the IP allowlist of cluster {facts.routing_id or sent}",
     }
     return {key: clean(value) for key, value in words.items()}
 
 
-def _cluster_sent(facts: Facts) -> str:
+def cluster_sent(facts: Facts) -> str:
     """The cluster that the connection names: by option, by database or, last as for the proxy, by the host's name."""
     flag = re.search(r"cluster=(\S+)", facts.options or "")
     if flag:
@@ -1026,37 +1222,74 @@ def _evidence(step: str, error: BaseException, facts: Facts) -> dict[str, Any]:
         evidence["first_bytes"] = clean(error.banner[:80].decode("ascii", "backslashreplace"))
     if facts.attempts and step == "connect":
         evidence["attempts"] = [{key: clean(value) for key, value in attempt.items()} for attempt in facts.attempts]
-    if facts.certificate and isinstance(error, TlsError):
-        evidence["certificate"] = facts.certificate
+    if isinstance(error, (TlsError, WrongNameError)):
+        if facts.chain:
+            evidence["certificate"] = certificate_facts(facts.chain[0])
+        if facts.chain[1:]:
+            evidence["chain"] = [_short_facts(one) for one in facts.chain[1:11]]
+        if facts.authorities:
+            evidence["ca_certificates"] = [_short_facts(one) for one in facts.authorities[:10]]
+        if facts.controller_now is not None and facts.now is not None:
+            evidence["clocks"] = {"this_machine": _stamp(facts.now), "controller": _stamp(facts.controller_now)}
     if facts.local_address:
         evidence["local_address"] = facts.local_address
     return evidence
 
 
-def certificate_facts(decoded: Mapping[str, Any], der: bytes) -> dict[str, Any]:
-    """What reports say of a certificate: {subject, issuer, not_before, not_after, sans, sha256}, dates in UTC.
-
-    `decoded`: as ssl's getpeercert() gives it; empty when it was not verified, then only sha256 is known.
-    """
-    facts: dict[str, Any] = {}
-    if der:
-        facts["sha256"] = hashlib.sha256(der).hexdigest()
-    if not decoded:
-        return facts
-    for key, source in (("subject", "subject"), ("issuer", "issuer")):
-        parts = [part for group in decoded.get(source, ()) for part in group]
-        facts[key] = clean(", ".join("{}={}".format(*pair) for pair in parts))
-    for key, source in (("not_before", "notBefore"), ("not_after", "notAfter")):
-        if source in decoded:
-            seconds = ssl.cert_time_to_seconds(decoded[source])
-            facts[key] = _stamp(datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc))
-    facts["sans"] = [clean(value) for _kind, value in decoded.get("subjectAltName", ())][:50]
+def certificate_facts(certificate: _x509.Certificate) -> dict[str, Any]:
+    """What reports say of a certificate: {subject, issuer, not_before, not_after, sans, sha256}, dates in UTC."""
+    facts: dict[str, Any] = _short_facts(certificate)
+    facts["sans"] = [clean(name) for name in certificate.names()[:50]]
     return facts
+
+
+def _short_facts(certificate: _x509.Certificate) -> dict[str, str]:
+    return {
+        "subject": clean(certificate.subject),
+        "issuer": clean(certificate.issuer),
+        "not_before": _stamp(certificate.not_before),
+        "not_after": _stamp(certificate.not_after),
+        "sha256": certificate.sha256,
+    }
+
+
+# What is said beside a verdict, without changing it: code -> the sentence. Filled as CATALOGUE's are.
+NOTES: Mapping[str, str] = {
+    "slow_dns": "Looking up {host} took {took} ms, where up to {normal} is normal: look at this machine's DNS servers.",
+    "slow_tcp": "Connecting to {host} ({address}) took {took} ms, where up to {normal} is normal: the way is long, or "
+    "packets are lost on it.",
+    "slow_tls": "The TLS handshake with {host} took {took} ms, where up to {normal} is normal: the server is busy, or "
+    "a proxy opens TLS.",
+    "slow_route": "The start-up message to {host} was answered after {took} ms, where up to {normal} is normal: a "
+    "cluster that slept was woken up, or is busy.",
+    "slow_auth": "The login at {host} took {took} ms, where up to {normal} is normal: many SCRAM iterations, or a busy "
+    "cluster.",
+    "slow_sql": "The query at {host} took {took} ms, where up to {normal} is normal: the cluster is busy, or the node "
+    "is far from the data.",
+    "clock_differs": "This machine's clock says {now} and the controller's {controller_now}: TLS to {host} breaks when "
+    "that leaves a certificate's dates.",
+    "cloud_api_silent": "The Cloud API was asked about {host} and did not help: {reason}",
+    "cloud_no_cluster": "The Cloud API's key sees no single cluster that {host} leads to ({cluster}).",
+    "public_address_unknown": "The public address of this machine could not be found, to compare it with {allowlist}, "
+    "which {host} goes by: {reason}",
+    "cluster_busy": "The Cloud API says of cluster {cluster} ({host}): {state}.",
+    "stricter_clients": "{clients} would refuse the certificate of {host}: {why}.",
+    "certificate_expires": "The certificate of {host} ends at {not_after}, in {days} days.",
+    "ca_expires": "The CA certificate {failing} of {host} in {ca} ends at {failing_after}, in {days} days.",
+}
+
+
+def note(code: str, **words: object) -> dict[str, str]:
+    """One note: {code, text}. Raises KeyError for a code that is not in NOTES."""
+    return {"code": code, "text": NOTES[code].format(**{key: clean(value) for key, value in words.items()})}
 
 
 @dataclass
 class Report:
-    """The result of one endpoint's check. `stages`: those that were reached, each {stage, ok, milliseconds}."""
+    """The result of one endpoint's check. `stages`: those that were reached, each {stage, ok, milliseconds}.
+
+    `notes`: what is said beside the verdict, each {code, text}.
+    """
 
     name: str
     host: str
@@ -1066,6 +1299,7 @@ class Report:
     stages: list[dict[str, Any]]
     server: dict[str, Any]
     password_sent: bool
+    notes: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -1085,14 +1319,18 @@ class Report:
             "stages": self.stages,
             "server": self.server,
             "password_sent": self.password_sent,
+            "notes": self.notes,
         }
 
 
-def check_endpoints(endpoints: Sequence[Endpoint], timeout: float = DEFAULT_TIMEOUT) -> list[Report]:
+def check_endpoints(
+    endpoints: Sequence[Endpoint], timeout: float = DEFAULT_TIMEOUT, skew: float | None = None
+) -> list[Report]:
     """Check all endpoints, up to MAX_PARALLEL at once, and report in their order.
 
     Endpoints with the same login are checked one after the other, and not at all once its password was refused: the
-    service locks an address out after failed logins.
+    service locks an address out after failed logins. `skew`: seconds that this machine's clock is ahead of the
+    controller's, where that is known.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, endpoint in enumerate(endpoints):
@@ -1103,8 +1341,8 @@ def check_endpoints(endpoints: Sequence[Endpoint], timeout: float = DEFAULT_TIME
         refused: str | None = None
         for index in indexes:
             if refused is None:
-                reports[index] = check_endpoint(endpoints[index], timeout)
-                if _login_was_refused(reports[index]):
+                reports[index] = check_endpoint(endpoints[index], timeout, skew)
+                if login_was_refused(reports[index]):
                     refused = endpoints[index].name
             else:
                 reports[index] = _skipped(endpoints[index], timeout, refused)
@@ -1116,33 +1354,47 @@ def check_endpoints(endpoints: Sequence[Endpoint], timeout: float = DEFAULT_TIME
     return [reports[index] for index in range(len(endpoints))]
 
 
-def _login_was_refused(report: Report) -> bool:
-    refused = ("password_rejected", "password_expired", "login_denied", "login_refused", "user_unknown", "throttled")
-    return report.diagnosis.code in refused or (
+def login_was_refused(report: Report) -> bool:
+    """Whether the same login must not be tried again."""
+    return report.diagnosis.code in REFUSED_LOGINS or (
         report.password_sent and report.diagnosis.evidence.get("step") == "auth"
     )
 
 
 def _skipped(endpoint: Endpoint, timeout: float, other: str) -> Report:
+    return skipped("not_tried", Facts.of(endpoint, timeout), other)
+
+
+def skipped(code: str, facts: Facts, other: str) -> Report:
+    """The report of an endpoint that was not tried, after the refusal of another one or of another host."""
     error = WireError(f"not tried after the refusal for {clean(other)}")
-    diagnosis = describe("not_tried", "auth", error, Facts.of(endpoint, timeout), other=other)
-    return Report(endpoint.name, endpoint.host, endpoint.port, None, diagnosis, [], {}, False)
+    diagnosis = describe(code, "auth", error, facts, other=other)
+    return Report(facts.name, facts.host, facts.port, None, diagnosis, [], {}, False)
 
 
-def check_endpoint(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT) -> Report:
+def failure_text(checks: Sequence[Mapping[str, Any]]) -> str:
+    """One readable text for a task's failure: each failing endpoint with code, cause and cure."""
+    failed = [check for check in checks if not check["ok"]]
+    parts = [f"{len(failed)} of {len(checks)} endpoints did not pass the check."]
+    parts += [f"{check['name']}: {check['code']}. Cause: {check['cause']} Cure: {check['cure']}" for check in failed]
+    return "\n".join(parts)
+
+
+def check_endpoint(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT, skew: float | None = None) -> Report:
     """Check one endpoint within `timeout` seconds. Never raises for what happens on the network.
 
     The password is sent at most once, after the server's certificate is verified. When that fails, a second
-    connection without login reads the certificate, so that the report can name what is in it.
+    connection without login reads the certificates, so that the report can name what is in them.
     """
-    return _Run(endpoint, timeout).report()
+    return _Run(endpoint, timeout, skew).report()
 
 
 class _Run:
     """The state of one check."""
 
-    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float, skew: float | None) -> None:
         self._endpoint = endpoint
+        self._skew = skew
         self._total = Deadline(timeout)
         self._timeout = timeout
         self._facts = Facts.of(endpoint, timeout)
@@ -1173,6 +1425,7 @@ class _Run:
             stages=self._stages,
             server=self._redacted(self._server),
             password_sent=self._wire is not None and self._wire.password_sent,
+            notes=self._notes(),
         )
 
     def _go(self) -> None:
@@ -1186,12 +1439,18 @@ class _Run:
             self._step = "sslrequest"
             wire.request_tls()
             self._step = "handshake"
-            wire.start_tls(context, endpoint.host)
-            version, cipher, decoded, der = wire.tls_facts()
-            self._server.update(tls_version=version, cipher=cipher, certificate=certificate_facts(decoded, der))
+            try:
+                wire.start_tls(context, endpoint.host)
+            finally:
+                self._facts.chain = _x509.read_all(wire.peer_chain())
+            version, cipher = wire.tls_facts()
+            certificate = certificate_facts(self._facts.chain[0])
+            self._server.update(tls_version=version, cipher=cipher, certificate=certificate)
         with self._stage("route", "startup") as wire.deadline:
             request = wire.startup(self._startup_parameters())
         with self._stage("auth", "auth") as wire.deadline:
+            if endpoint.hold_password and request.kind != 0:
+                raise PasswordHeldError("the password is held back")
             wire.login(request, endpoint.password)
             self._server["auth_method"] = clean(request.method)
         with self._stage("sql", "login") as wire.deadline:
@@ -1252,21 +1511,57 @@ class _Run:
 
     def _look_again(self, error: WireError) -> None:
         """After a certificate was refused, connect once more without login, to read what the report has to name."""
+        self._clocks()
         if not isinstance(error, TlsError) or error.reason != "CERTIFICATE_VERIFY_FAILED" or self._target is None:
             return
-        self._facts.now = datetime.datetime.now(datetime.timezone.utc)
         self._facts.public_roots = has_public_roots()
-        wire: Wire | None = None
-        with contextlib.suppress(WireError):
-            deadline = self._total.within(_SECOND_LOOK_SECONDS)
-            context = _lenient(tls_context(self._endpoint.ca_file, self._endpoint.ca_text), error.verify_code)
-            wire = Wire(_connect(self._target, deadline), deadline)
-            wire.request_tls()
-            wire.start_tls(context, self._endpoint.host)
-            _version, _cipher, decoded, der = wire.tls_facts()
-            self._facts.certificate = certificate_facts(decoded, der)
-        if wire is not None:
+        self._facts.authorities = given_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
+        deadline = self._total.within(_SECOND_LOOK_SECONDS)
+        # Before Python 3.13, ssl tells the server's own certificate only: the rest is read where it passes in clear.
+        clear = not hasattr(ssl.SSLObject, "get_unverified_chain")
+        self._facts.chain = self._presented(self._target, deadline, clear=clear)
+        if clear and not self._facts.chain:
+            self._facts.chain = self._presented(self._target, deadline, clear=False)
+
+    def _presented(self, target: _Address, deadline: Deadline, *, clear: bool) -> tuple[_x509.Certificate, ...]:
+        """The certificates that the server presents to whoever asks; none when it does not."""
+        try:
+            wire = Wire(_connect(target, deadline), deadline)
+        except WireError:
+            return ()
+        try:
+            # A server that wants a client's certificate breaks off after it has shown its own.
+            with contextlib.suppress(WireError):
+                wire.request_tls()
+                wire.start_tls(looking_context(clear=clear), self._endpoint.host)
+            return _x509.read_all(wire.peer_chain())
+        finally:
             wire.close()
+
+    def _clocks(self) -> None:
+        self._facts.now = datetime.datetime.now(datetime.timezone.utc)
+        if self._skew is not None:
+            with contextlib.suppress(OverflowError):
+                self._facts.controller_now = self._facts.now - datetime.timedelta(seconds=self._skew)
+
+    def _notes(self) -> list[dict[str, str]]:
+        """What is worth saying beside the verdict."""
+        facts = self._facts
+        self._clocks()
+        found = [
+            note(
+                f"slow_{stage}", host=facts.host, address=facts.address or "no address", took=round(took), normal=limit
+            )
+            for stage, took, limit in slow_stages(self._stages)
+        ]
+        now, controller = facts.now, facts.controller_now
+        if now and controller and abs((now - controller).total_seconds()) > _CLOCK_SECONDS:
+            found.append(note("clock_differs", host=facts.host, now=_stamp(now), controller_now=_stamp(controller)))
+        if "tls_version" in self._server:
+            authorities = given_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
+            facts.authorities = authorities if len(authorities) <= _FEW_AUTHORITIES else ()
+            found += _certificate_notes(facts)
+        return found
 
     def _without_password(self, diagnosis: Diagnosis) -> Diagnosis:
         return Diagnosis(diagnosis.code, diagnosis.cause, diagnosis.cure, self._redacted(diagnosis.evidence))
@@ -1288,15 +1583,36 @@ def _percent(text: str) -> str:
     return quote(text, safe="", errors="surrogateescape")
 
 
-def _lenient(context: ssl.SSLContext, verify_code: int) -> ssl.SSLContext:
-    """The same context without the test that failed: still verified where it can be, because ssl decodes only those."""
-    code = _VERIFY_CODES.get(verify_code)
-    context.check_hostname = False
-    if code in ("tls_expired", "tls_not_yet_valid"):
-        context.verify_flags = ssl.VerifyFlags(context.verify_flags | _NO_CHECK_TIME)
-    elif code != "tls_wrong_host":
-        context.verify_mode = ssl.CERT_NONE
-    return context
+def slow_stages(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, int]]:
+    """The passed stages that took longer than normal: (stage, milliseconds, the most that is normal). Pure."""
+    trip = next((stage["milliseconds"] for stage in stages if stage["stage"] == "tcp" and stage["ok"]), 0.0)
+    limits = {stage: round(base + trips * min(trip, NORMAL["tcp"][0])) for stage, (base, trips) in NORMAL.items()}
+    return [
+        (stage["stage"], stage["milliseconds"], limits[stage["stage"]])
+        for stage in stages
+        if stage["ok"] and stage["milliseconds"] > limits[stage["stage"]]
+    ]
+
+
+def _certificate_notes(facts: Facts) -> list[dict[str, str]]:
+    """What stricter clients say of a chain that was verified, and what of it ends soon. Pure."""
+    chain = _path(facts)
+    found = [
+        note("stricter_clients", host=facts.host, clients=clients, why=why)
+        for clients, why in _x509.stricter_clients(chain, facts.host)
+    ]
+    if facts.now is None:
+        return found
+    for number, certificate in enumerate(chain):
+        days = (certificate.not_after - facts.now).days
+        if number == 0 and days < _LEAF_DAYS:
+            found.append(
+                note("certificate_expires", host=facts.host, not_after=_stamp(certificate.not_after), days=days)
+            )
+        elif certificate in facts.authorities and days < _CA_DAYS:
+            words = {"failing": certificate.subject, "failing_after": _stamp(certificate.not_after), "days": days}
+            found.append(note("ca_expires", host=facts.host, ca=_ca(facts), **words))
+    return found
 
 
 class _Address(NamedTuple):

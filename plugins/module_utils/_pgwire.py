@@ -32,6 +32,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.crdb.onboard.plugins.module_utils import _x509
+
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 PROTOCOL_3_0 = 196608
 
@@ -46,6 +48,8 @@ _CHUNK = 16 * 1024
 # What a stranger's first bytes are read for: enough to name an HTTP, SSH or mail server by its greeting.
 _BANNER_BYTES = 512
 _BANNER_SECONDS = 0.3
+# Of the server's first bytes: its certificates are among them.
+_HANDSHAKE_BYTES = 64 * 1024
 
 _AUTH_METHODS = {
     0: "trust",
@@ -124,6 +128,10 @@ class TlsError(WireError):
         self.reason: str = getattr(error, "reason", None) or ""
         self.verify_code: int = getattr(error, "verify_code", 0) or 0
         self.verify_message: str = getattr(error, "verify_message", "") or ""
+
+
+class WrongNameError(WireError):
+    """The server's certificate is verified, and for other names than the one that was connected to."""
 
 
 class FileUnusableError(WireError):
@@ -331,15 +339,14 @@ def tls_context(
     client_cert: str | None = None,
     client_key: str | None = None,
 ) -> ssl.SSLContext:
-    """A context that verifies as libpq's verify-full does.
+    """A context that verifies the chain as libpq's verify-full does; the name is Wire.start_tls's to verify.
 
     By the CA in this PEM text or, without it, in this file only; without both, by the system's public roots.
 
     Built without ssl.create_default_context, whose flags differ between Python versions (3.13 adds X509_STRICT and
     PARTIAL_CHAIN). Raises FileUnusableError.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _context()
     if ca_text is not None:
         _trust(context, ca_text, "(given as text)")
     elif ca_file is not None:
@@ -349,6 +356,37 @@ def tls_context(
     if client_cert is not None:
         _load_client_certificate(context, client_cert, client_key or client_cert)
     return context
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # OpenSSL's rules for names are not libpq's: see _x509.matches_host.
+    context.check_hostname = False
+    return context
+
+
+def looking_context(*, clear: bool = False) -> ssl.SSLContext:
+    """A context that verifies nothing: to look at certificates only, never to log in.
+
+    `clear`: no TLS newer than 1.2, in which the server's certificates pass in clear.
+    """
+    context = _context()
+    context.verify_mode = ssl.CERT_NONE
+    if clear:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def given_authorities(ca_file: str | None, ca_text: str | None) -> tuple[_x509.Certificate, ...]:
+    """The readable certificates of the CA that was given; none without one. Never raises."""
+    if ca_text is None and ca_file is None:
+        return ()
+    with contextlib.suppress(FileUnusableError):
+        return _x509.read_pem(
+            ca_text if ca_text is not None else _read_file("ca", ca_file or "", MAX_CA_FILE).decode("latin-1")
+        )
+    return ()
 
 
 def has_public_roots() -> bool:
@@ -449,6 +487,7 @@ class Wire:
         self._received = 0
         self._messages = 0
         self._first_tls_bytes = b""
+        self._handshake = bytearray()
         self._cut = False
 
     def close(self) -> None:
@@ -479,10 +518,21 @@ class Wire:
         raise NotPostgresError(reply)
 
     def start_tls(self, context: ssl.SSLContext, server_hostname: str) -> None:
-        """Shake hands, with SNI unless the name is an IP address, and verify as the context says.
+        """Shake hands, with SNI unless the name is an IP address, and verify chain and name as libpq does.
 
-        Raises TlsError, NotPostgresError (a greeting instead of TLS), TimedOutError, ClosedError, NetworkLostError.
+        Under a context that verifies no chain, no name is verified either. Raises TlsError, WrongNameError,
+        NotPostgresError (a greeting instead of TLS), TimedOutError, ClosedError, NetworkLostError.
         """
+        self._shake_hands(context, server_hostname)
+        if context.verify_mode == ssl.CERT_NONE:
+            return
+        leaf = _x509.read_all(self.peer_chain()[:1])
+        if not leaf:
+            raise MalformedError("content", "its certificate cannot be read")
+        if not _x509.matches_host(leaf[0], server_hostname):
+            raise WrongNameError("the certificate is for another name")
+
+    def _shake_hands(self, context: ssl.SSLContext, server_hostname: str) -> None:
         try:
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         except (ssl.SSLError, ValueError) as exc:
@@ -506,13 +556,29 @@ class Wire:
                     raise NotPostgresError(b"S" + self._first_tls_bytes) from exc
                 raise TlsError(exc) from exc
 
-    def tls_facts(self) -> tuple[str, str, dict[str, object], bytes]:
-        """TLS version, cipher, the certificate as ssl decodes it (empty when not verified), and its DER."""
+    def tls_facts(self) -> tuple[str, str]:
+        """TLS version and cipher."""
         if self._tls is None:
-            return "", "", {}, b""
+            return "", ""
         cipher = self._tls.cipher()
-        certificate: dict[str, object] = dict(self._tls.getpeercert() or {})
-        return self._tls.version() or "", cipher[0] if cipher else "", certificate, self._tls.getpeercert(True) or b""
+        return self._tls.version() or "", cipher[0] if cipher else ""
+
+    def peer_chain(self) -> list[bytes]:
+        """The certificates that the server presented, in DER, its own first, as far as this Python can tell.
+
+        All of them from Python 3.13 on, or when they passed in clear, even in a handshake that failed; else the first.
+        """
+        if self._tls is None:
+            return []
+        unverified = getattr(self._tls, "get_unverified_chain", None)
+        chain: list[bytes] = list(unverified() or ()) if unverified is not None else []
+        if not chain:
+            chain = _certificates_in_clear(bytes(self._handshake))
+        if not chain:
+            with contextlib.suppress(ValueError):  # the handshake is not done
+                own = self._tls.getpeercert(True)
+                chain = [own] if own else []
+        return chain
 
     # Start-up and login
 
@@ -670,6 +736,8 @@ class Wire:
             return
         if len(self._first_tls_bytes) < _BANNER_BYTES:
             self._first_tls_bytes += data[:_BANNER_BYTES]
+        if len(self._handshake) < _HANDSHAKE_BYTES:
+            self._handshake += data
         self._incoming.write(data)
 
     def _flush(self) -> None:
@@ -730,6 +798,34 @@ def _network_errors() -> Iterator[None]:
         raise ClosedError("the connection was reset", reset=True) from exc
     except OSError as exc:
         raise NetworkLostError(exc.strerror or "network error", exc.errno or 0) from exc
+
+
+def _certificates_in_clear(data: bytes) -> list[bytes]:
+    """The certificates of a TLS 1.2 server's Certificate message (RFC 5246, 7.4.2); none when it is not there whole."""
+    messages = b""
+    at = 0
+    while at + 5 <= len(data) and data[at] == 22:
+        length = int.from_bytes(data[at + 3 : at + 5], "big")
+        messages += data[at + 5 : at + 5 + length]
+        at += 5 + length
+    at = 0
+    while at + 4 <= len(messages):
+        kind, length = messages[at], int.from_bytes(messages[at + 1 : at + 4], "big")
+        body = messages[at + 4 : at + 4 + length]
+        at += 4 + length
+        if kind == 11 and len(body) == length:
+            return _split_certificates(body[3:])
+    return []
+
+
+def _split_certificates(body: bytes) -> list[bytes]:
+    found = []
+    at = 0
+    while at + 3 <= len(body):
+        length = int.from_bytes(body[at : at + 3], "big")
+        found.append(body[at + 3 : at + 3 + length])
+        at += 3 + length
+    return found
 
 
 def name_of_stranger(banner: bytes) -> str | None:

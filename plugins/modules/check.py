@@ -100,6 +100,25 @@ options:
       sslkey:
         description: The file on the host with the client certificate's key (PEM), not encrypted, mode 0600.
         type: str
+      hold_password:
+        description: Stop where the server asks for the password, without sending it.
+        type: bool
+        default: false
+  controller_time:
+    description:
+      - What the controller's clock says, in seconds since 1970. The action plugin gives it.
+      - Where a certificate's dates do not hold by this host's clock and hold by the controller's, the clock is named as
+        the cause.
+    type: float
+  confirm:
+    description:
+      - Whether the Cloud API is asked why a check failed, where an API key is given (C(COCKROACH_API_KEY) of the
+        controller's environment, C(crdb_cloud_api_key_file) or C(crdb_cloud_api_key)). The action plugin does it, and
+        only reads.
+      - An allowlist's refusal is compared with the public address of the host, which then asks the echo services of
+        C(crdb_network_echo). A wrong password and a wrong user are told apart by the list of users.
+    type: bool
+    default: true
   timeout:
     description:
       - Seconds that the whole check of one endpoint may take. A serverless cluster that sleeps needs some to wake up.
@@ -234,7 +253,20 @@ checks:
       description: Whether the login got so far that the password, or a proof of it, was sent.
       returned: always
       type: bool
+    notes:
+      description:
+        - What is worth saying beside the verdict, and does not change it; each with a stable code.
+        - A stage that took longer than is normal, clocks that differ, clients stricter than libpq, what ends soon.
+      returned: always
+      type: list
+      elements: dict
+      sample:
+        - code: slow_dns
+          text: "Looking up db.example.com took 2105 ms, where up to 250 is normal: look at this machine's DNS servers."
 """
+
+import math
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._check import (
@@ -242,8 +274,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     DEPLOYMENTS,
     Endpoint,
     EndpointError,
-    Report,
     check_endpoints,
+    failure_text,
 )
 
 MAX_TIMEOUT = 3600.0
@@ -270,21 +302,14 @@ def _argument_spec() -> dict[str, object]:
                 "ca_text": {"type": "str"},
                 "sslcert": {"type": "str"},
                 "sslkey": {"type": "str", "no_log": False},
+                "hold_password": {"type": "bool", "default": False, "no_log": False},
             },
         },
+        "controller_time": {"type": "float"},
+        "confirm": {"type": "bool", "default": True},
         "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
         "fail": {"type": "bool", "default": True},
     }
-
-
-def failure_text(reports: list[Report]) -> str:
-    """One readable text for the task's failure: each failing endpoint with code, cause and cure."""
-    failed = [report for report in reports if not report.ok]
-    parts = [f"{len(failed)} of {len(reports)} endpoints did not pass the check."]
-    for report in failed:
-        found = report.diagnosis
-        parts.append(f"{report.name}: {found.code}. Cause: {found.cause} Cure: {found.cure}")
-    return "\n".join(parts)
 
 
 def main() -> None:
@@ -301,10 +326,12 @@ def main() -> None:
         endpoints = [Endpoint.from_dict(_with_ca(facts, params["ca_file"])) for facts in params["endpoints"]]
     except EndpointError as exc:
         module.fail_json(msg=str(exc))
-    reports = check_endpoints(endpoints, params["timeout"])
+    controller = params["controller_time"]
+    skew = None if controller is None or not math.isfinite(controller) else time.time() - controller
+    reports = check_endpoints(endpoints, params["timeout"], skew)
     result = {"changed": False, "checks": [report.as_dict() for report in reports]}
     if params["fail"] and not all(report.ok for report in reports):
-        module.fail_json(msg=failure_text(reports), **result)
+        module.fail_json(msg=failure_text(result["checks"]), **result)
     module.exit_json(**result)
 
 

@@ -169,12 +169,13 @@ def segment(text: str) -> str:
 class CloudApi:
     """The operations that are used, one method each."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, attempts: int = ATTEMPTS) -> None:
         if MISSING:
             raise OnboardingError(
                 f"The controller's Python lacks {MISSING}: install what requirements/controller.txt names for it."
             )
         self.settings = settings
+        self.attempts = attempts
         self.sent = 0
         # Never urllib3's own retries: what may be repeated is decided here. Proxies come from the environment.
         self._session = requests.Session()
@@ -305,10 +306,9 @@ class CloudApi:
                     raise
                 _pause(attempt, None)
 
-    @staticmethod
-    def _repeat(ask: Callable[[], _Answer]) -> _Answer:
+    def _repeat(self, ask: Callable[[], _Answer]) -> _Answer:
         """Ask what changes nothing, again and again when no usable answer comes."""
-        for attempt in range(ATTEMPTS - 1):
+        for attempt in range(self.attempts - 1):
             try:
                 return ask()
             except RateLimitedError as exc:

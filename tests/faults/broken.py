@@ -74,6 +74,8 @@ class Peer:
         self.ssl_request()
         self.write(b"S")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if settings.get("weak"):
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")
         context.load_cert_chain(certificate)
         if settings.get("old"):
             old_tls(context)

@@ -39,6 +39,16 @@ class Files:
         self.authority = Authority(folder, "Test CA")
         self.stranger = Authority(folder, "Stranger CA")
         self.old_authority = Authority(folder, "Old CA", begins=NOW - 60 * DAY, days=30)
+        self.next_authority = Authority(folder, "Next CA", begins=NOW + 5 * DAY)
+        self.namesake = Authority(folder, "Test CA", label="Namesake CA")
+        self.root = Authority(folder, "Shop Root", organization="Shop Inc")
+        self.middle = Authority(folder, "Shop Middle", parent=self.root, organization="Shop Inc")
+        self.old_middle = Authority(
+            folder, "Shop Old Middle", begins=NOW - 40 * DAY, days=30, parent=self.root, organization="Shop Inc"
+        )
+        self.next_middle = Authority(
+            folder, "Shop Next Middle", begins=NOW + 5 * DAY, parent=self.root, organization="Shop Inc"
+        )
         self.good = self.authority.issue("good")
         self.other_host = self.authority.issue("other-host", names=("db.other.test",), addresses=())
         self.other_address = self.authority.issue("other-address", addresses=("192.0.2.1",))
@@ -46,6 +56,16 @@ class Files:
         self.future = self.authority.issue("future", begins=NOW + 2 * DAY)
         self.by_stranger = self.stranger.issue("by-stranger")
         self.by_old = self.old_authority.issue("by-old")
+        self.by_next = self.next_authority.issue("by-next")
+        self.by_namesake = self.namesake.issue("by-namesake")
+        self.by_middle = self.middle.issue("by-middle", chain=(self.middle,))
+        self.by_middle_alone = self.middle.issue("by-middle-alone")
+        self.by_middle_mixed_up = self.middle.issue("by-middle-mixed-up", chain=(self.stranger,))
+        self.by_linked_stranger = self.stranger.issue("by-linked-stranger", issuer_link=True)
+        self.by_old_middle = self.old_middle.issue("by-old-middle", chain=(self.old_middle,))
+        self.by_next_middle = self.next_middle.issue("by-next-middle", chain=(self.next_middle,))
+        self.by_namesake_with_root = self.namesake.issue("by-namesake-with-root", chain=(self.namesake,))
+        self.weak = self.authority.issue("weak", weak=1024)
         self.for_clients = self.authority.issue("for-clients", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
         self.client = self.authority.issue("client", names=(USER,), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
         self.client_of_stranger = self.stranger.issue("stray-client", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -83,6 +103,8 @@ class Fault:
     evidence: dict[str, Any] = field(default_factory=dict)
     password_messages: int = 0
     connections: int = 1
+    # Seconds that this machine's clock is ahead of the controller's.
+    skew: float | None = None
     # Nobody answers: the queue of the listening socket is full, and the kernel drops what comes.
     filtered: bool = False
 
@@ -191,8 +213,8 @@ def shows(certificate: str, **settings: str) -> Behaviour:
     """TLS with a certificate of Files; whoever accepts it is let in."""
 
     def behaviour(peer: Peer) -> None:
-        given = {key: getattr(FILES, value).path for key, value in settings.items() if key != "old"}
-        peer.tls(getattr(FILES, certificate), **given, old="old" in settings)
+        given = {key: getattr(FILES, value).path for key, value in settings.items() if key not in ("old", "weak")}
+        peer.tls(getattr(FILES, certificate), **given, old="old" in settings, weak="weak" in settings)
         peer.startup()
         peer.scram(PASSWORD)
         finish(peer)
@@ -452,7 +474,126 @@ FAULTS = [
         connections=2,
     ),
     Fault(
-        "CA expired", "ca_expired", "tls_expired", shows("by_old"), {"ca_file": "{old_authority.path}"}, connections=2
+        "CA expired",
+        "ca_expired",
+        "tls_expired",
+        shows("by_old"),
+        {"ca_file": "{old_authority.path}"},
+        says=("CN=Old CA", (NOW - 30 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ"), "Old-CA.crt"),
+        connections=2,
+    ),
+    Fault(
+        "CA not yet valid",
+        "ca_not_yet_valid",
+        "tls_not_yet_valid",
+        shows("by_next"),
+        {"ca_file": "{next_authority.path}"},
+        says=("CN=Next CA", (NOW + 5 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ")),
+        connections=2,
+    ),
+    Fault(
+        "CA of another cluster",
+        "ca_other_cluster",
+        "tls_unknown_ca",
+        shows("by_namesake"),
+        says=("CN=Test CA", "another key"),
+        connections=2,
+    ),
+    Fault(
+        "CA of another cluster, sent along",
+        "ca_other_cluster",
+        "tls_missing_intermediate",
+        shows("by_namesake_with_root"),
+        connections=2,
+    ),
+    Fault(
+        "missing intermediate, of the CA's organization",
+        "tls_missing_intermediate",
+        "tls_unknown_ca",
+        shows("by_middle_alone"),
+        {"ca_file": "{root.path}"},
+        says=("O=Shop Inc, CN=Shop Middle", "Shop-Root.crt"),
+        connections=2,
+    ),
+    Fault(
+        "missing intermediate, another in its place",
+        "tls_missing_intermediate",
+        "ca_other_cluster",
+        shows("by_middle_mixed_up"),
+        says=("CN=Shop Middle",),
+        connections=2,
+    ),
+    Fault(
+        "missing intermediate, which the certificate tells where to find",
+        "tls_missing_intermediate",
+        "tls_unknown_ca",
+        shows("by_linked_stranger"),
+        says=("CN=Stranger CA",),
+        connections=2,
+    ),
+    Fault(
+        "CA file without its root",
+        "ca_incomplete",
+        "tls_missing_intermediate",
+        shows("by_middle"),
+        {"ca_file": "{middle.path}"},
+        says=("O=Shop Inc, CN=Shop Middle", "Shop-Middle.crt"),
+        connections=2,
+    ),
+    Fault(
+        "intermediate expired",
+        "tls_chain_expired",
+        "ca_expired",
+        shows("by_old_middle"),
+        {"ca_file": "{root.path}"},
+        says=("CN=Shop Old Middle", (NOW - 10 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ")),
+        connections=2,
+    ),
+    Fault(
+        "intermediate not yet valid",
+        "tls_chain_not_yet_valid",
+        "ca_not_yet_valid",
+        shows("by_next_middle"),
+        {"ca_file": "{root.path}"},
+        says=("CN=Shop Next Middle",),
+        connections=2,
+    ),
+    Fault("weak key", "tls_weak_certificate", "tls_certificate_refused", shows("weak", weak="yes"), connections=2),
+    Fault(
+        "this machine's clock is ahead",
+        "clock_ahead",
+        "tls_expired",
+        shows("expired"),
+        skew=4 * 86400.0,
+        says=((NOW - 3 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ"), "CN=expired"),
+        connections=2,
+    ),
+    Fault(
+        "this machine's clock is behind",
+        "clock_behind",
+        "tls_not_yet_valid",
+        shows("future"),
+        skew=-3 * 86400.0,
+        says=((NOW + 2 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ"), "CN=future"),
+        connections=2,
+    ),
+    Fault(
+        "expired by both clocks",
+        "tls_expired",
+        "clock_ahead",
+        shows("expired"),
+        skew=3600.0,
+        connections=2,
+    ),
+    Fault(
+        "this machine's clock is ahead, for the CA",
+        "clock_ahead",
+        "ca_expired",
+        shows("by_old"),
+        {"ca_file": "{old_authority.path}"},
+        skew=35 * 86400.0,
+        says=("CN=Old CA",),
+        connections=2,
     ),
     Fault("certificate for clients", "tls_certificate_refused", "tls_unknown_ca", shows("for_clients"), connections=2),
     Fault("TLS 1.1", "tls_too_old", "tls_handshake_refused", shows("good", old="yes")),
@@ -720,6 +861,13 @@ FAULTS = [
         "scram_malformed",
         asks(10, b"SCRAM-SHA-256-PLUS\0\0"),
         says=("SCRAM-SHA-256-PLUS",),
+    ),
+    Fault(
+        "password held back",
+        "password_held",
+        "password_missing",
+        asks(10, b"SCRAM-SHA-256\0\0"),
+        {"hold_password": True},
     ),
     Fault("no password", "password_missing", "password_rejected", asks(3), {"password": None}),
     Fault("empty password", "password_missing", "password_rejected", asks(10, b"SCRAM-SHA-256\0\0"), {"password": ""}),

@@ -34,13 +34,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarnin
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Reads a list of [endpoint, timeout] and writes the reports in the same order, all of them checked at once.
+# Reads a list of [endpoint, timeout, skew] and writes the reports in the same order, all of them checked at once.
 OUTSIDE = """
 import concurrent.futures, json, sys
 from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoint
 work = json.load(sys.stdin)
 with concurrent.futures.ThreadPoolExecutor(16) as pool:
-    reports = pool.map(lambda one: check_endpoint(Endpoint.from_dict(one[0]), one[1]).as_dict(), work)
+    reports = pool.map(lambda one: check_endpoint(Endpoint.from_dict(one[0]), one[1], one[2]).as_dict(), work)
     json.dump(list(reports), sys.stdout)
 """
 
@@ -126,7 +126,7 @@ def assert_told(fault: Fault, report: dict[str, Any], host: str) -> None:
 def test_fault(fault: Fault, files: Files) -> None:
     with target(fault) as (port, server):
         facts = endpoint(files, port, **fault.endpoint)
-        report = check_endpoint(Endpoint.from_dict(facts), fault.timeout).as_dict()
+        report = check_endpoint(Endpoint.from_dict(facts), fault.timeout, fault.skew).as_dict()
     assert_told(fault, report, facts["host"])
     if server is not None:
         assert server.connections <= fault.connections
@@ -158,10 +158,10 @@ def test_every_fault_from_another_python(name: str, files: Files) -> None:
     if python is None:
         pytest.skip(f"no working {name} on PATH or in pyenv")
     with contextlib.ExitStack() as stack:
-        work: list[tuple[dict[str, Any], float]] = []
+        work: list[tuple[dict[str, Any], float, float | None]] = []
         for fault in FAULTS:
             port, _server = stack.enter_context(target(fault))
-            work.append((endpoint(files, port, **fault.endpoint), fault.timeout))
+            work.append((endpoint(files, port, **fault.endpoint), fault.timeout, fault.skew))
         done = subprocess.run(
             [python, "-c", OUTSIDE],
             input=json.dumps(work),
@@ -177,7 +177,7 @@ def test_every_fault_from_another_python(name: str, files: Files) -> None:
             },
         )
     assert done.stderr == ""
-    for fault, (facts, _timeout), report in zip(FAULTS, work, json.loads(done.stdout)):
+    for fault, (facts, _timeout, _skew), report in zip(FAULTS, work, json.loads(done.stdout)):
         assert_told(fault, report, facts["host"])
 
 
@@ -192,7 +192,7 @@ def test_passes(files: Files) -> None:
     assert report["server"]["user"] == USER
     assert report["server"]["database"] == DATABASE
     assert report["server"]["certificate"]["sans"] == ["localhost", "127.0.0.1"]
-    assert report["server"]["certificate"]["issuer"] == "commonName=Test CA"
+    assert report["server"]["certificate"]["issuer"] == "CN=Test CA"
     assert report["server"]["tls_version"] in ("TLSv1.2", "TLSv1.3")
     assert server.sni == ["localhost"]
     assert server.startups[0]["options"] == "--cluster=funky-skunk-123"

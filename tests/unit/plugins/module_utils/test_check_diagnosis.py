@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import datetime
 import errno
-import hashlib
 import string
 from typing import Any
 
@@ -18,7 +16,6 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     DialError,
     Facts,
     ResolveError,
-    certificate_facts,
     classify,
     classify_server_error,
     clean,
@@ -46,8 +43,6 @@ REACHED = {
     "tcp_blocked_locally",
     "tcp_failed",
     "network_lost",
-    "ca_not_yet_valid",
-    "tls_weak_certificate",
     "tls_handshake_refused",
     "public_roots_missing",
     "client_cert_unreadable",
@@ -188,8 +183,6 @@ def test_name_errors(kind: str, code: str) -> None:
 
 
 VERIFY = "CERTIFICATE_VERIFY_FAILED"
-NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.timezone.utc)
-VALID_NOW = {"certificate": {"not_before": "2026-01-01T00:00:00Z", "not_after": "2026-12-31T00:00:00Z"}}
 
 
 @pytest.mark.parametrize(
@@ -199,10 +192,6 @@ VALID_NOW = {"certificate": {"not_before": "2026-01-01T00:00:00Z", "not_after": 
         ("handshake", tls(VERIFY, 18), {"public_roots": False}, "public_roots_missing"),
         ("handshake", tls(VERIFY, 18), {"public_roots": False, "ca_given": True}, "tls_unknown_ca"),
         ("handshake", tls(VERIFY, 10), {}, "tls_expired"),
-        ("handshake", tls(VERIFY, 10), {**VALID_NOW, "now": NOW}, "ca_expired"),
-        ("handshake", tls(VERIFY, 9), {**VALID_NOW, "now": NOW}, "ca_not_yet_valid"),
-        ("handshake", tls(VERIFY, 62), {}, "tls_wrong_host"),
-        ("handshake", tls(VERIFY, 64), {}, "tls_wrong_host"),
         ("handshake", tls(VERIFY, 66), {}, "tls_weak_certificate"),
         ("handshake", tls(VERIFY, 68), {}, "tls_weak_certificate"),
         ("handshake", tls(VERIFY, 26), {}, "tls_certificate_refused"),
@@ -289,26 +278,6 @@ def test_evidence_is_cleaned_and_capped() -> None:
 
 def test_clean_keeps_letters_of_all_scripts() -> None:
     assert clean("dañada 日本 \t\n x") == "dañada 日本 x"
-
-
-def test_certificate_facts() -> None:
-    decoded = {
-        "subject": ((("organizationName", "Shop, Inc"),), (("commonName", "db.test"),)),
-        "issuer": ((("commonName", "CA"),),),
-        "notBefore": "Jan  1 00:00:00 2026 GMT",
-        "notAfter": "Dec 31 23:59:59 2026 GMT",
-        "subjectAltName": (("DNS", "db.test"), ("IP Address", "192.0.2.7")),
-    }
-    assert certificate_facts(decoded, b"der") == {
-        "subject": "organizationName=Shop, Inc, commonName=db.test",
-        "issuer": "commonName=CA",
-        "not_before": "2026-01-01T00:00:00Z",
-        "not_after": "2026-12-31T23:59:59Z",
-        "sans": ["db.test", "192.0.2.7"],
-        "sha256": hashlib.sha256(b"der").hexdigest(),
-    }
-    assert certificate_facts({}, b"der") == {"sha256": hashlib.sha256(b"der").hexdigest()}
-    assert certificate_facts({}, b"") == {}
 
 
 @pytest.mark.parametrize(

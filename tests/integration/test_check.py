@@ -1,0 +1,394 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The check through Ansible: a fleet and its canary, what the Cloud API adds, ad hoc, in somebody else's play."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import pytest
+
+from sandbox.allowlist import Entry
+from tests.cloud import EGRESS, KEY, CloudStage
+from tests.faults import table
+from tests.faults.broken import BrokenServer
+from tests.integration.conftest import BIN
+
+ROUTING_ID = "funky-skunk-123"
+PASSWORD = "c4n4ry-p4ssw0rd"
+REFUSAL = table.REFUSED + "connection refused"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Certificates of the broken servers."""
+    return table.prepare(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def cloud():
+    """An API without SQL, of which every request can be counted."""
+    stage = CloudStage()
+    yield stage
+    stage.close()
+
+
+def inventory(folder, count, names=None):
+    """An inventory whose hosts are this machine."""
+    path = folder / "hosts.yml"
+    local = {"ansible_connection": "local", "ansible_python_interpreter": str(BIN / "python")}
+    hosts = names or [f"host{number:03}" for number in range(count)]
+    path.write_text(json.dumps({"all": {"vars": local, "hosts": dict.fromkeys(hosts)}}))
+    return path
+
+
+def endpoint(server, files, **changes):
+    """One endpoint of a serverless cluster, at a server of this test."""
+    facts = {"name": "shop", "host": "localhost", "port": server.port, "user": table.USER, "database": table.DATABASE,
+             "password": PASSWORD, "routing_id": ROUTING_ID, "ca_file": files.ca}  # fmt: skip
+    return {**facts, **changes}
+
+
+def play(folder, *tasks, **keywords):
+    """A play of these tasks, which prints what was registered as `result` for `results` to read."""
+    path = folder / "play.yml"
+    shown = {
+        "name": "Print the result",
+        "ansible.builtin.debug": {"msg": "RESULT {{ inventory_hostname }} {{ result | to_json | b64encode }}"},
+    }
+    path.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [*tasks, shown], **keywords}]))
+    return str(path)
+
+
+def check(*endpoints, **keywords):
+    """The task that checks endpoints."""
+    module = {"endpoints": list(endpoints), "fail": False, **keywords.pop("arguments", {})}
+    return {"name": "Check", "crdb.onboard.check": module, "register": "result", **keywords}
+
+
+def results(run):
+    """The first check of every host."""
+    printed = re.findall(r"RESULT (\S+) ([A-Za-z0-9+/=]+)", run.output)
+    found = {host: json.loads(base64.b64decode(text)) for host, text in printed}
+    return {host: result["checks"][0] for host, result in found.items() if "checks" in result}
+
+
+def codes(run):
+    """How many hosts have which code."""
+    found = [one["code"] for one in results(run).values()]
+    return {code: found.count(code) for code in found}
+
+
+def proofs(server):
+    """The login attempts that a server has seen: SCRAM's first message depends on no password."""
+    return len([message for message in server.password_messages if not message.startswith(b"SCRAM-SHA-256\0")])
+
+
+SHAPES = [{}, {"strategy": "ansible.builtin.free"}, {"serial": 7}]
+
+
+class TestCanary:
+    @pytest.mark.parametrize("keywords", SHAPES, ids=["linear", "free", "serial"])
+    def test_100_hosts_with_one_wrong_password_make_one_attempt(self, controller, files, tmp_path, keywords):
+        with BrokenServer(table.scram(password="another")) as server:
+            path = play(tmp_path, check(endpoint(server, files)), **keywords)
+            run = controller.playbook(path, {}, "-i", inventory(tmp_path, 100), "--forks", "40")
+            assert run.status == 0, run.output
+            assert proofs(server) == 1
+            assert server.connections == 1
+        assert codes(run) == {"password_rejected": 1, "canary_refused": 99}
+        canary = next(host for host, found in results(run).items() if found["code"] == "password_rejected")
+        for host, found in results(run).items():
+            assert found["password_sent"] is (host == canary)
+            assert host == canary or canary in found["cause"]
+        assert PASSWORD not in run.output
+
+    def test_the_sandbox_sees_one_attempt_of_100_hosts(self, controller, sandbox, tmp_path):
+        cluster = sandbox.clusters["funky-skunk"]
+        facts = {"host": cluster.host, "port": cluster.ports["inside"], "user": cluster.user, "database": "defaultdb",
+                 "password": PASSWORD, "routing_id": cluster.routing_id, "ca_file": str(cluster.ca_file),
+                 "options": f"--cluster={cluster.routing_id}"}  # fmt: skip
+        log = sandbox.state / "sandbox.log"
+        before = len(log.read_text().splitlines())
+        path = play(tmp_path, check(facts))
+        run = controller.playbook(path, {}, "-i", inventory(tmp_path, 100), "--forks", "40")
+        assert run.status == 0, run.output
+        seen = [line for line in log.read_text().splitlines()[before:] if "funky-skunk" in line]
+        assert len(seen) == 1, seen
+        assert codes(run) == {"password_rejected": 1, "canary_refused": 99}
+
+    def test_a_right_password_is_checked_from_every_host(self, controller, files, tmp_path):
+        with BrokenServer(table.scram(password=PASSWORD)) as server:
+            path = play(tmp_path, check(endpoint(server, files)))
+            run = controller.playbook(path, {}, "-i", inventory(tmp_path, 12), "--forks", "12")
+            assert run.status == 0, run.output
+            assert proofs(server) == 12
+        assert codes(run) == {"ok": 12}
+
+    def test_a_canary_that_comes_to_no_login_keeps_nobody_waiting(self, controller, files, tmp_path):
+        """All hosts are diagnosed, without any password on its way."""
+        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
+            path = play(tmp_path, check(endpoint(server, files)))
+            run = controller.playbook(path, {}, "-i", inventory(tmp_path, 12), "--forks", "12")
+            assert run.status == 0, run.output
+            assert server.password_messages == []
+        assert codes(run) == {"not_in_allowlist": 12}
+
+    def test_one_attempt_even_when_the_first_canaries_come_to_no_login(self, controller, files, tmp_path):
+        tries = iter(range(1000))
+
+        def behaviour(peer):
+            if next(tries) < 3:
+                return
+            table.scram(password="another")(peer)
+
+        with BrokenServer(behaviour) as server:
+            path = play(tmp_path, check(endpoint(server, files)))
+            run = controller.playbook(path, {}, "-i", inventory(tmp_path, 12), "--forks", "12")
+            assert run.status == 0, run.output
+            assert proofs(server) == 1
+        found = codes(run)
+        assert found.pop("password_rejected") == 1
+        assert found.pop("closed_without_a_word") <= 3
+        assert set(found) == {"canary_refused"}
+
+    def test_other_users_are_tried_on_their_own(self, controller, files, tmp_path):
+        with BrokenServer(table.scram(password="another")) as server:
+            other = endpoint(server, files, name="other", user="someone")
+            path = play(tmp_path, check(endpoint(server, files), other))
+            run = controller.playbook(path, {}, "-i", inventory(tmp_path, 8), "--forks", "8")
+            assert run.status == 0, run.output
+            assert proofs(server) == 2
+
+    def test_another_password_for_the_user_is_not_tried_in_the_same_task(self, controller, files, tmp_path):
+        with BrokenServer(table.scram(password="another")) as server:
+            mixed = endpoint(server, files, password="pw of {{ inventory_hostname }}")
+            run = controller.playbook(play(tmp_path, check(mixed)), {}, "-i", inventory(tmp_path, 8), "--forks", "8")
+            assert run.status == 0, run.output
+            assert proofs(server) == 1
+
+    def test_an_until_loop_does_not_hammer(self, controller, files, tmp_path):
+        with BrokenServer(table.scram(password="another")) as server:
+            task = check(endpoint(server, files), until="result.checks[0].ok", retries=3, delay=0, ignore_errors=True)
+            run = controller.playbook(play(tmp_path, task), {}, "-i", inventory(tmp_path, 1))
+            assert run.status == 0, run.output
+            assert proofs(server) == 1
+        assert codes(run) == {"not_tried": 1}
+
+    def test_a_changed_password_is_tried_by_a_later_task(self, controller, files, tmp_path):
+        with BrokenServer(table.scram(password=PASSWORD)) as server:
+            first = {**check(endpoint(server, files, password="stale")), "register": "before"}
+            run = controller.playbook(
+                play(tmp_path, first, check(endpoint(server, files))), {}, "-i", inventory(tmp_path, 4), "--forks", "4"
+            )
+            assert run.status == 0, run.output
+        assert codes(run) == {"ok": 4}
+
+
+def test_an_until_loop_waits_for_a_server_that_starts(controller, files, tmp_path):
+    tries = iter(range(1000))
+
+    def behaviour(peer):
+        if next(tries) < 2:
+            table.refuses_startup("57P03", "the database system is starting up")(peer)
+        else:
+            table.scram(password=PASSWORD)(peer)
+
+    with BrokenServer(behaviour) as server:
+        task = check(endpoint(server, files), until="result is succeeded", retries=5, delay=0, arguments={"fail": True})
+        run = controller.playbook(play(tmp_path, task), {}, "-i", inventory(tmp_path, 1))
+        assert run.status == 0, run.output
+    assert codes(run) == {"ok": 1}
+
+
+def confirmed(controller, cloud, tmp_path, server, files, *, variables=None, count=1, **changes):
+    """The checks of hosts whose play has an API key."""
+    path = play(tmp_path, check(endpoint(server, files, **changes), arguments={"timeout": 5}))
+    given = {
+        **cloud.variables(),
+        "crdb_network_echo": [f"{cloud.url}/echo/plain"],
+        "crdb_network_echo_ca_file": str(cloud.ca_file),
+        **(variables or {}),
+    }
+    run = controller.playbook(path, given, "-i", inventory(tmp_path, count), "-vvv")
+    assert run.status == 0, run.output
+    assert KEY not in run.output
+    assert {request["method"] for request in cloud.api.requests} <= {"GET"}
+    return list(results(run).values())
+
+
+NETWORKS = [
+    ([], 0, "not_in_allowlist", f"Add {EGRESS}/32"),
+    ([Entry("203.0.113.0/24", "inside")], 0, "not_in_allowlist", "203.0.113.0/24"),
+    ([Entry(f"{EGRESS}/32", "us", sql=True)], 0, "allowlist_holds_address", "by another address"),
+    ([Entry("192.0.2.0/24", "us", sql=True)], 60, "allowlist_propagating", "on its way"),
+    ([Entry(f"{EGRESS}/32", "us", sql=False)], 0, "allowlist_without_sql", "not for SQL"),
+]
+
+
+class TestCloudApi:
+    @pytest.mark.parametrize(("entries", "propagation", "code", "says"), NETWORKS)
+    def test_the_allowlist(self, controller, cloud, files, tmp_path, entries, propagation, code, says):
+        cloud.switch()
+        cloud.store("funky-skunk", *entries)
+        cluster = cloud.clusters["funky-skunk"]
+        cluster.propagated_at = cloud._loop.time() + propagation
+        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
+            (found,) = confirmed(controller, cloud, tmp_path, server, files)
+        assert found["code"] == code
+        assert EGRESS in found["cause"]
+        assert says in found["cause"] + found["cure"]
+        assert found["evidence"]["cloud_api"]["public_address"] == EGRESS
+        assert found["evidence"]["server_message"] == REFUSAL
+        assert found["notes"] == []
+
+    def test_a_dedicated_cluster_that_drops_packets(self, controller, cloud, files, tmp_path):
+        from tests.faults.test_faults import target
+
+        cloud.switch()
+        cloud.store("steady-heron", Entry("203.0.113.0/24", "inside"))
+        fault = table.Fault("", "", "", filtered=True)
+        with target(fault) as (port, _none):
+            server = type("Filtered", (), {"port": port})
+            facts = {"deployment": "dedicated", "routing_id": None, "cluster": "steady-heron"}
+            (found,) = confirmed(controller, cloud, tmp_path, server, files, **facts)
+        assert found["code"] == "allowlist_drops_address"
+        assert f"{EGRESS}/32" in found["cure"]
+        assert "steady-heron" in found["cause"]
+
+    @pytest.mark.parametrize(("user", "code"), [("maxroach", "password_wrong"), ("MaxRoach", "password_wrong"),
+                                                ("nobody", "user_unknown")])  # fmt: skip
+    def test_wrong_user_and_wrong_password_are_told_apart(self, controller, cloud, files, tmp_path, user, code):
+        cloud.switch()
+        with BrokenServer(table.scram(password="another")) as server:
+            (found,) = confirmed(controller, cloud, tmp_path, server, files, user=user)
+            assert proofs(server) == 1
+        assert found["code"] == code
+        assert user in found["cause"]
+
+    @pytest.mark.parametrize(
+        ("state", "code"),
+        [("CREATING", "cluster_creating"), ("LOCKED", "cluster_locked"), ("CREATION_FAILED", "cluster_failed"),
+         ("DELETED", "cluster_deleted"), ("CREATED", "server_unavailable")],
+    )  # fmt: skip
+    def test_the_state_of_the_cluster(self, controller, cloud, files, tmp_path, state, code):
+        cloud.switch(state=state)
+        refusal = table.refuses_startup(table.PROXY, "codeUnavailable: no pods")
+        with BrokenServer(refusal) as server:
+            (found,) = confirmed(controller, cloud, tmp_path, server, files)
+        assert found["code"] == code
+        assert found["evidence"]["cloud_api"]["state"] == state
+
+    @pytest.mark.parametrize("kind", ["401", "403", "500", "html_ok", "bad_json", "reset"])
+    def test_an_api_that_does_not_help_is_a_note(self, controller, cloud, files, tmp_path, kind):
+        cloud.switch(faults={str(number): kind for number in range(50)})
+        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
+            (found,) = confirmed(controller, cloud, tmp_path, server, files)
+        assert found["code"] == "not_in_allowlist"
+        assert [note["code"] for note in found["notes"]] == ["cloud_api_silent"]
+        assert KEY not in json.dumps(found)
+
+    def test_an_address_that_cannot_be_told_is_a_note(self, controller, cloud, files, tmp_path):
+        cloud.switch(echo=["192.0.2.44", "192.0.2.45"])
+        echo = [f"{cloud.url}/echo/plain", f"{cloud.url}/echo/json"]
+        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
+            variables = {"crdb_network_echo": echo}
+            (found,) = confirmed(controller, cloud, tmp_path, server, files, variables=variables)
+        assert found["code"] == "not_in_allowlist"
+        assert [note["code"] for note in found["notes"]] == ["public_address_unknown"]
+
+    def test_a_cluster_that_the_key_does_not_see_is_a_note(self, controller, cloud, files, tmp_path):
+        cloud.switch()
+        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
+            (found,) = confirmed(controller, cloud, tmp_path, server, files, routing_id="other-cluster-9")
+        assert found["code"] == "not_in_allowlist"
+        assert [note["code"] for note in found["notes"]] == ["cloud_no_cluster"]
+
+    def test_a_key_file_that_is_open_is_a_note(self, controller, cloud, files, tmp_path):
+        path = tmp_path / "key"
+        path.write_text(KEY)
+        path.chmod(0o644)
+        cloud.switch()
+        variables = {"crdb_cloud_api_key": "", "crdb_cloud_api_key_file": str(path)}
+        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
+            (found,) = confirmed(controller, cloud, tmp_path, server, files, variables=variables)
+        assert found["code"] == "not_in_allowlist"
+        assert [note["code"] for note in found["notes"]] == ["cloud_api_silent"]
+
+    def test_a_fleet_asks_once(self, controller, cloud, files, tmp_path):
+        cloud.switch()
+        cloud.store("funky-skunk", Entry("203.0.113.0/24", "inside"))
+        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
+            found = confirmed(controller, cloud, tmp_path, server, files, count=10)
+        assert [one["code"] for one in found] == ["not_in_allowlist"] * 10
+        lists = [request for request in cloud.api.requests if request["path"].endswith("/allowlist")]
+        assert len(lists) <= 2
+
+    def test_what_passed_asks_nothing(self, controller, cloud, files, tmp_path):
+        cloud.switch()
+        with BrokenServer(table.scram(password=PASSWORD)) as server:
+            (found,) = confirmed(controller, cloud, tmp_path, server, files)
+        assert found["ok"]
+        assert cloud.api.requests == []
+
+
+class TestAdHoc:
+    def url(self, server):
+        return f"postgresql://{table.USER}:{PASSWORD}@localhost:{server.port}/{table.DATABASE}?sslmode=verify-full"
+
+    def run(self, controller, tmp_path, files, url, **extra):
+        words = ["-m", "crdb.onboard.check", "-a", f"url={url} ca_file={files.ca}"]
+        return controller.run("ansible", "all", "-i", inventory(tmp_path, 2), *words, **extra)
+
+    def test_the_url_of_the_controllers_environment(self, controller, files, tmp_path):
+        with BrokenServer(table.scram(password=PASSWORD)) as server:
+            lookup = "{{ lookup('env', 'DATABASE_URL') }}"
+            run = self.run(controller, tmp_path, files, lookup, DATABASE_URL=self.url(server))
+        assert run.status == 0, run.output
+        assert run.output.count('"code": "ok"') == 2
+        assert "command line holds a password" not in run.output
+        assert PASSWORD not in run.output
+
+    def test_a_password_that_was_typed_is_warned_of(self, controller, files, tmp_path):
+        with BrokenServer(table.scram(password=PASSWORD)) as server:
+            run = self.run(controller, tmp_path, files, self.url(server))
+        assert run.status == 0, run.output
+        assert run.output.count("command line holds a password") == 1
+        assert PASSWORD not in run.output
+
+    def test_a_failure_ends_with_a_status_that_a_pipeline_sees(self, controller, files, tmp_path):
+        with BrokenServer(table.scram(password="another")) as server:
+            lookup = "{{ lookup('env', 'DATABASE_URL') }}"
+            run = self.run(controller, tmp_path, files, lookup, DATABASE_URL=self.url(server))
+            assert proofs(server) == 1
+        assert run.status == 2, run.output
+        assert "password_rejected. Cause:" in run.output
+        assert "canary_refused. Cause:" in run.output
+
+    def test_the_inventorys_connections(self, controller, sandbox, tmp_path):
+        facts = sandbox.connections["funky_skunk"]
+        path = tmp_path / "vars.json"
+        path.write_text(json.dumps({"crdb_connections": {"shop": {**facts, "ca_text": None}}}))
+        where = inventory(tmp_path, 1)
+        run = controller.run("ansible", "all", "-i", where, "-m", "crdb.onboard.check", "--check", "-e", f"@{path}")
+        assert run.status == 0, run.output
+        assert facts["password"] not in run.output
+
+
+def test_the_playbook_with_a_limit_checks_that_host_alone(controller, sandbox, tmp_path):
+    facts = sandbox.connections["funky_skunk"]
+    hosts = inventory(tmp_path, 0, ["one", "two", "three"])
+    variables = {"crdb_connections": {"shop": facts}}
+    run = controller.playbook("check", variables, "-i", hosts, "--check", "-l", "two")
+    assert run.status == 0, run.output
+    assert "host two" not in run.output
+    assert run.recap("two")["failed"] == 0
+    assert "\none " not in run.output
+    wrong = {"crdb_connections": {"shop": {**facts, "password": "wr0ng-p4ssw0rd"}}}
+    run = controller.playbook("check", wrong, "-i", hosts, "--check", "-l", "two")
+    assert run.status == 2
+    assert run.recap("two")["failed"] == 1
