@@ -43,11 +43,12 @@ def variables(sandbox, tmp_path):
 
 
 APPS = [
-    {"name": "one", "connection": "funky_skunk", "folder": "~/one", "frameworks": ["psycopg2", "django"]},
-    {"name": "two", "connection": "steady_heron", "folder": "~/two", "frameworks": ["node-postgres"]},
+    {"name": name, "connection": connection, "folder": f"~/{name}", "frameworks": frameworks, "psql_service": name}
+    for name, connection, frameworks in (
+        ("one", "funky_skunk", ["psycopg2", "django"]),
+        ("two", "steady_heron", ["node-postgres"]),
+    )
 ]
-for app in APPS:
-    app["psql_service"] = app["name"]
 
 
 def furnish(home):
@@ -104,7 +105,8 @@ def test_one_app_of_two_is_taken_away(controller, sandbox, variables, tmp_path):
     assert (controller.home / "one/.env").is_file()
     trusted = sandbox.clusters["funky-skunk"].ca_file.read_text().strip()
     assert (controller.home / ".postgresql/root.crt").read_text().strip() == trusted
-    assert [(controller.home / name).read_text().count("two") for name in (".pg_service.conf", ".pgpass")] == [0, 0]
+    assert "[two]" not in (controller.home / ".pg_service.conf").read_text()
+    assert sandbox.clusters["steady-heron"].password not in (controller.home / ".pgpass").read_text()
     assert (controller.home / ".local/bin/cockroach").is_symlink()
     still = controller.playbook("dev_machine", {**variables, "crdb_apps": APPS[:1]})
     assert still.recap()["changed"] == 0, still.output
