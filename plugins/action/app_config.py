@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import SERVICE_FILE, App
 
 
 def _trust(app: App, ca_path: str) -> list[dict[str, str]]:
@@ -19,6 +19,21 @@ def _trust(app: App, ca_path: str) -> list[dict[str, str]]:
         {"app": app.name, "framework": framework.title, "ca": ca_path, "authorities": held or "what that file holds"}
         for framework in app.frameworks
     ]
+
+
+def _entry(app: App, file: _render.RenderedFile, group: str) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "content": base64.b64encode(file.content).decode("ascii"),
+        "format": file.format,
+        "mode": f"{file.mode:04o}",
+        "user": app.user,
+        "group": group,
+        "secret": file.secret,
+        "requires": list(file.requires),
+        "trusts": list(file.trusts),
+        "apps": [app.name],
+    }
 
 
 class ActionModule(OnboardingAction):
@@ -47,21 +62,9 @@ class ActionModule(OnboardingAction):
             ca_path = app.ca_path(folder, homes.get(app.user, ""))
             secrets.update(_render.secret_forms(app.source.connection))
             trust += _trust(app, ca_path)
-            files += [
-                {
-                    "path": file.path,
-                    "content": base64.b64encode(file.content).decode("ascii"),
-                    "format": file.format,
-                    "mode": f"{file.mode:04o}",
-                    "user": app.user,
-                    "group": app.group,
-                    "secret": file.secret,
-                    "requires": list(file.requires),
-                    "trusts": list(file.trusts),
-                    "apps": [app.name],
-                }
-                for file in _render.render_app(app, folder, ca_path)
-            ]
+            files += [_entry(app, file, app.group) for file in _render.render_app(app, folder, ca_path)]
+            # The home's files have the group of their user, whatever the app's is.
+            files += [_entry(app, file, "") for file in _render.render_psql(app, homes.get(app.user, ""), ca_path)]
             usage += [
                 {
                     "app": app.name,
@@ -72,5 +75,10 @@ class ActionModule(OnboardingAction):
                 for f in app.frameworks
                 for file in f.files
             ]
+            if app.psql_service:
+                path = str(PurePosixPath(homes[app.user], SERVICE_FILE))
+                usage.append(
+                    {"app": app.name, "framework": "psql", "file": path, "use": f"psql service={app.psql_service}"}
+                )
         result = self.call("files", {**common, "files": files, "secrets": sorted(secrets)}, task_vars)
         return {**result, "usage": usage, "trust": trust}

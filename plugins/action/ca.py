@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
@@ -15,14 +15,14 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import RO
 
 @dataclass
 class _Place:
-    """One file on the host: the authorities that it shall hold, for these apps."""
+    """One file on the host: the authorities that it shall hold for an app."""
 
     path: str
     user: str
     group: str
     shared: bool
-    apps: list[str] = field(default_factory=list)
-    authorities: dict[str, Authority] = field(default_factory=dict)
+    app: str
+    authorities: tuple[Authority, ...]
 
 
 class ActionModule(OnboardingAction):
@@ -47,44 +47,43 @@ class ActionModule(OnboardingAction):
         files = [
             {
                 "path": place.path,
-                "content": base64.b64encode(bundle(tuple(place.authorities.values()))).decode("ascii"),
+                "content": base64.b64encode(bundle(place.authorities)).decode("ascii"),
                 "format": "pem",
                 "mode": "0644",
                 "user": place.user,
                 "group": place.group,
-                "apps": place.apps,
+                "apps": [place.app],
                 "exclusive": not place.shared,
                 "keep_previous": arguments["keep_previous"],
             }
             for place in places
         ]
         result = self.call("files", {**common, "files": files}, task_vars)
-        authorities = [
-            {
+        authorities = {
+            (place.path, place.user, authority.fingerprint): {
                 "path": place.path,
                 "subject": authority.subject,
                 "fingerprint": authority.fingerprint,
                 "not_after": authority.not_after.isoformat(),
             }
             for place in places
-            for authority in place.authorities.values()
-        ]
-        return {**result, "authorities": authorities, "notes": _notes(places, result.get("files", []))}
+            for authority in place.authorities
+        }
+        notes = _notes(places, result.get("files", []))
+        return {**result, "authorities": list(authorities.values()), "notes": notes}
 
     def _places(self, variables: dict[str, Any]) -> list[_Place]:
         apps = tuple(app for app in self.apps(variables, self.sources(variables)) if app.source.ca is not None)
         loaded = {name: source.authorities() for name, source in {app.source.name: app.source for app in apps}.items()}
         homes = self.homes(apps)
-        places: dict[tuple[str, str], _Place] = {}
+        places = []
         for app in apps:
             folder = self.folder(app, homes)
             for destination in app.source.destinations:
                 path = app.ca_path(folder, homes.get(app.user, ""), destination)
-                new = _Place(path, app.user, app.group, shared=destination == "root_crt")
-                place = places.setdefault((path, app.user), new)
-                place.apps.append(app.name)
-                place.authorities.update({authority.fingerprint: authority for authority in loaded[app.source.name]})
-        return list(places.values())
+                shared = destination == "root_crt"
+                places.append(_Place(path, app.user, app.group, shared, app.name, loaded[app.source.name]))
+        return places
 
 
 def _notes(places: list[_Place], files: list[dict[str, Any]]) -> list[str]:
@@ -94,5 +93,5 @@ def _notes(places: list[_Place], files: list[dict[str, Any]]) -> list[str]:
         for file in files
         if file["action"] == "created" and file["path"].endswith("/" + ROOT_CRT)
     ]
-    expiring = {authority.expiry(): None for place in places for authority in place.authorities.values()}
+    expiring = {authority.expiry(): None for place in places for authority in place.authorities}
     return notes + [sentence for sentence in expiring if sentence]

@@ -43,8 +43,8 @@ def _brought(name: str, arguments: dict[str, Any], folder: Path) -> tuple[str, P
     elif source is not None:
         digest = client_archive.parse_checksum(_read(source / f"{name}.sha256sum"), name)
     else:
-        base = (arguments["checksum_url"] or arguments["base_url"]).rstrip("/")
-        digest = client_archive.parse_checksum(downloader.text(f"{base}/{name}.sha256sum"), name)
+        base = arguments["checksum_url"] or arguments["base_url"]
+        digest = client_archive.parse_checksum(downloader.text(client_archive.checksum_url(base, name)), name)
     path = folder / f"{name}.part"
     path.unlink(missing_ok=True)
     if source is not None:
@@ -53,7 +53,7 @@ def _brought(name: str, arguments: dict[str, Any], folder: Path) -> tuple[str, P
         except OSError as exc:
             raise OnboardingError(f"{source / name}: cannot be read on the controller: {exc.strerror}.") from None
     else:
-        downloader.file(f"{arguments['base_url'].rstrip('/')}/{name}", str(path))
+        downloader.file(client_archive.archive_url(arguments["base_url"], name), str(path))
     return digest, path
 
 

@@ -83,5 +83,6 @@ class ActionModule(OnboardingAction):
                 "content": file.content.decode("utf-8").replace(stand_in, MASK),
             }
             for app in self.apps(variables, sources)
-            for file in _render.render_app(app, app.folder, app.ca_path(app.folder, "~"))
+            for ca_path in (app.ca_path(app.folder, "~"),)
+            for file in (*_render.render_app(app, app.folder, ca_path), *_render.render_psql(app, "~", ca_path))
         ]

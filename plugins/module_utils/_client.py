@@ -35,35 +35,47 @@ from ansible_collections.crdb.onboard.plugins.module_utils._client_archive impor
 
 BACKUP = ".before-crdb-onboard"
 LINK_MARK = ".crdb-onboard-link."
+STAGE_MARK = ".crdb-onboard-client."
 NODE_COMMANDS = ("start", "start-single-node", "demo")
 PROFILE_MARK = "# crdb.onboard"
 
 HELPER = "crdb-sql"
+# The first cockroach-sql that reads COCKROACH_URL; an older one would connect to localhost as root.
+HELPER_SQL_SINCE = (24, 3)
 _HELPER = """#!/bin/sh
 # Written by crdb.onboard. Usage: crdb-sql [-f ENVIRONMENT_FILE] [arguments of cockroach sql]
 # A SQL shell with the connection of an app: DATABASE_URL of ENVIRONMENT_FILE (.env here), else of the environment.
 # The password stays off the command line, and certificates in ~/.cockroach-certs are not taken for this cluster's.
 set -eu
-file=.env
+file=.env url=
 if [ "${{1:-}}" = -f ]; then
     file=${{2:?-f wants the path of an environment file}}
     shift 2
     [ -r "$file" ] || {{ echo "crdb-sql: $file: cannot be read" >&2; exit 2; }}
+    unset DATABASE_URL
 fi
 if [ -r "$file" ]; then
-    line=$(grep '^DATABASE_URL=' "$file" | tail -n 1)
-    url=${{line#DATABASE_URL=}}
-    url=${{url#\\'}}
-    url=${{url%\\'}}
-else
-    url=${{DATABASE_URL:-}}
+    line=$(grep -E '^[[:blank:]]*(export[[:blank:]]+)?DATABASE_URL=' "$file" | tr -d '\\r' | tail -n 1)
+    url=${{line#*DATABASE_URL=}}
+    url=${{url#[\\"\\']}}
+    url=${{url%[\\"\\']}}
 fi
-[ -n "$url" ] || {{ echo "crdb-sql: no DATABASE_URL in $file or the environment: use -f FILE" >&2; exit 2; }}
+url=${{url:-${{DATABASE_URL:-}}}}
+case $url in
+    postgresql://* | postgres://*) ;;
+    cockroachdb://* | cockroachdb+*://*) url=postgresql://${{url#*://}} ;;
+    *)
+        echo "crdb-sql: no DATABASE_URL with a postgresql:// URL in $file or the environment: use -f FILE" >&2
+        echo "crdb-sql: (a file of SQL is for --file)" >&2
+        exit 2
+        ;;
+esac
 unset COCKROACH_HOST COCKROACH_PORT COCKROACH_USER COCKROACH_DATABASE COCKROACH_INSECURE
 export COCKROACH_URL="$url" COCKROACH_CERTS_DIR={certs}
 exec {program} sql "$@"
 """
 
+_PROC = "/proc"
 _VERSION = re.compile(r"v\d+\.\d+\.\d+")
 _COMPLETIONS = {
     "bash": "share/bash-completion/completions/cockroach",
@@ -117,6 +129,10 @@ class Report:
 def default_prefix() -> str:
     """/usr/local for root, else ~/.local."""
     return "/usr/local" if os.geteuid() == 0 else os.path.join(os.path.expanduser("~"), ".local")
+
+
+def _is_own(path: str) -> bool:
+    return os.lstat(path).st_uid == os.geteuid()
 
 
 class Installation:
@@ -178,7 +194,33 @@ class Installation:
 
     def save(self, record: dict[str, Any]) -> None:
         """Write the record. Raises OSError."""
-        _files.write(self.record_path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode("utf-8"), 0o644)
+        _files.write(self.record_path, self._text(record), 0o644)
+
+    @staticmethod
+    def _text(record: dict[str, Any]) -> bytes:
+        return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode("utf-8")
+
+    def found(self, record: dict[str, Any]) -> None:
+        """Make the base with its record, and the folders above it that are missing, at once. Raises OSError."""
+        missing, parent = [], self.base
+        while not os.path.isdir(parent):
+            missing.append(parent)
+            parent = os.path.dirname(parent)
+        if not missing:
+            return
+        stage = tempfile.mkdtemp(prefix=STAGE_MARK, dir=parent)
+        try:
+            inside = os.path.join(stage, os.path.relpath(self.base, parent))
+            self.make(inside)
+            record["made"] = missing
+            _files.write(os.path.join(inside, "client.json"), self._text(record), 0o644)
+            os.rename(os.path.join(stage, os.path.basename(missing[-1])), missing[-1])
+        except OSError:
+            # Another run may have been first.
+            if not os.path.isdir(self.base):
+                raise
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
 
     def make(self, folder: str, record: Optional[dict[str, Any]] = None) -> None:
         """Make a folder, and note which ones were missing."""
@@ -190,8 +232,7 @@ class Installation:
             return
         if record is not None:
             record["made"] += [path for path in missing if path not in record["made"]]
-            if os.path.isdir(self.base):
-                self.save(record)
+            self.save(record)
         for path in reversed(missing):
             os.mkdir(path, 0o755)
             os.chmod(path, 0o755)  # noqa: S103 - programs and folders for everybody
@@ -204,7 +245,7 @@ class Installation:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ClientRefused(f"{self.base}: another run installs a client there; try again after it.") from None
-            self._sweep()
+            self.sweep()
             yield
 
     def leftovers(self) -> list[str]:
@@ -214,15 +255,19 @@ class Installation:
             os.path.join(self.prefix, "bin"): (LINK_MARK,),
             os.path.join(self.prefix, "lib"): (LINK_MARK,),
         }
-        return [
-            os.path.join(folder, name)
-            for folder, starts in marks.items()
-            if os.path.isdir(folder)
-            for name in os.listdir(folder)
-            if name.startswith(starts)
-        ]
+        above = os.path.dirname(self.base)
+        while above != os.path.dirname(above):
+            marks[above] = (*marks.get(above, ()), STAGE_MARK)
+            above = os.path.dirname(above)
+        found = []
+        for folder, starts in marks.items():
+            with contextlib.suppress(OSError):
+                names = [name for name in os.listdir(folder) if name.startswith(starts)]
+                found += [path for path in (os.path.join(folder, name) for name in names) if _is_own(path)]
+        return found
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Remove the leftovers. Raises OSError."""
         for path in self.leftovers():
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path)
@@ -242,31 +287,43 @@ def relink(path: str, target: str) -> bool:
     return True
 
 
-def _processes() -> list[str]:
-    """The command lines of this machine's processes, each behind its executable where that can be told."""
+def _processes() -> Iterator[tuple[str, list[str], str]]:
+    """This machine's processes: number, words of the command line, and the executable where that can be told."""
+    if os.path.isdir(_PROC):
+        for pid in filter(str.isdigit, os.listdir(_PROC)):
+            executable = ""
+            try:
+                with open(os.path.join(_PROC, pid, "cmdline"), "rb") as stream:
+                    words = [os.fsdecode(word) for word in stream.read().split(b"\0")[:-1]]
+                executable = os.readlink(os.path.join(_PROC, pid, "exe")).replace(" (deleted)", "")
+            except FileNotFoundError:
+                continue
+            except OSError:
+                pass
+            yield pid, words, executable
+        return
+    # An option for each column: in macOS's ps all that follows the first equals sign is a column's title.
+    command = ["ps", "-axww", "-o", "pid=", "-o", "command="]
     try:
-        answer = subprocess.run(
-            ["ps", "-axww", "-o", "pid=,command="], stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError:
-        return []
-    return answer.stdout.decode("utf-8", "replace").splitlines()
+        return
+    for line in answer.stdout.decode("utf-8", "replace").splitlines():
+        pid, _space, text = line.strip().partition(" ")
+        yield pid, text.split(), ""
 
 
-def running_nodes(link: str) -> list[str]:
-    """The process numbers of nodes (or demos) that run by the program at `link`."""
+def running_nodes(link: str, base: str = "") -> list[str]:
+    """The process numbers of nodes (or demos) that run by the program at `link`, or by any version below `base`."""
     found = []
-    for line in _processes():
-        pid, _space, command = line.strip().partition(" ")
-        words = command.split()
-        if len(words) < 2 or os.path.basename(words[0]) != os.path.basename(link) or words[1] not in NODE_COMMANDS:
+    for pid, words, executable in _processes():
+        # Flags may come before the command, and we cannot tell which ones take the next word as their value.
+        heads = words[1:] if len(words) > 1 and words[1].startswith("-") else words[1:2]
+        if not words or os.path.basename(words[0]) != os.path.basename(link) or not set(heads) & set(NODE_COMMANDS):
             continue
-        try:
-            executable = os.readlink(f"/proc/{pid}/exe").replace(" (deleted)", "")
-        except OSError:
-            # No /proc, or not ours to look into: a bare name may well be this one.
-            executable = words[0] if os.path.isabs(words[0]) else link
-        if os.path.realpath(executable) == os.path.realpath(link):
+        # What cannot be looked into and has a bare name may well be this one.
+        real = os.path.realpath(executable or (words[0] if os.path.isabs(words[0]) else link))
+        if real == os.path.realpath(link) or (base and real.startswith(os.path.realpath(base) + os.sep)):
             found.append(pid)
     return found
 
@@ -341,7 +398,7 @@ class Client:
                 f"{link}: is there already and was not installed by crdb.onboard{target}. Remove it, choose another"
                 " crdb_client_prefix, or set crdb_client_force: a copy of it is then kept beside it."
             )
-        nodes = running_nodes(link)
+        nodes = running_nodes(link, self.at.base)
         if nodes:
             raise ClientRefused(
                 f"{link}: runs as a node (process {', '.join(nodes)}), which would start as another version next time."
@@ -382,6 +439,11 @@ class Client:
             inside = folder.startswith(home + os.sep)
             shown = f'"$HOME{folder[len(home) :]}:$PATH"' if inside else f'{shlex.quote(folder)}:"$PATH"'
             self.report.path_line = f"export PATH={shown}"
+        if not self._shell():
+            self.report.notes.append(
+                f"{HELPER} was not installed: cockroach-sql reads a connection from the environment since v24.3."
+                " Install cockroach too (crdb_client_products), or a newer version."
+            )
         if self.at.prefix != "/usr/local" and "cockroach" in self.wanted.products:
             self.report.notes.append(
                 f"The spatial libraries are in {self.at.prefix}/lib/cockroach: only `cockroach demo` and nodes use"
@@ -395,9 +457,9 @@ class Client:
         record = self.at.record()
         new = not os.path.isdir(self.at.base)
         try:
-            self.at.make(self.at.base, record)
+            self.at.found(record)
             with self.at.locked():
-                self.at.save(record)
+                record = self.at.record()
                 if pending:
                     self._bring(pending, record)
                 for product in self.report.products:
@@ -446,12 +508,12 @@ class Client:
         if name in wanted.sha256:
             digest = archives.checked_digest(wanted.sha256[name], f"crdb_client_sha256.{name}")
         else:
-            url = f"{(wanted.checksum_url or wanted.base_url).rstrip('/')}/{name}.sha256sum"
+            url = archives.checksum_url(wanted.checksum_url or wanted.base_url, name)
             digest = archives.parse_checksum(self._downloader().text(url), name)
         path = wanted.archives.get(name, "")
         if not path:
             path = os.path.join(stage, name)
-            self._downloader().file(f"{wanted.base_url.rstrip('/')}/{name}", path)
+            self._downloader().file(archives.archive_url(wanted.base_url, name), path)
         archives.compare(archives.digest_of(path), digest, name)
         return path
 
@@ -524,16 +586,23 @@ class Client:
             pending.append(self.at.link(HELPER))
         return pending
 
+    def _shell(self) -> str:
+        """The product that crdb-sql runs; empty when none of those that are there reads its connection."""
+        if "cockroach" in self.wanted.products or self.at.current("cockroach"):
+            return "cockroach"
+        numbers = tuple(int(part) for part in self.wanted.version.lstrip("v").split("."))
+        return "cockroach-sql" if numbers >= HELPER_SQL_SINCE else ""
+
     def _helper(self) -> tuple[str, bytes]:
         """The path and the text of the program behind the link crdb-sql."""
         certs = shlex.quote(os.path.join(self.at.base, "no-certs"))
-        text = _HELPER.format(certs=certs, program=shlex.quote(self.at.link("cockroach")))
+        text = _HELPER.format(certs=certs, program=shlex.quote(self.at.link(self._shell())))
         return os.path.join(self.at.base, HELPER), text.encode("utf-8")
 
     def _helper_pending(self) -> bool:
         path, text = self._helper()
         link = self.at.link(HELPER)
-        if "cockroach" not in self.wanted.products or (os.path.lexists(link) and not self._ours(link)):
+        if not self._shell() or (os.path.lexists(link) and not self._ours(link)):
             return False
         try:
             with open(path, "rb") as stream:
@@ -591,7 +660,7 @@ class Client:
         for product in archives.PRODUCTS:
             before = at.current(product)
             there = bool(before) or bool(at.versions(product))
-            if before and not self.wanted.force and running_nodes(at.link(product)):
+            if before and not self.wanted.force and running_nodes(at.link(product), at.base):
                 raise ClientRefused(f"{at.link(product)}: runs as a node. Stop it first, or set crdb_client_force.")
             self.report.products.append(
                 {
@@ -599,14 +668,16 @@ class Client:
                     "path": at.link(product),
                 }
             )  # fmt: skip
-        if not os.path.isdir(at.base):
-            return self.report
-        self.report.others.append(at.base)
+        there = os.path.isdir(at.base)
+        self.report.others += [at.base] if there else at.leftovers()
         if check_mode:
             return self.report
         try:
-            with at.locked():
-                self._remove()
+            if there:
+                with at.locked():
+                    self._remove()
+            else:
+                at.sweep()
         except OSError as exc:
             raise ClientRefused(f"{exc.filename or at.prefix}: cannot be removed: {exc.strerror or exc}.") from None
         return self.report

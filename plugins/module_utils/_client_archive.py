@@ -48,6 +48,7 @@ _BLOCK = 256 * 1024
 _SMOKE_TIMEOUT = 60
 
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_SYSCTL = ("/usr/sbin/sysctl", "/sbin/sysctl")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64})(?:[ \t]+\*?(\S+))?")
 _BUILD_TAG = re.compile(r"^\s*Build Tag:\s*(\S+)", re.MULTILINE)
@@ -77,7 +78,7 @@ def build(system: str, machine: str, *, glibc: bool = True, arm64_mac: bool = Fa
 
 
 def _sysctl(name: str) -> str:
-    for program in ("/usr/sbin/sysctl", "/sbin/sysctl"):
+    for program in _SYSCTL:
         try:
             answer = subprocess.run([program, "-n", name], stdin=subprocess.DEVNULL, capture_output=True, check=False)
         except OSError:
@@ -104,6 +105,16 @@ def this_build() -> str:
 def archive_name(product: str, version: str, build_name: str) -> str:
     """The file's name below the base URL; the checksum's is the same with ``.sha256sum``."""
     return f"{product}-{version}.{BUILDS[build_name]}.tgz"
+
+
+def archive_url(base_url: str, name: str) -> str:
+    """Where an archive is below a base URL."""
+    return f"{base_url.rstrip('/')}/{name}"
+
+
+def checksum_url(base_url: str, name: str) -> str:
+    """Where an archive's SHA-256 is below a base URL."""
+    return f"{archive_url(base_url, name)}.sha256sum"
 
 
 def digest_of(path: str) -> str:

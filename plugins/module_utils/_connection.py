@@ -110,6 +110,8 @@ _PLACEHOLDER_PARTS = {
     "name of path pg placeholder region replace root sql the var variable vault with your",
 }
 _PLACEHOLDER_WORDS = {word: part for part, words in _PLACEHOLDER_PARTS.items() for word in words.split()}
+_PASSFILE_FIELD = re.compile(r"((?:\\.|[^:\\])*)(?::|$)")
+_SERVICE_LINE = 250
 _MASKED = re.compile("\\*{3,}|\u2022{3,}|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
 
 
@@ -354,6 +356,37 @@ class Connection:
                 _fail("parameters", f"parameter {name!r} has no PG* environment variable: use a URL for it")
         return {variables[name]: value for name, value in pairs if name in variables}
 
+    def service(self, name: str) -> str:
+        """A section of libpq's ``pg_service.conf``, without the password, which :meth:`passfile_line` has.
+
+        Raises InvalidConnection for a value that the format has no form for: libpq takes white space off a line's ends,
+        and before version 14 refuses a whole file for one line of 255 bytes.
+        """
+        pairs = [("host", self.host), ("port", str(self.port)), ("dbname", self.startup_database), ("user", self.user)]
+        lines = [f"[{name}]"]
+        for key, value in pairs + [pair for pair in self._pairs() if pair[0] != "sslfactory"]:
+            line = f"{key}={value}"
+            if value != value.strip() or re.search(r"[\r\n]", value) or len(line.encode("utf-8")) > _SERVICE_LINE:
+                part = "database" if key == "dbname" else key if key in _FIELDS else "parameters"
+                _fail(
+                    part,
+                    f"{key} cannot stand in pg_service.conf: a value there is one line of at most {_SERVICE_LINE} bytes"
+                    " and has no white space at its ends",
+                )
+            lines.append(line)
+        return "".join(f"{line}\n" for line in lines)
+
+    def passfile_line(self) -> Optional[str]:
+        """The connection's line of libpq's ``.pgpass``; None without a password. Raises InvalidConnection."""
+        if self.password is None:
+            return None
+        fields = [self.host, str(self.port), self.startup_database, self.user, self.password]
+        if any(re.search(r"[\r\n]", field) for field in fields):
+            _fail("password", "a line break cannot stand in .pgpass: change it, or leave psql_service out")
+        escaped = [re.sub(r"([\\:])", r"\\\1", field) for field in fields]
+        # A lone star would mean any value.
+        return ":".join([*("\\*" if field == "*" else field for field in escaped[:4]), escaped[4]]) + "\n"
+
     def client_command(self, program: str = "cockroach") -> str:
         """``cockroach sql --url '...'`` for a shell, without the password, which the client asks for."""
         sql = "" if program.endswith("cockroach-sql") else " sql"
@@ -368,6 +401,7 @@ class Connection:
         forms = {raw, *encoded, *(re.sub("%[0-9A-F]{2}", lambda hit: hit.group().lower(), text) for text in encoded)}
         forms |= {json.dumps(raw)[1:-1], json.dumps(raw, ensure_ascii=False)[1:-1]}
         forms |= {_dsn_escape(raw), raw.replace("'", "'\"'\"'"), xml_escape(raw), xml_escape(raw, {'"': "&quot;"})}
+        forms |= {re.sub(r"([\\:])", r"\\\1", raw)}
         forms |= {base64.b64encode(raw.encode()).decode(), base64.urlsafe_b64encode(raw.encode()).decode()}
         return tuple(sorted(forms - {""}, key=lambda form: (-len(form), form)))
 
@@ -433,6 +467,33 @@ def parse_environment(
         _fail("url", f"the environment holds none of {', '.join(_URL_VARIABLES)} and no PG* variable: set DATABASE_URL")
     sources = ([_split_url(url)] if url is not None else []) + [loose]
     return _assemble([_normalise(source, deployment) for source in sources], deployment, allow_weaker_tls)
+
+
+def parse_service(
+    text: str, name: str, *, passfile: str = "", deployment: Optional[str] = None, allow_weaker_tls: bool = False
+) -> Connection:
+    """Read a section of libpq's ``pg_service.conf``, and the password from ``.pgpass``: the first line that fits.
+
+    Raises InvalidConnection.
+    """
+    parts: dict[str, str] = {}
+    inside = found = False
+    for line in (raw.strip() for raw in text.split("\n")):
+        if line.startswith("["):
+            inside = line[1:].partition("]")[0] == name and not found
+            found = found or inside
+        elif inside and line and not line.startswith("#"):
+            key, _equals, value = line.partition("=")
+            field, part = _driver_key(key)
+            _add(parts, field, part, value)
+    if not found:
+        _fail("url", f"there is no section [{name}] in the service file")
+    asked = [parts.get(field, "") for field in ("host", "port", "database", "user")]
+    for line in passfile.split("\n"):
+        fields = [re.sub(r"\\(.)", r"\1", raw) if raw != "*" else None for raw in _PASSFILE_FIELD.findall(line)]
+        if len(fields) > 4 and all(want in (have, None) for have, want in zip(asked, fields)):
+            parts.setdefault("password", str(fields[4]))
+    return _assemble([_normalise(parts, deployment)], deployment, allow_weaker_tls)
 
 
 def resolve(facts: Mapping[str, Any], *, allow_weaker_tls: bool = False) -> Connection:

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _pem
@@ -40,6 +40,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._formats import (
     line_end,
     normal,
     put,
+    split_pgpass,
     take,
 )
 
@@ -66,8 +67,9 @@ class Wanted:
     """A file as it shall be: absolute path, our content in a format of `_formats`, permission bits.
 
     `secret` masks passwords in a diff and keeps others out; `requires` are files that the content names, `trusts` CA
-    files among them. `gid` of -1 is the group that the file gets by itself. `apps` are those it is written for. An
-    `exclusive` file holds our keys only; `keep_previous` leaves the keys that we wrote before beside today's.
+    files among them. `gid` of -1 is the group that the file gets by itself. `apps` are those it is written for, and
+    `owners` those of a key where they are fewer. An `exclusive` file holds our keys only; `keep_previous` leaves the
+    keys that we wrote before beside today's.
     """
 
     path: str
@@ -82,6 +84,11 @@ class Wanted:
     purpose: str = ""
     exclusive: bool = False
     keep_previous: bool = False
+    owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def apps_of(self, key: str) -> tuple[str, ...]:
+        """The apps that a key is written for."""
+        return self.owners.get(key, self.apps)
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,41 @@ def _stale(wanted: Wanted, entry: dict[str, Any], ours: Sequence[Segment]) -> li
     return [key for key in noted if key not in mine and set(noted[key].get("apps", ())) <= set(wanted.apps)]
 
 
+def merge(files: Sequence[Wanted]) -> list[Wanted]:
+    """The files with each path once: a shared file is given once an app, each time with that app's keys.
+
+    Raises FileRefused when two apps want different content under one key.
+    """
+    merged: dict[str, Wanted] = {}
+    for wanted in files:
+        first = merged.get(wanted.path)
+        if first is None:
+            merged[wanted.path] = wanted
+            continue
+        names = ("mode", "format", "secret", "gid", "purpose", "exclusive", "keep_previous")
+        differ = [name for name in names if getattr(first, name) != getattr(wanted, name)]
+        if differ:
+            raise FileRefused(f"{wanted.path}: is given twice, with another {differ[0]}.")
+        split = FORMATS[wanted.format]
+        segments = {segment.key: segment for segment in split(first.content)}
+        owners = {key: first.apps_of(key) for key in segments if key is not None}
+        for segment in split(wanted.content):
+            if segments.setdefault(segment.key, segment).raw != segment.raw and segment.key not in (None, HEADER):
+                both = " and ".join(dict.fromkeys((*first.apps, *wanted.apps)))
+                raise FileRefused(f"{wanted.path}: {both} want two different entries {segment.key}.")
+            if segment.key is not None:
+                owners[segment.key] = tuple(dict.fromkeys((*owners.get(segment.key, ()), *wanted.apps)))
+        merged[wanted.path] = replace(
+            first,
+            content=join(list(segments.values())),
+            requires=tuple(dict.fromkeys((*first.requires, *wanted.requires))),
+            trusts=tuple(dict.fromkeys((*first.trusts, *wanted.trusts))),
+            apps=tuple(dict.fromkeys((*first.apps, *wanted.apps))),
+            owners=owners,
+        )
+    return list(merged.values())
+
+
 def decide(wanted: Wanted, found: Found, entry: dict[str, Any], force: bool) -> Decision:
     """What becomes of a file that is wanted, from what is there and what the record says of it.
 
@@ -197,7 +239,8 @@ def decide(wanted: Wanted, found: Found, entry: dict[str, Any], force: bool) -> 
         new = _ours(wanted.format, segment.raw)
         old = None if current is None else _ours(wanted.format, current.raw)
         noted = entry["keys"].setdefault(key, {"before": None, "apps": []})
-        noted["apps"] = sorted({*noted.get("apps", ()), *wanted.apps})
+        others = set(noted.get("apps", ())) - set(wanted.apps)
+        noted["apps"] = sorted(others | set(wanted.apps_of(key)))
         if old == new:
             if not known:
                 noted["before"] = _before(wanted, current)
@@ -252,12 +295,17 @@ def _before(wanted: Wanted, current: Optional[Segment]) -> Optional[str]:
 def _set(wanted: Wanted, segments: list[Segment], ours: Segment, end: bytes) -> tuple[list[Segment], bool]:
     if wanted.format == "whole":
         return [ours], False
-    return put(segments, ours, end)
+    return put(segments, ours, end, first=wanted.format == "pgpass")
 
 
 def _take(format_: str, segments: list[Segment], key: str, entry: dict[str, Any]) -> list[Segment]:
     noted = entry["keys"][key]
     before = noted.get("before")
+    if noted.get("unended") and before is None:
+        # What stands behind ours now stands behind the line that we had to end.
+        follows = [after.key for segment, after in zip(segments, segments[1:]) if segment.key == key]
+        if follows and follows[0] in entry["keys"]:
+            entry["keys"][follows[0]]["unended"] = True
     return take(segments, key, base64.b64decode(before) if before else None, bool(noted.get("unended")))
 
 
@@ -284,7 +332,9 @@ def undo(path: str, found: Found, entry: dict[str, Any], apps: Optional[Sequence
     try:
         segments = FORMATS[entry["format"]](found.content)
         kept = False
-        for key in reversed(gone):
+        places = {segment.key or WHOLE: number for number, segment in enumerate(segments) if segment.key is not None}
+        # The last one first: only behind it can be the end of the file.
+        for key in sorted(gone, key=lambda name: places.get(name, -1), reverse=True):
             current = find(segments, key)
             drifted = current is not None and _ours(entry["format"], current.raw) not in _known(entry, key)
             kept = kept or (drifted and not force)
@@ -314,8 +364,14 @@ def undo(path: str, found: Found, entry: dict[str, Any], apps: Optional[Sequence
     return Decision(path, found, action, content, mode, entry=entry)
 
 
-def masked(content: bytes, secrets: Sequence[str]) -> str:
-    """A file's text for a diff: without the secrets, without passwords in URLs and what is assigned to secret names."""
+def masked(content: bytes, secrets: Sequence[str], format_: str = "whole") -> str:
+    """A file's text for a diff: without the secrets, without passwords in URLs and what is assigned to secret names.
+
+    Of a ``.pgpass`` no password is shown, whoever wrote it.
+    """
+    if format_ == "pgpass":
+        segments = split_pgpass(content)
+        content = b"".join(s.raw if s.key is None else f"{s.key}:{MASK}\n".encode("utf-8", "replace") for s in segments)
     text = content.decode("utf-8", "replace")
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
@@ -327,8 +383,9 @@ def diff(decision: Decision, secrets: Sequence[str]) -> dict[str, str]:
     """The difference as Ansible shows it, passwords masked; for a drifted file, what force would do."""
     found = decision.found
     target = decision.ideal if decision.action == "drifted" else decision.after
-    before = "" if found.content is None else masked(found.content, secrets)
-    after = "" if target is None else masked(target, secrets)
+    format_ = decision.entry.get("format", "whole")
+    before = "" if found.content is None else masked(found.content, secrets, format_)
+    after = "" if target is None else masked(target, secrets, format_)
     if before == after and found.content != target:
         after += "(a masked value differs)\n"
     if found.content is not None and target is not None and found.mode != decision.mode:
@@ -585,6 +642,10 @@ def plan(files: Sequence[Wanted], record: Record, force: bool) -> tuple[list[Dec
     """Decide about all wanted files of one user: the decisions, and every refusal there is."""
     decisions: list[Decision] = []
     refusals: list[str] = []
+    try:
+        files = merge(files)
+    except FileRefused as exc:
+        return [], [str(exc)]
     for wanted in files:
         try:
             for path in wanted.requires:

@@ -116,28 +116,36 @@ def split_pem(content: bytes) -> list[Segment]:
     return segments
 
 
+_PGPASS = re.compile(rb"((?:(?:\\.|[^:\\])*:){3}(?:\\.|[^:\\])*):", re.S)
+
+
 def split_pgpass(content: bytes) -> list[Segment]:
-    """Lines of a ``.pgpass`` by ``host:port:database:user``; a backslash escapes a colon."""
+    """Lines of a ``.pgpass`` by ``host:port:database:user`` as they are written; a backslash escapes what follows."""
     segments = []
     for line in content.splitlines(keepends=True):
-        fields = re.split(rb"(?<!\\):", line.rstrip(b"\r\n"))
-        is_entry = len(fields) == 5 and not line.startswith(b"#")
-        segments.append(Segment(b":".join(fields[:4]).decode("utf-8", "surrogateescape") if is_entry else None, line))
+        found = None if line.startswith(b"#") else _PGPASS.match(line)
+        segments.append(Segment(found.group(1).decode("utf-8", "surrogateescape") if found else None, line))
     return segments
 
 
 def split_service(content: bytes) -> list[Segment]:
-    """Sections of a ``pg_service.conf`` by name, each with the lines up to the next."""
+    """Sections of a ``pg_service.conf`` by name, without the comments and empty lines behind them."""
     segments: list[Segment] = []
+    behind: list[bytes] = []
     for line in content.splitlines(keepends=True):
-        found = re.match(rb"\[([^\]]*)\]", line)
-        if found:
-            segments.append(Segment(found.group(1).decode("utf-8", "surrogateescape"), line))
-        elif segments:
-            segments[-1] = Segment(segments[-1].key, segments[-1].raw + line)
+        found = re.match(rb"\s*\[([^\]]*)\]", line)
+        if found or not segments or segments[-1].key is None:
+            segments += [Segment(None, raw) for raw in behind]
+            behind = []
+            key = found.group(1).decode("utf-8", "surrogateescape") if found else None
+            segments.append(Segment(key, line))
+        elif re.match(rb"\s*(?:#|\Z)", line):
+            behind.append(line)
         else:
-            segments.append(Segment(None, line))
-    return segments
+            last = segments[-1]
+            segments[-1] = Segment(last.key, last.raw + b"".join(behind) + line)
+            behind = []
+    return segments + [Segment(None, raw) for raw in behind]
 
 
 FORMATS: dict[str, Callable[[bytes], list[Segment]]] = {
@@ -168,8 +176,11 @@ def normal(raw: bytes) -> bytes:
     return re.sub(rb"^[ \t]*export[ \t]+", b"", raw.replace(b"\r\n", b"\n").rstrip(b"\n"))
 
 
-def put(segments: list[Segment], ours: Segment, end: bytes) -> tuple[list[Segment], bool]:
-    """The segments with ours in the place of its key, or at the end; True when the line before had to be ended."""
+def put(segments: list[Segment], ours: Segment, end: bytes, first: bool = False) -> tuple[list[Segment], bool]:
+    """The segments with ours in the place of its key, or at the end; True when the line before had to be ended.
+
+    `first` puts a new one before the others' keys, for a format in which the first line that fits counts.
+    """
     raw = ours.raw.replace(b"\r\n", b"\n").rstrip(b"\n").replace(b"\n", end) + end
     places = [number for number, segment in enumerate(segments) if segment.key == ours.key]
     if places:
@@ -180,6 +191,9 @@ def put(segments: list[Segment], ours: Segment, end: bytes) -> tuple[list[Segmen
         if not before.endswith(b"\n") and places[-1] == len(segments) - 1:
             raw = raw[: -len(end)]
         return [*segments[: places[-1]], Segment(ours.key, raw), *segments[places[-1] + 1 :]], False
+    start = next((number for number, s in enumerate(segments) if s.key is not None), None) if first else None
+    if start is not None:
+        return [*segments[:start], Segment(ours.key, raw), *segments[start:]], False
     if segments and not segments[-1].raw.endswith(b"\n"):
         last = segments[-1]
         return [*segments[:-1], Segment(last.key, last.raw + end), Segment(ours.key, raw)], True

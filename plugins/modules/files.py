@@ -45,6 +45,8 @@ options:
   files:
     description:
       - The files, of any number of apps and users.
+      - A file that several apps share is given once an app, each time with that app's keys; the keys of one app can
+        then be taken away alone.
     type: list
     elements: dict
     default: []

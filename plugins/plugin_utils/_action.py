@@ -118,7 +118,10 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         needed = {
             app.user
             for app in apps
-            if app.folder.startswith("~") or (app.source.ca is None) or "root_crt" in app.source.destinations
+            if app.folder.startswith("~")
+            or app.source.ca is None
+            or "root_crt" in app.source.destinations
+            or app.psql_service
         }
         if not needed:
             return {}

@@ -27,6 +27,8 @@ DEFAULT_APP_FOLDER = "~/crdb-app"
 DEFAULT_ENVIRONMENT_FILE = ".env"
 ROOT_CRT = ".postgresql/root.crt"
 CA_CRT = "certs/ca.crt"
+SERVICE_FILE = ".pg_service.conf"
+PASSFILE = ".pgpass"
 
 CA_KEYS = ("ca_file", "ca_url", "ca_text")
 CA_DESTINATIONS = ("auto", "certs", "root_crt", "both")
@@ -55,6 +57,7 @@ _APP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
 _SYSTEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _APP_KEYS = {
     *("name", "connection", "folder", "user", "group", "frameworks", "environment_file", "password_place", "samples"),
+    "psql_service",
 }
 
 
@@ -94,6 +97,7 @@ class App:
     frameworks: tuple[Framework, ...]
     environment_file: str
     samples: bool = False
+    psql_service: str = ""
 
     def connection_for(self, framework: Framework) -> Connection:
         """The connection in the form that a framework can use; `auto` routing takes the first one that it can.
@@ -262,6 +266,7 @@ def app_facts(variables: Mapping[str, Any], sources: Mapping[str, Any]) -> list[
             "frameworks": variables.get("crdb_frameworks"),
             "password_place": variables.get("crdb_app_password_place"),
             "samples": variables.get("crdb_app_samples"),
+            "psql_service": variables.get("crdb_app_psql_service"),
         }
         apps = [{key: value for key, value in shorthand.items() if value is not None}]
     if not isinstance(apps, (list, tuple)):
@@ -301,6 +306,9 @@ def _app(facts: Any, sources: Mapping[str, Source], catalogue: Mapping[str, Fram
     environment_file = str(facts.get("environment_file") or DEFAULT_ENVIRONMENT_FILE)
     if PurePosixPath(environment_file).is_absolute() or ".." in PurePosixPath(environment_file).parts:
         raise OnboardingError(f"{what}: environment_file {environment_file!r} does not stay inside the app's folder.")
+    service = str(facts.get("psql_service") or "")
+    if service and not _APP_NAME.fullmatch(service):
+        raise OnboardingError(f"{what}: psql_service {service!r}: has letters, digits, '.', '_' and '-', at most 63.")
     found = App(
         name=str(name),
         source=sources[str(connection)],
@@ -310,6 +318,7 @@ def _app(facts: Any, sources: Mapping[str, Source], catalogue: Mapping[str, Fram
         frameworks=(),
         environment_file=environment_file,
         samples=_flag(facts.get("samples", False), f"{what}: samples"),
+        psql_service=service,
     )
     return replace(found, frameworks=_frameworks(found, facts, catalogue, what))
 
@@ -355,9 +364,15 @@ def apps(
 ) -> tuple[App, ...]:
     """All apps of a host. Raises OnboardingError; nothing has changed then."""
     found = tuple(_app(facts, sources, catalogue) for facts in given)
-    for key, title in ((lambda a: a.name, "name"), (lambda a: (a.user, a.folder), "folder")):
+    for key, title in (
+        (lambda a: a.name, "name"),
+        (lambda a: (a.user, a.folder), "folder"),
+        (lambda a: (a.user, a.psql_service), "psql_service"),
+    ):
         seen: dict[Any, App] = {}
         for app in found:
+            if title == "psql_service" and not app.psql_service:
+                continue
             if key(app) in seen:
                 raise OnboardingError(f"crdb_apps: {seen[key(app)].name} and {app.name} have the same {title}.")
             seen[key(app)] = app

@@ -43,6 +43,11 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.lstrip("v").split("."))
 
 
+def series_of(version: str) -> str:
+    """The series of a version; the first releases were named like one (v1.0)."""
+    return ".".join(version.split(".")[:2])
+
+
 @cache
 def _data(path: Path) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -61,7 +66,7 @@ def _support_ends(series: dict[str, str], version: str) -> date | None:
 
 
 def _listed(data: dict[str, Any], series: str) -> list[dict[str, Any]]:
-    return [r for r in data["releases"] if r["version"].rpartition(".")[0] == series]
+    return [r for r in data["releases"] if series_of(r["version"]) == series]
 
 
 def _usable(release: dict[str, Any]) -> bool:
@@ -72,15 +77,20 @@ def _newest(data: dict[str, Any], today: date) -> str:
     left = [
         r["version"]
         for r in data["releases"]
-        if _usable(r) and not _removed(data["series"].get(r["version"].rpartition(".")[0], {}), today)
+        if _usable(r) and not _removed(data["series"].get(series_of(r["version"]), {}), today)
     ]
+    if not left:
+        raise OnboardingError(
+            f"crdb_client_version: the vendor has removed the binaries of every release in the list of {data['as_of']}."
+            " `make releases` refreshes the list."
+        )
     return str(max(left, key=number))
 
 
 def _of_series(data: dict[str, Any], series: str) -> dict[str, Any]:
     usable = [r for r in _listed(data, series) if _usable(r)]
     if not usable:
-        known = sorted({r["version"].rpartition(".")[0] for r in data["releases"]}, key=number)
+        known = sorted({series_of(r["version"]) for r in data["releases"]}, key=number)
         raise OnboardingError(
             f"crdb_client_version {series}: there is no release of this series in the list of {data['as_of']}; its"
             f" newest series are {', '.join(known[-4:])}. `make releases` refreshes the list."
@@ -89,7 +99,7 @@ def _of_series(data: dict[str, Any], series: str) -> dict[str, Any]:
 
 
 def _exact(data: dict[str, Any], version: str, vendor: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
-    series = version.rpartition(".")[0]
+    series = series_of(version)
     listed = {r["version"]: r for r in _listed(data, series)}
     if version in listed:
         release = listed[version]
@@ -145,13 +155,13 @@ def resolve(asked: str, *, today: date | None = None, vendor: bool = True, path:
     else:
         raise OnboardingError(
             f"crdb_client_version {asked!r}: write a version such as {_newest(data, today)}, or a series such as"
-            f" {_newest(data, today).rpartition('.')[0]}."
+            f" {series_of(_newest(data, today))}."
         )
     version = str(found["version"])
-    dates = data["series"].get(version.rpartition(".")[0], {})
+    dates = data["series"].get(series_of(version), {})
     if vendor and _removed(dates, today):
         raise OnboardingError(
-            f"crdb_client_version {asked}: the vendor removed the binaries of {version.rpartition('.')[0]} on"
+            f"crdb_client_version {asked}: the vendor removed the binaries of {series_of(version)} on"
             f" {dates['removed']}. The newest release is {_newest(data, today)}."
         )
     ends = _support_ends(dates, version)

@@ -22,7 +22,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._connection import Co
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import CatalogueFile, Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import PASSFILE, SERVICE_FILE, App
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 # What an app without a framework gets, so that any program can connect.
@@ -247,6 +247,30 @@ def _requires(app: App, connection: Connection) -> tuple[str, ...]:
 def _trusts(app: App, connection: Connection) -> tuple[str, ...]:
     """The CA that the host has to have already, when no role places one."""
     return (connection.sslrootcert,) if app.source.ca is None and connection.sslrootcert else ()
+
+
+def render_psql(app: App, home: str, ca_path: str) -> list[RenderedFile]:
+    """An app's part of its user's `pg_service.conf` and `.pgpass`; nothing without a `psql_service`.
+
+    Raises InvalidConnection for a value that these have no form for.
+    """
+    if not app.psql_service:
+        return []
+    connection = app.source.connection.replace(sslrootcert=ca_path)
+    files = [
+        RenderedFile(
+            str(PurePosixPath(home, SERVICE_FILE)),
+            connection.service(app.psql_service).encode("utf-8"),
+            0o600,
+            "service",
+            requires=_requires(app, connection),
+            trusts=_trusts(app, connection),
+        )
+    ]
+    line = connection.passfile_line()
+    if line is not None:
+        files.append(RenderedFile(str(PurePosixPath(home, PASSFILE)), line.encode("utf-8"), 0o600, "pgpass", True))
+    return files
 
 
 def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:

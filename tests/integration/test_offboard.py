@@ -36,13 +36,18 @@ def variables(sandbox, tmp_path):
         "crdb_client_archive_folder": str(tmp_path / "archives"),
         "crdb_client_prefix": "~/.local",
         "crdb_client_profile": True,
-        "crdb_connections": {name: sandbox.connections[name] for name in ("funky_skunk", "steady_heron")},
+        "crdb_connections": {
+            name: {**sandbox.connections[name], "ca_destination": "both"} for name in ("funky_skunk", "steady_heron")
+        },
     }
 
 
 APPS = [
-    {"name": "one", "connection": "funky_skunk", "folder": "~/one", "frameworks": ["psycopg2", "django"]},
-    {"name": "two", "connection": "steady_heron", "folder": "~/two", "frameworks": ["node-postgres"]},
+    {"name": name, "connection": connection, "folder": f"~/{name}", "frameworks": frameworks, "psql_service": name}
+    for name, connection, frameworks in (
+        ("one", "funky_skunk", ["psycopg2", "django"]),
+        ("two", "steady_heron", ["node-postgres"]),
+    )
 ]
 
 
@@ -54,6 +59,8 @@ def furnish(home):
         (".local/bin/other", b"#!/bin/sh\n"),
         (".local/share/bash-completion/completions/other", b"complete\n"),
         (".cockroach-certs/ca.crt", b"theirs\n"),
+        (".pgpass", b"*:*:*:*:theirs"),
+        (".pg_service.conf", b"[theirs]\nport=1"),
     ):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_bytes(content)
@@ -82,7 +89,7 @@ def test_a_home_is_byte_for_byte_as_it_was(controller, variables, furnished):
     assert tree(controller.home) == before
 
 
-def test_one_app_of_two_is_taken_away(controller, variables, tmp_path):
+def test_one_app_of_two_is_taken_away(controller, sandbox, variables, tmp_path):
     inventory = tmp_path / "inventory.yml"
     host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "crdb_apps": APPS}
     inventory.write_text(json.dumps({"all": {"hosts": {"localhost": host}}}))
@@ -96,6 +103,10 @@ def test_one_app_of_two_is_taken_away(controller, variables, tmp_path):
     assert run.status == 0, run.output
     assert not (controller.home / "two").exists()
     assert (controller.home / "one/.env").is_file()
+    trusted = sandbox.clusters["funky-skunk"].ca_file.read_text().strip()
+    assert (controller.home / ".postgresql/root.crt").read_text().strip() == trusted
+    assert "[two]" not in (controller.home / ".pg_service.conf").read_text()
+    assert sandbox.clusters["steady-heron"].password not in (controller.home / ".pgpass").read_text()
     assert (controller.home / ".local/bin/cockroach").is_symlink()
     still = controller.playbook("dev_machine", {**variables, "crdb_apps": APPS[:1]})
     assert still.recap()["changed"] == 0, still.output

@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import pwd
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils import _client, _client_archive
@@ -334,12 +338,42 @@ def test_no_space_left(home, server, wanted, tmp_path):
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.parametrize(
+    ("facts", "glibc", "message"),
+    [
+        (("Linux", "x86_64"), False, "is musl, as Alpine"),
+        (("Linux", "riscv64"), True, "no client for the architecture riscv64"),
+        (("FreeBSD", "amd64"), True, "no client for FreeBSD"),
+    ],
+)
+def test_a_machine_that_the_client_does_not_run_on_keeps_what_it_has(facts, glibc, message, home, wanted, monkeypatch):
+    present(replace(wanted, version=OLD))
+    before = tree(home)
+    system, machine = facts
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "uname", lambda: os.uname_result((system, "host", "6.1", "#1", machine)))
+        patch.setattr(_client_archive, "_has_glibc", lambda: glibc)
+        with pytest.raises(ClientRefused, match=message):
+            present(wanted)
+    assert tree(home) == before
+    assert said(home / ".local/bin/cockroach") == OLD
+
+
+def test_zeros_behind_the_archives_end_count_too(home, server, wanted, monkeypatch):
+    monkeypatch.setattr(_client_archive, "UNPACKED_LIMIT", 1024 * 1024)
+    whole = gzip.decompress(vendor.pack(good()))
+    vendor.put(server.folder, ARCHIVE, gzip.compress(whole + bytes(2 * 1024 * 1024)))
+    with pytest.raises(ClientRefused, match="unpacks to more than"):
+        present(wanted)
+    assert tree(home) == {}
+
+
 IN_A_PREFIX = """
-import os, sys
+import encodings.ascii, encodings.idna, encodings.latin_1, os, sys
+from ansible_collections.crdb.onboard.plugins.module_utils import _client
 user = {user}
 if user:
-    os.setgid(user); os.setuid(user)
-from ansible_collections.crdb.onboard.plugins.module_utils import _client
+    os.setgroups([]); os.setgid(user); os.setuid(user)
 try:
     wanted = _client.Wanted({prefix!r}, {version!r}, base_url={url!r}, ca_file={ca!r}, keep={keep})
     _client.Client(wanted).present(False)
@@ -366,6 +400,30 @@ def test_a_folder_that_is_not_writable(home, wanted):
     (home / "file").write_text("")
     with pytest.raises(ClientRefused, match="not a folder that this user may write to"):
         present(replace(wanted, prefix=str(home / "file")))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root: run the tests as root")
+@pytest.mark.parametrize("closed", ["bin", "lib/crdb-onboard"])
+def test_a_user_who_may_not_write_keeps_the_version_that_is_there(closed, server, wanted):
+    user = 12345
+    # Where that user can get to, as pytest's folders are not.
+    place = Path(tempfile.mkdtemp(prefix="crdb-client-", dir="/var/tmp"))
+    try:
+        place.chmod(0o755)
+        shutil.copyfile(server.ca_file, place / "ca.crt")
+        prefix = place / "prefix"
+        prefix.mkdir()
+        os.chown(prefix, user, user)
+        theirs = replace(wanted, prefix=str(prefix), ca_file=str(place / "ca.crt"))
+        assert in_a_process(replace(theirs, version=OLD), user=user).returncode == 0
+        os.chown(prefix / closed, 0, 0)
+        before = tree(prefix)
+        refused = in_a_process(theirs, user=user)
+        assert (refused.returncode, "is not a folder that this user may write to" in refused.stderr) == (1, True)
+        assert tree(prefix) == before
+        assert said(prefix / "bin/cockroach") == OLD
+    finally:
+        shutil.rmtree(place)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder to another user needs root: run the tests as root")
@@ -395,13 +453,14 @@ def test_a_foreign_program_is_not_replaced_unasked_and_comes_back(kind, home, wa
     assert tree(home) == before
 
 
-def test_a_running_node_is_not_replaced_unasked(home, wanted):
+@pytest.mark.parametrize("words", [["start", "-F"], ["-F", "start"]], ids=["start", "a_flag_first"])
+def test_a_running_node_is_not_replaced_unasked(words, home, wanted):
     present(replace(wanted, version=OLD))
     link = home / ".local/bin/cockroach"
     program = home / f".local/lib/crdb-onboard/cockroach/{OLD}/cockroach"
     # A program that runs until it is ended, and takes `start` as its first word.
     shutil.copyfile(shutil.which("tail"), program)
-    node = subprocess.Popen([link, "start", "-F"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    node = subprocess.Popen([link, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not _client.running_nodes(str(link)):
             assert node.poll() is None
@@ -414,6 +473,10 @@ def test_a_running_node_is_not_replaced_unasked(home, wanted):
         present(replace(wanted, products=("cockroach-sql",)))
         present(replace(wanted, force=True))
         assert said(link) == NEW
+        # The link has moved on, the node has not: its version's folder is not ours to remove now.
+        with pytest.raises(ClientRefused, match="runs as a node"):
+            present(replace(wanted, version="v25.4.10"))
+        assert program.exists()
     finally:
         node.kill()
         node.wait()
@@ -464,14 +527,17 @@ atexit.register(lambda: print(count))
 POINTS = 20
 
 
-def test_killed_at_twenty_points_a_second_run_converges(home, server, wanted, tmp_path):
+@pytest.mark.parametrize("upgrade", [True, False], ids=["upgrade", "first"])
+def test_killed_at_twenty_points_a_second_run_converges(upgrade, home, server, wanted):
     vendor.publish(server.folder, "v25.3.7")
     wanted = replace(wanted, keep=0)
+    link = home / ".local/bin/cockroach"
 
     def fresh():
         shutil.rmtree(home)
         home.mkdir()
-        present(replace(wanted, version=OLD))
+        if upgrade:
+            present(replace(wanted, version=OLD))
 
     fresh()
     whole = in_a_process(wanted, before=KILLER.format(last=-1, prefix=str(home)))
@@ -486,53 +552,181 @@ def test_killed_at_twenty_points_a_second_run_converges(home, server, wanted, tm
             wanted, before=KILLER.format(last=1 + number * (steps - 1) // (POINTS - 1), prefix=str(home))
         )
         assert killed.returncode == -9, (number, killed)
-        halves.add(said(home / ".local/bin/cockroach"))
+        halves.add(said(link) if os.path.lexists(link) else None)
         second = in_a_process(wanted)
         assert second.returncode == 0, (number, second.stderr)
         assert tree(home) == goal, number
-    assert halves == {OLD, NEW}
+    assert halves == {OLD if upgrade else None, NEW}
+
+
+# A Mac as docs/macos.md records it: no /proc, BSD's ps, a login shell that is zsh, libraries that end in .dylib.
+BSD_PS = """#!{python}
+import sys
+words, columns, titled = sys.argv[1:], [], False
+while words:
+    word = words.pop(0)
+    if word == "-o":
+        name, equals, title = words.pop(0).partition("=")
+        columns += name.split(",")
+        titled = titled or not equals or bool(title)
+row = {{"pid": {pid}, "command": "{command}"}}
+if titled:
+    print("PID COMMAND")
+print("%5s" % row["pid"], row["command"] if "command" in columns else "")
+"""
+
+
+@pytest.fixture
+def mac(tmp_path, home, monkeypatch):
+    """This machine as a Mac, with an Apple silicon and a translated Python; `mac(command)` runs a process there."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+
+    def tool(name, text):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+        return str(tools / name)
+
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Darwin", "mac.local", "24.6.0", "Darwin", "x86_64")))
+    monkeypatch.setattr(_client_archive, "_SYSCTL", (tool("sysctl", "#!/bin/sh\necho 1\n"),))
+    monkeypatch.setattr(_client, "_PROC", "/nowhere")
+    account = pwd.getpwuid(os.geteuid())
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: SimpleNamespace(pw_shell="/bin/zsh", pw_name=account.pw_name))
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    return lambda command: tool("ps", BSD_PS.format(python=sys.executable, pid=4711, command=command))
+
+
+def test_a_mac_gets_its_build_and_all_is_taken_away_again(home, server, wanted, mac):
+    mac("/sbin/launchd")
+    (home / ".zprofile").write_text("# theirs")
+    (home / ".local/share/zsh/site-functions").mkdir(parents=True)
+    before = tree(home)
+    report = present(replace(wanted, products=("cockroach", "cockroach-sql"), profile=True))
+    assert [path for path in server.requests if path.endswith(".tgz")] == [
+        f"/cockroach-{NEW}.darwin-11.0-arm64.tgz",
+        f"/cockroach-sql-{NEW}.darwin-11.0-arm64.tgz",
+    ]
+    assert sorted(p.name for p in (home / ".local/lib/cockroach").iterdir()) == ["libgeos.dylib", "libgeos_c.dylib"]
+    assert (home / ".zprofile").read_text() == f"# theirs\n{report.path_line} # crdb.onboard\n"
+    completion = (home / ".local/share/zsh/site-functions/_cockroach").read_text()
+    assert completion == f"# completion of cockroach {NEW} for zsh\n"
+    assert not present(replace(wanted, products=("cockroach", "cockroach-sql"), profile=True)).changed
+    Client(wanted).absent(False)
+    assert tree(home) == before
+
+
+def test_a_node_on_a_mac_is_found_by_its_ps(home, wanted, mac):
+    mac("/sbin/launchd")
+    present(replace(wanted, version=OLD))
+    link = home / ".local/bin/cockroach"
+    for command in (f"{link} start --insecure", "cockroach start-single-node", f"{link.resolve()} --log=x demo"):
+        mac(command)
+        with pytest.raises(ClientRefused, match=r"runs as a node .process 4711."):
+            present(wanted)
+    mac("/opt/homebrew/opt/cockroach/bin/cockroach start-single-node --insecure")
+    present(wanted)
+    assert said(link) == NEW
+
+
+def test_homebrews_program_is_left_alone_and_named(home, wanted, mac, tmp_path, monkeypatch):
+    mac("/sbin/launchd")
+    brew = tmp_path / "homebrew/bin/cockroach"
+    brew.parent.mkdir(parents=True)
+    brew.write_text("#!/bin/sh\necho homebrew\n")
+    brew.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{brew.parent}:{os.environ['PATH']}")
+    report = present(wanted)
+    assert f"{brew} is another cockroach, and may be found first in the PATH." in report.notes
+    assert brew.read_text() == "#!/bin/sh\necho homebrew\n"
+    # On an Intel Mac its link is where ours would be.
+    Client(wanted).absent(False)
+    link = home / ".local/bin/cockroach"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(brew)
+    with pytest.raises(ClientRefused, match=rf"was not installed by crdb\.onboard .a link to {brew}."):
+        present(wanted)
 
 
 URL = "postgresql://maxroach:p%27w%24d@db.example.com:26257/defaultdb?sslmode=verify-full&sslrootcert=%2Fhome%2Fm%2Fca.crt"
+OTHER = {"DATABASE_URL": "postgresql://other@other.example.com/x"}
+# What the file .env holds, the words before those for cockroach sql, the environment.
 SHELL_CASES = {
-    "file": (".env", ["-f", "{file}"], {}),
-    "here": (".env", [], {}),
-    "here_wins": (".env", [], {"DATABASE_URL": "postgresql://other@other.example.com/x"}),
-    "environment": ("", [], {"DATABASE_URL": URL}),
+    "file": (f"# a comment\nOTHER='x'\nDATABASE_URL='{URL}'\n", ["-f", "{file}"], OTHER),
+    "here": (f"DATABASE_URL='{URL}'\n", [], {}),
+    "here_wins": (f"DATABASE_URL='{URL}'\n", [], OTHER),
+    "line_ends_of_windows": (f"A=1\r\nDATABASE_URL='{URL}'\r\n", [], {}),
+    "exported": (f"  export  DATABASE_URL={URL}", [], {}),
+    "double_quotes": (f'DATABASE_URL="{URL}"\n', [], {}),
+    "the_last_one": (f"DATABASE_URL=postgresql://first\nDATABASE_URL='{URL}'\n", [], {}),
+    "of_activerecord": (f"DATABASE_URL='{URL.replace('postgresql', 'cockroachdb')}'\n", [], {}),
+    "of_sqlalchemy": (f"DATABASE_URL='{URL.replace('postgresql', 'cockroachdb+psycopg2')}'\n", [], {}),
+    "environment": (None, [], {"DATABASE_URL": URL}),
+    "environment_beside_a_file_without": ("A=1\n", [], {"DATABASE_URL": URL}),
 }
+SHELLS = [name for name in (["dash"], ["bash", "--posix"], ["busybox", "sh"], ["ksh"]) if shutil.which(name[0])]
+
+
+@pytest.fixture(params=["cockroach", "cockroach-sql"])
+def shell(request, home, wanted):
+    """The SQL shell crdb-sql of either program, which prints its arguments and its environment."""
+    present(replace(wanted, products=(request.param,)))
+    program = home / f".local/lib/crdb-onboard/{request.param}/{NEW}/{request.param}"
+    program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\necho\nenv\n')
+    return home / ".local/bin/crdb-sql"
 
 
 @pytest.mark.parametrize("case", SHELL_CASES)
-def test_the_sql_shell_gets_the_connection_by_its_environment_only(case, home, wanted, tmp_path):
-    present(wanted)
-    name, words, environment = SHELL_CASES[case]
+def test_the_sql_shell_gets_the_connection_by_its_environment_only(case, home, shell, tmp_path):
+    text, words, environment = SHELL_CASES[case]
     folder = tmp_path / "app"
     folder.mkdir()
-    if name:
-        (folder / name).write_text(f"# a comment\nOTHER='x'\nDATABASE_URL='{URL}'\n")
+    if text is not None:
+        (folder / ".env").write_bytes(text.encode())
     (home / ".cockroach-certs").mkdir()
     (home / ".cockroach-certs" / "ca.crt").write_text("a stray CA")
-    # The stand-in prints its environment, and here its arguments too.
-    program = home / f".local/lib/crdb-onboard/cockroach/{NEW}/cockroach"
-    program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\necho\nenv\n')
     words = [word.format(file=folder / ".env") for word in words]
-    done = subprocess.run(
-        [home / ".local/bin/crdb-sql", *words, "--execute", "SELECT 1; -- it's"],
-        cwd=home if words else folder, capture_output=True, text=True, check=True,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(home), "COCKROACH_HOST": "elsewhere", **environment},
-    )  # fmt: skip
-    arguments, *lines = done.stdout.splitlines()
-    assert arguments == "<sql><--execute><SELECT 1; -- it's>"
-    assert f"COCKROACH_URL={URL}" in lines
-    certs = next(line for line in lines if line.startswith("COCKROACH_CERTS_DIR=")).partition("=")[2]
-    assert list(Path(certs).iterdir()) == []
-    assert not [line for line in lines if line.startswith("COCKROACH_HOST")]
+    for interpreter in SHELLS:
+        done = subprocess.run(
+            [*interpreter, shell, *words, "--execute", "SELECT 1; -- it's"],
+            cwd=home if words else folder, capture_output=True, text=True, check=True,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(home), "COCKROACH_HOST": "elsewhere", **environment},
+        )  # fmt: skip
+        arguments, *lines = done.stdout.splitlines()
+        assert arguments == "<sql><--execute><SELECT 1; -- it's>"
+        assert f"COCKROACH_URL={URL}" in lines
+        certs = next(line for line in lines if line.startswith("COCKROACH_CERTS_DIR=")).partition("=")[2]
+        assert list(Path(certs).iterdir()) == []
+        assert not [line for line in lines if line.startswith("COCKROACH_HOST")]
+
+
+def test_an_older_cockroach_sql_reads_no_environment_and_gets_no_shell(home, server, wanted):
+    vendor.publish(server.folder, "v24.2.10", "v24.3.33")
+    only = replace(wanted, products=("cockroach-sql",))
+    report = present(replace(only, version="v24.2.10"))
+    assert [note for note in report.notes if note.startswith("crdb-sql was not installed")]
+    assert not (home / ".local/bin/crdb-sql").exists()
+    assert not present(replace(only, version="v24.2.10")).changed
+    assert not [note for note in present(replace(only, version="v24.3.33")).notes if "crdb-sql" in note]
+    assert "bin/cockroach-sql sql" in (home / ".local/bin/crdb-sql").read_text()
+
+
+def test_the_shell_programs_text_is_posix(home, shell):
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not there: make system-deps installs it")
+    done = subprocess.run(["shellcheck", "-s", "sh", shell.resolve()], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_the_sql_shell_says_what_it_lacks(home, wanted):
     present(wanted)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
-    for words, message in ((["-f", "/nowhere/.env"], "cannot be read"), ([], "no DATABASE_URL in .env")):
+    (home / "script.sql").write_text("SELECT 1;\n")
+    for words, message in (
+        (["-f", "/nowhere/.env"], "cannot be read"),
+        (["-f"], "-f wants the path of an environment file"),
+        (["-f", "script.sql"], "a file of SQL is for --file"),
+        ([], "no DATABASE_URL with a postgresql:// URL in .env"),
+    ):
         done = subprocess.run(
             [home / ".local/bin/crdb-sql", *words],
             env=environment,

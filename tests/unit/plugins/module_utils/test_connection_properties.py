@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import shlex
 import shutil
 import string
@@ -117,6 +118,48 @@ def test_every_form_reads_back(value: Connection) -> None:
     assert connection.parse_environment({**value.environment(), **value.libpq_environment()}, **known) == value
     assert value.replace() == value
     assert connection.parse_url(shlex.split(value.client_command())[-1], **known) == value.replace(password=None)
+
+
+@COMMON
+@given(connections())
+def test_the_files_of_psql_read_back_or_are_refused(value: Connection) -> None:
+    try:
+        section, line = value.service("shop"), value.passfile_line()
+    except InvalidConnection:
+        return
+    text = f"# mine\n[other]\nhost=elsewhere\n\n{section}[third]\nport=1\n"
+    passfile = f"elsewhere:*:*:*:wrong\n{line or ''}*:*:*:*:wrong too\n"
+    found = connection.parse_service(text, "shop", passfile=passfile, deployment=value.deployment)
+    assert found.replace(password=None) == value.replace(password=None)
+    assert found.password == ("wrong too" if line is None else value.password)
+    assert not re.search("(?m)^password=", section)
+
+
+@pytest.mark.parametrize(
+    ("part", "facts"),
+    [
+        ("sslrootcert", {"sslrootcert": "/ca.crt "}),
+        ("sslrootcert", {"sslrootcert": "/" + "x" * 250}),
+        ("database", {"database": "a\nb"}),
+        ("parameters", {"parameters": (("application_name", " x"),)}),
+    ],
+)
+def test_what_a_service_file_has_no_form_for_is_refused(part: str, facts: dict[str, Any]) -> None:
+    value = Connection(deployment="self_hosted", host="localhost", user="max", **facts)
+    with pytest.raises(InvalidConnection, match=r"cannot stand in pg_service\.conf") as refused:
+        value.service("shop")
+    assert refused.value.part == part
+
+
+def test_what_a_passfile_has_no_form_for_is_refused() -> None:
+    value = Connection(deployment="self_hosted", host="localhost", user="max", password="a\nb")
+    with pytest.raises(InvalidConnection, match=r"cannot stand in \.pgpass"):
+        value.passfile_line()
+
+
+def test_a_service_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InvalidConnection, match=r"no section \[shop\]"):
+        connection.parse_service("[shop2]\nhost=x\n", "shop")
 
 
 @COMMON

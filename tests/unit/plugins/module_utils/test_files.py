@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,55 @@ def test_one_of_two_apps_is_taken_away(home):
     assert (home / "root.crt").read_bytes() == ca
     assert remove(home, apps=["two"]) == {"root.crt": "removed"}
     assert not (home / "state").exists()
+
+
+def test_a_file_that_apps_share_is_given_once_an_app_and_taken_away_by_app(home):
+    path = home / ".pgpass"
+    path.write_bytes(b"*:*:*:me:theirs")
+    before = tree(home)
+
+    def line(app, text):
+        return Wanted(str(path), text, 0o600, "pgpass", secret=True, apps=(app,), purpose="config")
+
+    files = [line("one", b"h:1:d:u:p\n"), line("two", b"h:1:d:u:p\n"), line("two", b"h:2:d:u:q\n")]
+    assert run(home, files) == {".pgpass": "changed"}
+    assert path.read_bytes() == b"h:2:d:u:q\nh:1:d:u:p\n*:*:*:me:theirs"
+    assert run(home, files) == {".pgpass": "ok"}
+    assert "two want two different entries h:1:d:u" in run(home, [*files, line("two", b"h:1:d:u:other\n")])[0]
+    assert "given twice, with another mode" in run(home, [*files, replace(files[0], mode=0o644)])[0]
+    assert remove(home, apps=["two"]) == {".pgpass": "restored"}
+    assert path.read_bytes() == b"h:1:d:u:p\n*:*:*:me:theirs"
+    assert remove(home, apps=["one"]) == {".pgpass": "restored"}
+    assert tree(home) == before
+
+
+@pytest.mark.parametrize("order", [["a", "b"], ["b", "a"], ["b"], ["a"], []])
+def test_a_line_that_had_to_be_ended_is_as_it_was_whichever_app_goes_first(home, order):
+    path = home / ".pg_service.conf"
+    path.write_bytes(b"[theirs]\nport=1")
+    before = tree(home)
+
+    def section(app):
+        return Wanted(str(path), f"[{app}]\nport=2\n".encode(), 0o600, "service", apps=(app,), purpose="config")
+
+    run(home, [section("b"), section("a")])
+    for app in order:
+        remove(home, apps=[app])
+    remove(home)
+    assert tree(home) == before
+
+
+def test_a_difference_shows_no_password_of_a_pgpass_whoever_wrote_it(home):
+    path = home / ".pgpass"
+    path.write_bytes(b"# a comment\n*:*:*:me:theirs\n")
+    wanted = Wanted(str(path), b"h:1:d:u:ours\n", 0o600, "pgpass", secret=True, apps=("one",), purpose="config")
+    record = Record(f"{home}/state")
+    decisions, refusals = _files.plan([wanted], record, False)
+    record.close()
+    assert refusals == []
+    shown = _files.diff(decisions[0], [])
+    assert shown["before"] == "mode: 0644\n# a comment\n*:*:*:me:********\n"
+    assert shown["after"] == "mode: 0600\n# a comment\nh:1:d:u:********\n*:*:*:me:********\n"
 
 
 class TestDrift:

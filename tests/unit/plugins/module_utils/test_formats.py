@@ -53,8 +53,8 @@ LINES = {
         ]
     ),
     "pem": st.sampled_from([pem(b"theirs").rstrip(), pem(b"another").rstrip(), b"a comment", b""]),
-    "pgpass": st.sampled_from([b"*:*:*:me:pw", b"# c", b"h\\:1:2:3:u:x", b"broken", b""]),
-    "service": st.sampled_from([b"[other]", b"host=x", b"# c", b"", b"[third]\nport=1"]),
+    "pgpass": st.sampled_from([b"*:*:*:me:pw", b"# c", b"h\\:1:2:3:u:x", b"h:1:d:u\\\\:x", b"broken", b""]),
+    "service": st.sampled_from([b"[other]", b" \t[fourth]", b"host=x", b"# c", b"", b"[third]\nport=1"]),
 }
 
 
@@ -68,13 +68,14 @@ def test_what_was_put_is_taken_and_the_rest_stays(name, data):
     segments = split(content)
     assert join(segments) == content
     assert find(segments, ours.key) is None
-    changed, unended = put(segments, ours, line_end(content))
+    first = name == "pgpass"
+    changed, unended = put(segments, ours, line_end(content), first)
     after = join(changed)
-    assert after.startswith(content)
+    assert after.startswith(content) or (first and after.endswith(content[-1:]))
     again = split(after)
     assert find(again, ours.key).raw.replace(b"\r\n", b"\n") == ours.raw
     assert join(take(again, ours.key, None, unended)) == content
-    second, _more = put(again, ours, line_end(after))
+    second, _more = put(again, ours, line_end(after), first)
     assert join(second) == after
 
 
@@ -125,3 +126,39 @@ def test_a_key_is_replaced_in_its_place(before, after):
 def test_refused(split, content, key, message):
     with pytest.raises(FormatError, match=message):
         find(split(content), key)
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        (b"h:1:d:u:p", "h:1:d:u"),
+        (b"*:*:*:*:p", "*:*:*:*"),
+        (rb"h\:x:1:d:u:p\:q", r"h\:x:1:d:u"),
+        (b"h:1:d:u\\\\:p", r"h:1:d:u\\"),
+        (b"h:1:d:u:", "h:1:d:u"),
+        (b"h:1:d:u:p:more", "h:1:d:u"),
+        (b"#h:1:d:u:p", None),
+        (b"h:1:d:u", None),
+        (rb"h:1:d:u\:p", None),
+        (b"", None),
+    ],
+)
+def test_the_key_of_a_line_of_pgpass(line, key):
+    assert [segment.key for segment in split_pgpass(line + b"\n")] == [key]
+
+
+def test_a_line_of_pgpass_goes_before_the_others_since_the_first_that_fits_counts():
+    content = b"# mine\n\n*:*:*:*:any\nh:1:d:u:x\n"
+    changed, unended = put(split_pgpass(content), OURS["pgpass"], b"\n", first=True)
+    assert join(changed) == b"# mine\n\nh:26257:d:u:p\n*:*:*:*:any\nh:1:d:u:x\n"
+    assert unended is False
+
+
+def test_a_section_ends_before_the_comments_of_the_next_one():
+    content = b"[a]\nx=1\n# of a\ny=2\n\n# of b\n  [b]\nz=3\n# end\n"
+    segments = split_service(content)
+    assert [(s.key, s.raw) for s in segments if s.key] == [
+        ("a", b"[a]\nx=1\n# of a\ny=2\n"),
+        ("b", b"  [b]\nz=3\n"),
+    ]
+    assert join(take(segments, "a", None, False)) == b"\n# of b\n  [b]\nz=3\n# end\n"

@@ -130,11 +130,22 @@ class TestApps:
 
     @pytest.mark.parametrize(
         ("second", "message"),
-        [({"name": "one", "folder": "/b"}, "same name"), ({"name": "two", "folder": "/a/"}, "same folder")],
+        [
+            ({"name": "one", "folder": "/b"}, "same name"),
+            ({"name": "two", "folder": "/a/"}, "same folder"),
+            ({"name": "two", "folder": "/b", "psql_service": "db"}, "same psql_service"),
+            ({"name": "two", "folder": "/b", "psql_service": "d]b"}, "psql_service 'd]b'"),
+        ],
     )
     def test_two_apps_do_not_share(self, second, message):
         with pytest.raises(OnboardingError, match=message):
-            apps({"name": "one", "folder": "/a"}, second)
+            apps({"name": "one", "folder": "/a", "psql_service": "db"}, second)
+
+    def test_apps_without_a_service_of_psql_share_none(self):
+        assert [app.psql_service for app in apps({"name": "one", "folder": "/a"}, {"name": "two", "folder": "/b"})] == [
+            "",
+            "",
+        ]
 
     def test_one_app_and_several_connections_must_be_told_apart(self):
         two = {**sources(), "other": sources()["db"]}

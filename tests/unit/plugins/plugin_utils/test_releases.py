@@ -69,6 +69,52 @@ def test_what_cannot_be_had_is_refused_with_what_can(asked, message):
         _releases.resolve(asked, today=SNAPSHOT)
 
 
+TODAY = date(2026, 11, 25)
+# On one day every series of the list: the version, whether it has support, or that its binaries are gone.
+ON_A_DAY = {
+    **dict.fromkeys(("v1.0", "v2.1", "v19.2", "v20.1", "v20.2", "v21.1", "v21.2", "v22.1"), "gone"),
+    "v22.2": ("v22.2.19", False),  # its binaries go on 2026-12-05
+    "v23.1": ("v23.1.30", False),
+    "v23.2": ("v23.2.30", False),
+    "v24.1": ("v24.1.29", False),  # long-term support ended on 2026-10-21
+    "v24.2": ("v24.2.10", False),
+    "v24.3": ("v24.3.33", True),
+    "v25.1": ("v25.1.10", False),
+    "v25.2": ("v25.2.19", True),
+    "v25.2.9": ("v25.2.9", False),  # before the long-term support: until 2026-11-12
+    "v25.3": ("v25.3.7", False),
+    "v25.4": ("v25.4.11", True),
+    "v26.1": ("v26.1.5", False),
+    "v26.2": ("v26.2.1", True),
+}
+
+
+@pytest.mark.parametrize("asked", ON_A_DAY)
+def test_every_series_on_one_day(asked):
+    wanted = ON_A_DAY[asked]
+    if wanted == "gone":
+        with pytest.raises(OnboardingError, match=r"removed the binaries of .*The newest release is v26\.2\.1\."):
+            _releases.resolve(asked, today=TODAY)
+        return
+    release = _releases.resolve(asked, today=TODAY)
+    assert (release.version, not release.warnings) == wanted
+    assert all("The newest release is v26.2.1." in warning for warning in release.warnings)
+
+
+def test_binaries_are_gone_from_the_day_of_their_removal_on():
+    assert _releases.resolve("v22.2", today=date(2026, 12, 4)).version == "v22.2.19"
+    with pytest.raises(OnboardingError, match=r"removed the binaries of v22\.2 on 2026-12-05"):
+        _releases.resolve("v22.2.19", today=date(2026, 12, 5))
+    # In the far future the newest that is left is the newest whose binaries are not gone by then.
+    with pytest.raises(OnboardingError, match=r"The newest release is v26\.2\.1"):
+        _releases.resolve("v25.4", today=date(2030, 1, 1))
+
+
+def test_when_nothing_is_left_that_is_said():
+    with pytest.raises(OnboardingError, match="make releases"):
+        _releases.resolve("v26.2", today=date(2031, 1, 1))
+
+
 def test_a_mirror_may_have_what_the_vendor_removed():
     assert _releases.resolve("v21.2.17", today=SNAPSHOT, vendor=False).version == "v21.2.17"
 
