@@ -100,8 +100,8 @@ class CertificateStore:
         if not (folder / "ca.crt").exists() or (folder / "ca.crt").read_bytes() != authority:
             write_atomically(folder / "ca.crt", authority, PUBLIC)
         made = {}
-        for cluster in spec.clusters:
-            credential = Credential(folder / f"client.{cluster.user}.crt", folder / f"client.{cluster.user}.key")
+        for user in (user for cluster in spec.clusters for user in cluster.users):
+            credential = Credential(folder / f"client.{user}.crt", folder / f"client.{user}.key")
             pkcs8 = credential.key.with_name(f"{credential.key.name}.pk8")
             if self._load(credential, issuer) is None or not pkcs8.exists():
                 key = ec.generate_private_key(ec.SECP256R1())
@@ -109,8 +109,8 @@ class CertificateStore:
                     serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
                 )
                 write_atomically(pkcs8, encoded, PRIVATE)
-                self._store(credential, self._client_certificate(cluster.user, key, issuer), key)
-            made[cluster.user] = credential
+                self._store(credential, self._client_certificate(user, key, issuer), key)
+            made[user] = credential
         return made
 
     def stranger(self) -> Path:

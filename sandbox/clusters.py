@@ -32,6 +32,7 @@ class Cluster:
         provider: of the cloud that it is said to run in.
         databases: the first one is the connection's.
         allowlist: the entries from the start. The default admits the documentation network 203.0.113.0/24 for SQL.
+        admin: an administrator who logs in by a certificate; only where the front asks for those.
     """
 
     name: str
@@ -42,6 +43,12 @@ class Cluster:
     provider: str = "AWS"
     databases: tuple[str, ...] = ("defaultdb",)
     allowlist: tuple[Entry, ...] = (Entry("203.0.113.0/24", "inside"),)
+    admin: Optional[str] = None
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Those that are there from the start."""
+        return (self.user, self.admin) if self.admin else (self.user,)
 
     @property
     def routing_id(self) -> Optional[str]:
@@ -124,7 +131,7 @@ FRONTS = (
         authority="Sandbox lone-badger CA",
         routed=False,
         client_certificates=True,
-        clusters=(Cluster("lone-badger", "self_hosted", user="roach"),),
+        clusters=(Cluster("lone-badger", "self_hosted", user="roach", admin="root"),),
     ),
 )
 

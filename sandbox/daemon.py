@@ -23,7 +23,7 @@ from sandbox.allowlist import Allowlist, Entry
 from sandbox.certificates import CertificateStore, FrontCertificates
 from sandbox.cloud import CloudApi, CloudCluster, stored_entries
 from sandbox.clusters import CLUSTERS, DEFAULT_PORT, FRONTS, HOST, LISTENERS, Cluster, FrontSpec
-from sandbox.engine import Engine, EngineChoice
+from sandbox.engine import Engine, EngineChoice, role_of
 from sandbox.http import HttpsServer
 from sandbox.listeners import PortTaken, bind_loopback
 from sandbox.proxy import Front, Router, RoutingProxy, SingleCluster, Target
@@ -255,7 +255,9 @@ def _router(spec: FrontSpec, engine: Engine, state: State, allowlists: dict[str,
             engine.socket_path(cluster),
             allowlists[cluster.name],
             cluster.tenant,
-            {cluster.user: state.password(cluster.name)} if spec.client_certificates else {},
+            {user: state.password(role_of(cluster, user)) for user in cluster.users}
+            if spec.client_certificates
+            else {},
         )
         for cluster in spec.clusters
     ]
@@ -270,10 +272,16 @@ def _describe(
     store: CertificateStore,
 ) -> dict[str, Any]:
     def describe(front: FrontSpec, cluster: Cluster) -> dict[str, Any]:
-        client = certificates[front.name].clients.get(cluster.user)
+        clients = certificates[front.name].clients
+        certified = {
+            user: {"sslcert": str(clients[user].certificate), "sslkey": str(clients[user].key)}
+            for user in cluster.users
+            if user in clients
+        }
         return {
             "deployment": cluster.deployment,
-            "client_certificate": client and {"sslcert": str(client.certificate), "sslkey": str(client.key)},
+            "client_certificate": certified.get(cluster.user),
+            "admin": {"user": cluster.admin, **certified[cluster.admin]} if cluster.admin else None,
             "routing_id": cluster.routing_id,
             "host": HOST,
             "sni_host": cluster.sni_host,

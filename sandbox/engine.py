@@ -40,6 +40,10 @@ EngineChoice = Literal["auto", "system", "embedded"]
 ADMIN = "sandbox"
 """The superuser. Its password lies in the state folder, mode 0600."""
 
+ADMIN_ROLE = "admin"
+"""CockroachDB's role of administrators. In PostgreSQL its members are superusers besides."""
+
+_ROLE_THERE = "SELECT FROM pg_roles WHERE rolname = %s"
 _FIRST_PORT = 5432
 _MINIMUM_MAJOR = 13
 _START_LIMIT = 30.0
@@ -107,6 +111,11 @@ class _Instance:
     data: Path
     port: int
     process: Optional[subprocess.Popen[bytes]] = None
+
+
+def role_of(cluster: Cluster, user: str) -> str:
+    """The name under which the state folder keeps the password of one of a cluster's first users."""
+    return cluster.name if user == cluster.user else f"{cluster.name} {user}"
 
 
 class Engine:
@@ -325,13 +334,17 @@ class Engine:
 
     def _provision(self, instance: _Instance, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         cluster = instance.cluster
-        password = self._state.password(cluster.name)
-        verifier = _verifier(connection, cluster.user, password)
         user = sql.Identifier(cluster.user)
         connection.execute(shims.DATABASE_SQL.encode())
-        if not _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", cluster.user):
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(user))
-        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(user, sql.Literal(verifier)))
+        if not _exists(connection, _ROLE_THERE, ADMIN_ROLE):
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(ADMIN_ROLE)))
+        for name in cluster.users:
+            if not _exists(connection, _ROLE_THERE, name):
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
+            verifier = _verifier(connection, name, self._state.password(role_of(cluster, name)))
+            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
+        if cluster.admin:
+            connection.execute(sql.SQL("ALTER ROLE {} SUPERUSER").format(sql.Identifier(cluster.admin)))
         for name in cluster.databases:
             database = sql.Identifier(name)
             if not _exists(connection, "SELECT FROM pg_database WHERE datname = %s", name):
@@ -356,17 +369,15 @@ class EngineAccounts:
         return self._names("SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname <> %s", ADMIN)
 
     def create_user(self, name: str, password: str) -> None:
-        """Create an administrator, as the Cloud API does: one that may create users and databases."""
+        """Create an administrator, as the Cloud API does: a member of `admin`, who may do everything."""
         with self._connect("template1") as connection:
             connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {}").format(
-                    sql.Identifier(name), sql.Literal(_verifier(connection, name, password))
+                sql.SQL("CREATE ROLE {} LOGIN SUPERUSER IN ROLE {} PASSWORD {}").format(
+                    sql.Identifier(name),
+                    sql.Identifier(ADMIN_ROLE),
+                    sql.Literal(_verifier(connection, name, password)),
                 )
             )
-            for database in self.databases():
-                connection.execute(
-                    sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(sql.Identifier(database), sql.Identifier(name))
-                )
 
     def set_password(self, name: str, password: str) -> None:
         """Change the password."""

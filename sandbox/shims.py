@@ -58,6 +58,11 @@ _SET_ALTER_COLUMN_TYPE = re.compile(
 )
 
 
+_ADMIN_MEMBERSHIP = re.compile(
+    rb"\s*(?:(GRANT)\s+\"?admin\"?\s+TO|REVOKE\s+\"?admin\"?\s+FROM)\s+(\w+|\"(?:[^\"]|\"\")+\")\s*;?\s*", re.IGNORECASE
+)
+
+
 def rewrite_statement(statement: bytes) -> Optional[bytes]:
     """What PostgreSQL is asked in place of ``statement``; ``None`` when it is left as it is.
 
@@ -69,6 +74,11 @@ def rewrite_statement(statement: bytes) -> Optional[bytes]:
     if setting:
         # PostgreSQL takes any name with a dot as a custom setting.
         return setting[1] + b"crdb." + setting[2]
+    membership = _ADMIN_MEMBERSHIP.fullmatch(statement)
+    if membership:
+        # Being a superuser is not inherited in PostgreSQL.
+        attribute = b"SUPERUSER" if membership[1] else b"NOSUPERUSER"
+        return statement.rstrip(b"; \t\r\n") + b"; ALTER ROLE " + membership[2] + b" " + attribute
     return None
 
 

@@ -16,7 +16,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     failure_text,
     skipped,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection, parse_url
+from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils import (
     _canary,
     _cloud_api,
@@ -27,23 +27,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils import (
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-
-
-def _endpoint(name: str, connection: Connection, ca: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "deployment": connection.deployment,
-        "host": connection.host,
-        "port": connection.port,
-        "database": connection.startup_database,
-        "options": connection.startup_options,
-        "user": connection.user,
-        "password": connection.password,
-        "routing_id": connection.routing_id,
-        "sslcert": connection.sslcert,
-        "sslkey": connection.sslkey,
-        **ca,
-    }
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import endpoint_facts
 
 
 # A password in a connection string that was typed, and not one that is looked up.
@@ -195,7 +179,7 @@ class ActionModule(OnboardingAction):
         if not url.strip():
             raise OnboardingError("url is empty: is the variable that it was to come from set?")
         connection = parse_url(url)
-        return _endpoint("url", connection, {"ca_file": ca_file or connection.sslrootcert})
+        return endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert})
 
     def _inventory(self, task_vars: dict[str, Any]) -> list[dict[str, Any]]:
         variables = self.variables(task_vars)
@@ -210,7 +194,7 @@ class ActionModule(OnboardingAction):
                 ca = {"ca_text": bundle(source.authorities()).decode("ascii")}
             else:
                 ca = {"ca_file": app.ca_path(self.folder(app, homes), homes.get(app.user, ""))}
-            endpoint = _endpoint(f"{app.name}: {source.name}", source.connection, ca)
+            endpoint = endpoint_facts(f"{app.name}: {source.name}", source.connection, ca)
             endpoint["cluster"] = (clusters.get(source.name) or {}).get("cluster")
             endpoints.append(endpoint)
         return endpoints

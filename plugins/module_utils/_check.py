@@ -949,6 +949,14 @@ _DIAL_CODES = {
 }
 
 
+class SessionError(Exception):
+    """A session could not be opened. `diagnosis`: why, and what to do; without the password."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        super().__init__(f"{diagnosis.cause} {diagnosis.cure}")
+        self.diagnosis = diagnosis
+
+
 def classify(step: str, error: BaseException, facts: Facts) -> str:
     """The code of what went wrong: a key of CATALOGUE. Pure."""
     if isinstance(error, ServerError):
@@ -1361,6 +1369,14 @@ def login_was_refused(report: Report) -> bool:
     )
 
 
+def open_session(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT) -> Wire:
+    """A session that is logged in, verified and bounded as a check's; the caller closes it.
+
+    The password is sent at most once. Raises SessionError, with the diagnosis that a check would give.
+    """
+    return _Run(endpoint, timeout).open()
+
+
 def _skipped(endpoint: Endpoint, timeout: float, other: str) -> Report:
     return skipped("not_tried", Facts.of(endpoint, timeout), other)
 
@@ -1428,7 +1444,20 @@ class _Run:
             notes=self._notes(),
         )
 
-    def _go(self) -> None:
+    def open(self) -> Wire:
+        """A session that is logged in, for the caller to use and close. Raises SessionError."""
+        try:
+            wire = self._log_in()
+            with self._stage("sql", "login") as wire.deadline:
+                wire.ready()
+            return wire
+        except WireError as exc:
+            self._look_again(exc)
+            if self._wire is not None:
+                self._wire.close()
+            raise SessionError(self._without_password(diagnose(self._step, exc, self._facts))) from None
+
+    def _log_in(self) -> Wire:
         endpoint = self._endpoint
         with self._stage("dns", "resolve") as deadline:
             addresses = resolve(endpoint.host, endpoint.port, deadline)
@@ -1453,6 +1482,10 @@ class _Run:
                 raise PasswordHeldError("the password is held back")
             wire.login(request, endpoint.password)
             self._server["auth_method"] = clean(request.method)
+        return wire
+
+    def _go(self) -> None:
+        wire = self._log_in()
         with self._stage("sql", "login") as wire.deadline:
             wire.ready()
             self._step = "query"

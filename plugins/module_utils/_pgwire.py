@@ -43,6 +43,8 @@ MAX_RECEIVED = 1024 * 1024
 MAX_CA_FILE = 4 * 1024 * 1024
 
 SCRAM_MAX_ITERATIONS = 1_000_000
+# CockroachDB's own default (server.user_login.password_hashes.default_cost.scram_sha_256).
+SCRAM_VERIFIER_ITERATIONS = 10_610
 _SCRAM_PACE_SAMPLE = 2_000
 _CHUNK = 16 * 1024
 # What a stranger's first bytes are read for: enough to name an HTTP, SSH or mail server by its greeting.
@@ -302,6 +304,19 @@ class ScramClient:
             )
 
 
+def scram_verifier(password: str, *, salt: bytes | None = None, iterations: int = SCRAM_VERIFIER_ITERATIONS) -> str:
+    """What a server keeps of a password, in the form that it takes in place of one: from it nobody gets the password.
+
+    Source of the form: PostgreSQL documentation, "pg_authid"; CockroachDB takes the same.
+    """
+    salt = secrets.token_bytes(16) if salt is None else salt
+    salted = hashlib.pbkdf2_hmac("sha256", saslprep(password).encode("utf-8", "surrogateescape"), salt, iterations)
+    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    salt_text, stored_text, server_text = (base64.b64encode(part).decode() for part in (salt, stored_key, server_key))
+    return f"SCRAM-SHA-256${iterations}:{salt_text}${stored_text}:{server_text}"
+
+
 def _scram_text(message: bytes) -> str:
     try:
         return message.decode("utf-8")
@@ -473,13 +488,16 @@ class Wire:
     """A connected socket that speaks the start of PostgreSQL's protocol.
 
     `deadline` bounds every method and may be replaced between calls. `password_sent` turns true just before the
-    bytes that depend on the password leave.
+    bytes that depend on the password leave. `max_messages` and `max_received` (bytes) bound the whole session, and may
+    be raised once the peer has proved itself.
     """
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._socket = sock
         self.deadline = deadline
         self.password_sent = False
+        self.max_messages = MAX_MESSAGES
+        self.max_received = MAX_RECEIVED
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -674,8 +692,8 @@ class Wire:
         """The next message that is not a notice. Raises ServerError for an ErrorResponse."""
         while True:
             self._messages += 1
-            if self._messages > MAX_MESSAGES:
-                raise MalformedError("endless", f"more than {MAX_MESSAGES} messages")
+            if self._messages > self.max_messages:
+                raise MalformedError("endless", f"more than {self.max_messages} messages")
             head = self._take(5)
             kind, length = head[:1], struct.unpack("!i", head[1:])[0]
             if not 4 <= length <= MAX_MESSAGE:
@@ -770,8 +788,8 @@ class Wire:
         if not data:
             raise ClosedError("the connection ended", reset=self._cut)
         self._received += len(data)
-        if self._received > MAX_RECEIVED:
-            raise MalformedError("endless", f"more than {MAX_RECEIVED} bytes")
+        if self._received > self.max_received:
+            raise MalformedError("endless", f"more than {self.max_received} bytes")
         return data
 
     def _linger(self, reply: bytes) -> bytes:

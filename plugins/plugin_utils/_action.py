@@ -10,6 +10,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
@@ -70,17 +71,9 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
 
     def sources(self, variables: Mapping[str, Any], *, ask: bool = False) -> dict[str, Source]:
         """All connections that were given, validated; `ask` at the terminal when there is none."""
-        weaker = bool(variables.get("crdb_connection_allow_weaker_tls"))
         asker = prompt if ask else None
         return {
-            name: _onboarding.with_password(
-                _onboarding.source(
-                    name,
-                    _cluster.expand(name, self._with_stored_password(facts, variables), variables),
-                    allow_weaker_tls=weaker,
-                ),
-                prompt=asker,
-            )
+            name: _onboarding.with_password(self.source(name, facts, variables), prompt=asker)
             for name, facts in _onboarding.connection_facts(variables, prompt=asker).items()
         }
 
@@ -89,16 +82,29 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         path = variables.get(STORE)
         return PasswordStore(str(path), self._loader._vault) if path else None
 
-    def _with_stored_password(self, facts: Any, variables: Mapping[str, Any]) -> Any:
-        """The facts of a connection that names a cluster, with the password that was generated for its user."""
-        if not isinstance(facts, Mapping) or not facts.get("cluster") or facts.get("password"):
-            return facts
+    def source(self, name: str, facts: Any, variables: Mapping[str, Any]) -> Source:
+        """One connection, validated, its cluster looked up, with the password that was stored for its user if any."""
+        found = _onboarding.source(
+            name,
+            _cluster.expand(name, facts, variables),
+            allow_weaker_tls=bool(variables.get("crdb_connection_allow_weaker_tls")),
+        )
         store = self.store(variables)
-        if store is None or not facts.get("user"):
-            return facts
-        cluster = _cluster.lookup(_cloud_api.Settings.of(variables), str(facts["cluster"]))
-        password, _pending = store.get(str(cluster["id"]), str(facts["user"]).lower())
-        return facts if password is None else {**facts, "password": password}
+        if store is None or found.connection.password is not None or found.connection.sslcert is not None:
+            return found
+        key, _title = self.server(facts, found, variables)
+        password, _pending = store.get(key, found.connection.user.lower())
+        return found if password is None else replace(found, connection=found.connection.replace(password=password))
+
+    @staticmethod
+    def server(facts: Mapping[str, Any], source: Source, variables: Mapping[str, Any]) -> tuple[str, str]:
+        """What the password store knows the cluster of a connection by, and a name for people."""
+        if isinstance(facts, Mapping) and facts.get("cluster"):
+            cluster = _cluster.lookup(_cloud_api.Settings.of(variables), str(facts["cluster"]))
+            return str(cluster["id"]), str(cluster["name"])
+        connection = source.connection
+        where = f"{connection.host}:{connection.port}"
+        return f"{where}/{connection.routing_id}" if connection.routing_id else where, connection.routing_id or where
 
     def apps(self, variables: Mapping[str, Any], sources: Mapping[str, Source]) -> tuple[App, ...]:
         """All apps of this host, validated."""

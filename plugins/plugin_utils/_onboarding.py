@@ -139,6 +139,24 @@ class App:
         return str(PurePosixPath(home, ROOT_CRT) if destination == "root_crt" else PurePosixPath(folder, CA_CRT))
 
 
+def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> dict[str, Any]:
+    """What a check, or a session of the controller, needs of a connection; `ca` is its ca_text or ca_file."""
+    return {
+        "name": name,
+        "deployment": connection.deployment,
+        "host": connection.host,
+        "port": connection.port,
+        "database": connection.startup_database,
+        "options": connection.startup_options,
+        "user": connection.user,
+        "password": connection.password,
+        "routing_id": connection.routing_id,
+        "sslcert": connection.sslcert,
+        "sslkey": connection.sslkey,
+        **ca,
+    }
+
+
 def _plain(value: Any) -> Any:
     """Values without Ansible's tags, which make texts instances of a subclass."""
     if isinstance(value, Mapping):

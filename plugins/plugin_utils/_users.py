@@ -9,11 +9,13 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_api import (
-    CloudApi,
     CloudError,
     ExistsError,
     NotFoundError,
@@ -22,10 +24,17 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore, generate
 
 TRIES = 3
+PASSWORD_VARIABLE = "CRDB_SQL_USER_PASSWORD"  # noqa: S105 - the name of a variable
+ON_CREATE, ALWAYS, NEW = UPDATES = ("on_create", "always", "new")
+"""When a password is set: for one that is created; each time; each time, and another than the stored one."""
 RESERVED = ("root", "node", "admin", "public", "none")
 ADMIN_NOTE = (
     "is an administrator of the cluster, with the right to make others so, as every user that the Cloud API creates."
     " Take that from it by SQL (REVOKE admin FROM ...), or give applications a user made by SQL."
+)
+DIFFERS_NOTE = (
+    "keeps the password that is in the store, and was given another: crdb_sql_user_update_password=always sets that"
+    " one, after which programs that use the old one fail."
 )
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}", re.ASCII)
@@ -53,6 +62,27 @@ class Target:
     user: str
 
 
+class Accounts(Protocol):
+    """Who creates and removes users: the Cloud API, or SQL."""
+
+    def users(self, cluster: str) -> Sequence[str]:
+        """The names of the SQL users."""
+
+    def create_user(self, cluster: str, name: str, password: str) -> None:
+        """Create a SQL user."""
+
+    def set_password(self, cluster: str, name: str, password: str) -> None:
+        """Change a password."""
+
+    def remove_user(self, cluster: str, name: str) -> None:
+        """Remove a SQL user."""
+
+
+def given_password(option: str) -> str | None:
+    """The password that was given, as an option or in the environment of the controller."""
+    return option or os.environ.get(PASSWORD_VARIABLE) or None
+
+
 def _lost(target: Target) -> OnboardingError:
     return OnboardingError(
         f"The SQL user {target.user} of {target.cluster_name} is there, and its password is not in the store: nobody"
@@ -71,7 +101,7 @@ def decide(there: bool, password: str | None, store: PasswordStore | None, targe
             )
         return "create"
     known, pending = store.get(target.cluster, target.user) if store is not None else (None, False)
-    if update == "always" or pending:
+    if update != ON_CREATE or pending:
         if password is None and store is None:
             raise OnboardingError(
                 f"There is no new password for the SQL user {target.user}: give crdb_sql_user_password, or"
@@ -83,8 +113,14 @@ def decide(there: bool, password: str | None, store: PasswordStore | None, targe
     return ""
 
 
+def differs(password: str | None, store: PasswordStore | None, target: Target, update: str) -> bool:
+    """Whether a password was given that is not the stored one, and is not going to be set."""
+    known = store.get(target.cluster, target.user)[0] if store is not None else None
+    return password is not None and known not in (None, password) and update == ON_CREATE
+
+
 def ensure(
-    api: CloudApi,
+    api: Accounts,
     target: Target,
     password: str | None,
     store: PasswordStore | None,
@@ -100,7 +136,9 @@ def ensure(
         return todo
     if store is not None:
         if password is None:
-            password = store.get(target.cluster, target.user)[0] or generate(length)
+            known, pending = store.get(target.cluster, target.user)
+            # One that may not have been set yet is as good as new.
+            password = known if known and (update != NEW or pending) else generate(length)
         # Before the service knows it: a run that dies in between leaves a password that the next one sets.
         store.put(target.cluster, target.cluster_name, target.user, password, pending=True)
     if password is None:
@@ -114,7 +152,7 @@ def ensure(
     return todo
 
 
-def _create(api: CloudApi, target: Target, password: str) -> None:
+def _create(api: Accounts, target: Target, password: str) -> None:
     for attempt in range(TRIES):
         try:
             api.create_user(target.cluster, target.user, password)
@@ -128,7 +166,7 @@ def _create(api: CloudApi, target: Target, password: str) -> None:
                 raise
 
 
-def remove(api: CloudApi, target: Target, store: PasswordStore | None, *, check: bool) -> bool:
+def remove(api: Accounts, target: Target, store: PasswordStore | None, *, check: bool) -> bool:
     """Make the user and its stored password be gone; whether anything was, or would be, done."""
     there = target.user in [name.lower() for name in api.users(target.cluster)]
     stored = store is not None and store.get(target.cluster, target.user)[0] is not None
