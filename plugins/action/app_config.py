@@ -5,18 +5,15 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
 
-# Once a run, in the main process, before it forks one process a host. What cannot be compiled fails where it is used.
-with contextlib.suppress(OnboardingError):
-    _render.compile_all(_catalogue.load())
+# The main process imports this before it forks one process a host.
+_render.compile_all()
 
 
 def _trust(app: App, ca_path: str) -> list[dict[str, str]]:

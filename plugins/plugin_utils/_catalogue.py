@@ -211,9 +211,9 @@ def _read(path: Path) -> Framework:
 
 @cache
 def load(folder: Path = CATALOGUE) -> Mapping[str, Framework]:
-    """Read the whole catalogue once, by name: of each folder the newest era's first variant, with all others in `choices`.
+    """The whole catalogue, by name: of each folder the newest era's first variant, with all others in `choices`.
 
-    Raises OnboardingError when a folder's framework.yml is incomplete or two folders have one name.
+    It is read once. Raises OnboardingError when a folder's framework.yml is incomplete or two folders have one name.
     """
     found: dict[str, Framework] = {}
     for path in sorted(folder.glob("*/*/framework.yml")):
