@@ -103,8 +103,12 @@ sanity: $(VENV)/development.installed ## ansible-test sanity, in an exported cop
 	scripts/sanity
 
 .PHONY: bench
-bench: $(VENV)/development.installed ## measure side by side, in one run, as ratios
-	PYTHONPATH=collections $(BIN)/python -m tests.bench
+bench: $(VENV)/development.installed ## measure side by side, in one run, as ratios (as root): PARTS=files,check SIZES=1,10 ROUNDS=1
+	PYTHONPATH=collections $(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: docs-performance
+docs-performance: ## write docs/performance.md from the last run of bench
+	PYTHONPATH=collections $(BIN)/python -m tests.bench.report
 
 .PHONY: build
 build: $(VENV)/controller.installed ## the collection's artifact, in build/

@@ -12,6 +12,9 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import SERVICE_FILE, App
 
+# The main process imports this before it forks one process a host.
+_render.compile_all()
+
 
 def _trust(app: App, ca_path: str) -> list[dict[str, str]]:
     held = "; ".join(f"{a.subject}, until {a.not_after:%Y-%m-%d}" for a in app.source.authorities())

@@ -9,6 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -27,6 +28,10 @@ _VARIABLES = ("crdb_connections", "crdb_apps", "crdb_frameworks", STORE, *_cloud
 _PREFIXES = ("crdb_connection_", "crdb_app_")
 
 display = Display()
+
+# The main process imports this before it forks one process a host and task: what is read here is read once a run.
+with contextlib.suppress(OnboardingError):
+    _catalogue.load()
 
 
 def prompt(question: str) -> str:

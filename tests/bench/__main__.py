@@ -6,122 +6,130 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import platform
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoint
-
+from tests.bench import check, files, growth, onboarding, report
+from tests.bench.fleet import PYTHON, fleet, missing
+from tests.bench.measure import Median
+from tests.bench.scene import CONNECTIONS, FORKS, FRAMEWORKS, Scene
 from tests.conftest import Sandbox, new_state, run_sandbox
-from tests.integration.conftest import BIN, CHECKOUT
+from tests.integration.conftest import BIN
 
-ROUNDS = 15
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def side_by_side(title: str, ours: Callable[[], None], other: Callable[[], None], rounds: int = ROUNDS) -> None:
-    """Print the median of both, taken in turn, and the median of the ratios pair by pair."""
-    for work in (ours, other):
-        work()
-    pairs = [(_seconds(ours), _seconds(other)) for number in range(rounds)]
-    first, second = (statistics.median(times) for times in zip(*pairs))
-    ratio = statistics.median(a / b for a, b in pairs)
-    print(f"| {title} | {1000 * first:.0f} | {1000 * second:.0f} | {ratio:.2f} |")
+PARTS = ("files", "frameworks", "onboarding", "growth", "check", "one")
+SIZES = (1, 10, 50)
+GROWTH = (50, 100, 200, 1000)
+ROUNDS = 3
+_ONE_ROUNDS = 15
+_FRAMEWORK_HOSTS = 10
+_LIFETIME = 3 * 3600
 
 
-def _check_against_psql(sandbox: Sandbox) -> None:
-    cluster = sandbox.clusters["funky-skunk"]
-    endpoint = Endpoint.from_dict(
-        {
-            "name": "bench",
-            "deployment": "serverless",
-            "host": cluster.host,
-            "port": cluster.ports["inside"],
-            "database": "defaultdb",
-            "options": f"--cluster={cluster.routing_id}",
-            "user": cluster.user,
-            "password": cluster.password,
-            "ca_file": str(cluster.ca_file),
-        }
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _version(*words: Any) -> str:
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=True)
+    return (done.stdout or done.stderr).splitlines()[0].strip()
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    return f"{os.cpu_count()} x {names[0] if names else platform.machine()}, {memory} GiB"
+
+
+def _machine(scene: Scene) -> dict[str, str]:
+    system = dict(
+        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if line.count("=") == 1
     )
-    info = cluster.conninfo()
-    environment = {
-        **os.environ,
-        "PGHOST": info["host"], "PGPORT": str(info["port"]), "PGDATABASE": info["dbname"], "PGUSER": info["user"],
-        "PGPASSWORD": info["password"], "PGSSLMODE": "verify-full", "PGSSLROOTCERT": info["sslrootcert"],
-        "PGOPTIONS": info["options"],
-    }  # fmt: skip
-
-    def ours() -> None:
-        assert check_endpoint(endpoint).ok
-
-    def psql() -> None:
-        subprocess.run(
-            ["psql", "-XAtc", "SELECT 1"],
-            env=environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    side_by_side("one check in process / one `psql -c 'SELECT 1'`", ours, psql)
+    ansible = _version(BIN / "ansible-playbook", "--version")
+    return {
+        "measured": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "processors": _processor(),
+        "system": f"{system['PRETTY_NAME'].strip(chr(34))}, Linux {platform.release()}",
+        "controller": f"Python {platform.python_version()}, {ansible}, {FORKS} forks",
+        "hosts": f"{_version(PYTHON, '--version')}, on the same processors as the controller",
+        "ssh": f"{_version('ssh', '-V')}, key exchange {scene.fleet.key_exchange()} (the default)",
+        "psql": _version("psql", "--version"),
+    }
 
 
-def _second_run_against_first(sandbox: Sandbox) -> None:
-    home = Path(tempfile.mkdtemp(prefix="crdb-bench-"))
-    variables = home / "variables.json"
-    names = "skunk", "otter", "heron"
-    apps = [
-        {"name": n, "connection": c, "folder": f"{home}/{n}", "frameworks": ["psycopg2", "django", "node-postgres"]}
-        for n, c in zip(names, ("funky_skunk", "brave_otter", "steady_heron"))
-    ]
-    variables.write_text(json.dumps({"crdb_connections": sandbox.connections, "crdb_apps": apps}))
-    variables.chmod(0o600)
-    words = [BIN / "ansible-playbook", "playbooks/dev_machine.yml", "-e", f"@{variables}"]
-    environment = {**os.environ, "HOME": str(home), "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
+def _dicts(found: dict[str, Any]) -> dict[str, Any]:
+    return {k: asdict(v) if isinstance(v, Median) else _dicts(v) for k, v in found.items()}
 
-    def onboard() -> None:
-        subprocess.run(
-            words, cwd=CHECKOUT, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
 
-    def fresh() -> None:
-        for path in (*(home / n for n in names), home / ".local"):
-            shutil.rmtree(path, ignore_errors=True)
-        onboard()
+def _frameworks(scene: Scene, rounds: int) -> dict[str, Any]:
+    count = min(_FRAMEWORK_HOSTS, len(scene.fleet.hosts))
+    found = files.measure_frameworks(scene, count, rounds, _say)
+    low, high = found[files.ONE], found[files.ALL]
+    more = (len(FRAMEWORKS) - 1) * len(CONNECTIONS) * count
+    seconds = (high.cpu + high.targets_cpu) - (low.cpu + low.targets_cpu)
+    trips = (high.trips - low.trips) / more
+    words = {"low": files.ONE, "high": files.ALL, "hosts": count}
+    return {"milliseconds": 1000 * seconds / more, "trips": trips, **words, "ways": _dicts(found)}
 
-    onboard()
-    side_by_side("dev_machine.yml again / on an empty home (3 apps, 9 frameworks)", onboard, fresh, rounds=3)
-    shutil.rmtree(home)
+
+def _measure(scene: Scene, parts: list[str], sizes: list[int], rounds: int) -> dict[str, Any]:
+    several = [size for size in sizes if size > 1] or sizes
+    work: dict[str, Callable[[], dict[str, Any]]] = {
+        "files": lambda: {"files": _dicts(files.measure(scene, sizes, rounds, _say))},
+        "frameworks": lambda: {"frameworks": _frameworks(scene, rounds)},
+        "onboarding": lambda: {"onboarding": _dicts(onboarding.measure(scene, several, rounds, _say))},
+        "growth": lambda: {"growth": growth.measure(scene, GROWTH, _say)},
+        "check": lambda: {"check": {str(max(sizes)): _dicts(check.measure(scene, max(sizes), rounds, _say))}},
+        "one": lambda: {"one_check": _dicts(check.measure_one(scene.sandbox, _ONE_ROUNDS, _say))},
+    }
+    found: dict[str, Any] = {}
+    loads = [os.getloadavg()[0]]
+    for part in parts:
+        found.update(work[part]())
+        loads.append(os.getloadavg()[0])
+    # Our own commands make a load of about the number of processors; more is somebody else's.
+    load = "load average before each part and at the end", ", ".join(f"{value:.1f}" for value in loads)
+    return {"machine": {**_machine(scene), load[0]: load[1]}, **found}
+
+
+def _numbers(text: str) -> list[int]:
+    return sorted({int(part) for part in text.split(",")})
 
 
 def main() -> None:
-    """Bring a sandbox up, measure on it, and take it down."""
-    if shutil.which("psql") is None:
-        sys.exit("psql is needed to compare with: make system-deps installs it")
+    """Bring hosts and a sandbox up, measure, print the tables, write build/bench.json, take all down."""
+    parser = argparse.ArgumentParser(prog="tests.bench", description=main.__doc__)
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--sizes", type=_numbers, default=list(SIZES), help="numbers of ssh hosts, such as 1,10,50")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each way; the median counts")
+    given = parser.parse_args()
+    parts = given.parts.split(",")
+    if unknown := sorted(set(parts) - set(PARTS)):
+        parser.error(f"--parts does not know {', '.join(unknown)}; it knows {', '.join(PARTS)}")
+    if lacks := missing():
+        sys.exit(f"To measure, this machine lacks {', '.join(lacks)}: make system-deps installs the programs.")
     state = new_state()
     try:
-        run_sandbox("up", "--state", str(state), "--port", "0", "--lifetime", "1800", "--throttle", "0")
-        sandbox = Sandbox.read(state)
-        print(f"Medians in ms, {os.cpu_count()} processors; the ratio is the median of the pairs' ratios.\n")
-        print("| what / against what | ours | other | ratio |\n| --- | --- | --- | --- |")
-        _check_against_psql(sandbox)
-        _second_run_against_first(sandbox)
+        run_sandbox("up", "--state", str(state), "--port", "0", "--lifetime", str(_LIFETIME), "--throttle", "0")
+        with fleet(max(given.sizes)) as hosts:
+            results = _measure(Scene(hosts, Sandbox.read(state)), parts, given.sizes, given.rounds)
     finally:
         run_sandbox("down", "--state", str(state))
         shutil.rmtree(state)
+    report.RESULTS.parent.mkdir(exist_ok=True)
+    earlier = json.loads(report.RESULTS.read_text()) if report.RESULTS.exists() and len(parts) < len(PARTS) else {}
+    report.RESULTS.write_text(json.dumps({**earlier, **results}, indent=2) + "\n")
+    print(f"{report.machine(results)}\n\n{report.target_table(results)}\n\n{report.tables(results)}")
 
 
 if __name__ == "__main__":
