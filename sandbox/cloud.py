@@ -327,6 +327,11 @@ class CloudApi:
             "node_count": 3 if dedicated else 0,
             "primary": True,
         }
+        regions = [region]
+        if dedicated:
+            far = {"name": "us-west-2", "sql_dns": f"west-{cluster.name}.sandbox.test", "primary": False}
+            far["internal_dns"] = f"internal-west-{cluster.name}.sandbox.test"
+            regions.append({**region, **far})
         return {
             "id": cluster.identifier,
             "name": cluster.name,
@@ -339,7 +344,7 @@ class CloudApi:
             "creator_id": str(uuid.uuid5(_NAMESPACE, "creator")),
             "operation_status": "UNSPECIFIED",
             "config": config,
-            "regions": [region],
+            "regions": regions,
             "created_at": CREATED_AT,
             "updated_at": CREATED_AT,
             "sql_dns": host,
