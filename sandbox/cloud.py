@@ -318,7 +318,7 @@ class CloudApi:
         )
         if dedicated:
             config["dedicated"]["disk_iops"] = 3000
-        region = {
+        region: dict[str, Any] = {
             "name": "us-east-1" if cluster.provider == "AWS" else "us-central1",
             "sql_dns": host,
             "ui_dns": f"admin-{cluster.name}.sandbox.test" if dedicated else "",
@@ -329,9 +329,9 @@ class CloudApi:
         }
         regions = [region]
         if dedicated:
-            far = {"name": "us-west-2", "sql_dns": f"west-{cluster.name}.sandbox.test", "primary": False}
-            far["internal_dns"] = f"internal-west-{cluster.name}.sandbox.test"
-            regions.append({**region, **far})
+            names = {"sql_dns": "west", "internal_dns": "internal-west"}
+            far = {key: f"{prefix}-{cluster.name}.sandbox.test" for key, prefix in names.items()}
+            regions.append({**region, "name": "us-west-2", "primary": False, **far})
         return {
             "id": cluster.identifier,
             "name": cluster.name,

@@ -51,7 +51,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("given", "message"), WRONG, ids=[message for _given, message in WRONG])
 def test_a_wrong_grant_is_told_of(given, message):
-    with pytest.raises(OnboardingError, match="crdb_sql_user_grants|no name in SQL") as caught:
+    with pytest.raises(OnboardingError, match=r"crdb_sql_user_grants|no name in SQL") as caught:
         _grants.parse(given, "shop")
     assert message in str(caught.value)
 
