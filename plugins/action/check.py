@@ -29,7 +29,6 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import endpoint_facts
 
-
 # A password in a connection string that was typed, and not one that is looked up.
 _TYPED_PASSWORD = re.compile(
     r"\b[a-z+]+://[^:/@\s{]*:(?!\{\{)[^@\s{]+@|password[\"']?\s*[=:]\s*[\"']?(?!\{\{|[\"'\s])", re.IGNORECASE
