@@ -318,7 +318,7 @@ class CloudApi:
         )
         if dedicated:
             config["dedicated"]["disk_iops"] = 3000
-        region = {
+        region: dict[str, Any] = {
             "name": "us-east-1" if cluster.provider == "AWS" else "us-central1",
             "sql_dns": host,
             "ui_dns": f"admin-{cluster.name}.sandbox.test" if dedicated else "",
@@ -327,6 +327,11 @@ class CloudApi:
             "node_count": 3 if dedicated else 0,
             "primary": True,
         }
+        regions = [region]
+        if dedicated:
+            names = {"sql_dns": "west", "internal_dns": "internal-west"}
+            far = {key: f"{prefix}-{cluster.name}.sandbox.test" for key, prefix in names.items()}
+            regions.append({**region, "name": "us-west-2", "primary": False, **far})
         return {
             "id": cluster.identifier,
             "name": cluster.name,
@@ -339,7 +344,7 @@ class CloudApi:
             "creator_id": str(uuid.uuid5(_NAMESPACE, "creator")),
             "operation_status": "UNSPECIFIED",
             "config": config,
-            "regions": [region],
+            "regions": regions,
             "created_at": CREATED_AT,
             "updated_at": CREATED_AT,
             "sql_dns": host,

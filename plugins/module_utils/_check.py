@@ -1374,7 +1374,7 @@ def open_session(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT) -> Wire:
 
     The password is sent at most once. Raises SessionError, with the diagnosis that a check would give.
     """
-    return _Run(endpoint, timeout).open()
+    return _Run(endpoint, timeout, None).open()
 
 
 def _skipped(endpoint: Endpoint, timeout: float, other: str) -> Report:

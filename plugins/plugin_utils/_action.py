@@ -89,12 +89,18 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
 
     def source(self, name: str, facts: Any, variables: Mapping[str, Any]) -> Source:
         """One connection, validated, its cluster looked up, with the password that was stored for its user if any."""
+        facts, users = _onboarding.alternating(name, facts)
         found = _onboarding.source(
             name,
             _cluster.expand(name, facts, variables),
             allow_weaker_tls=bool(variables.get("crdb_connection_allow_weaker_tls")),
         )
         store = self.store(variables)
+        if users:
+            if store is None:
+                raise OnboardingError(f"crdb_connections.{name}: users alternate by what is kept in {STORE}: set it.")
+            in_use = store.rotation(self.server(facts, found, variables)[0], users).in_use
+            found = replace(found, connection=found.connection.replace(user=in_use or users[0]))
         if store is None or found.connection.password is not None or found.connection.sslcert is not None:
             return found
         key, _title = self.server(facts, found, variables)

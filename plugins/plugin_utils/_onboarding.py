@@ -208,6 +208,23 @@ def source(name: str, facts: Any, *, allow_weaker_tls: bool = False) -> Source:
     return Source(name, connection, ca, public, destination)
 
 
+def alternating(name: str, facts: Any) -> tuple[Any, tuple[str, ...]]:
+    """The facts of a connection with `users` as one with its first user, and both; others as they are, and none.
+
+    Raises OnboardingError when they are not two.
+    """
+    if not isinstance(facts, Mapping) or not facts.get("users"):
+        return facts, ()
+    users = facts["users"]
+    known = [key for key in ("user", "password", "sslcert") if facts.get(key)]
+    if known:
+        raise OnboardingError(f"crdb_connections.{name}: gives users, and {' and '.join(known)}: leave that out.")
+    if not isinstance(users, (list, tuple)) or len({str(user).lower() for user in users}) != 2 or len(users) != 2:
+        raise OnboardingError(f"crdb_connections.{name}: users wants two different names, which then alternate.")
+    names = tuple(str(user).lower() for user in users)
+    return {**{key: value for key, value in facts.items() if key != "users"}, "user": names[0]}, names
+
+
 def _ask(name: str, question: str, prompt: Callable[[str], str] | None) -> str:
     if prompt is None:
         return _answers.given().get(name, "")

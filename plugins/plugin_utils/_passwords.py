@@ -17,8 +17,9 @@ import secrets
 import stat
 import string
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ _VAULT = b"$ANSIBLE_VAULT;"
 _TITLE = "Passwords of SQL users, written by crdb.onboard: keep this file, the service does not give them back."
 
 
+def _pair(users: Sequence[str]) -> str:
+    return ",".join(sorted(users))
+
+
 def generate(length: int = LENGTH, alphabet: str = ALPHABET) -> str:
     """A new password. Raises OnboardingError for one that could be guessed."""
     if length < SHORTEST:
@@ -39,6 +44,30 @@ def generate(length: int = LENGTH, alphabet: str = ALPHABET) -> str:
     if len(set(alphabet)) < 16 or any(not " " < char < "\x7f" for char in alphabet):
         raise OnboardingError("the alphabet of passwords has fewer than 16 characters, or some beyond printable ASCII.")
     return "".join(secrets.choice(alphabet) for _number in range(length))
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Where the change of a connection's user, or of its password, stands.
+
+    Args:
+        current: whom programs log in as; empty before the first change.
+        following: whom they are to log in as; empty when no change is under way.
+        ready: whether that one can log in already.
+        since: seconds since the epoch when that was.
+        hosts: those that have it.
+    """
+
+    current: str = ""
+    following: str = ""
+    ready: bool = False
+    since: float = 0.0
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def in_use(self) -> str:
+        """Whom configurations name from now on; empty when that was never decided."""
+        return self.following if self.ready else self.current
 
 
 class PasswordStore:
@@ -74,10 +103,23 @@ class PasswordStore:
             if user not in users:
                 return False
             del users[user]
-            if not users:
+            if not users and not content[cluster].get("rotations"):
                 del content[cluster]
             self._write(content)
             return True
+
+    def rotation(self, cluster: str, users: Sequence[str]) -> Rotation:
+        """Where the rotation of these users stands, in whatever order they are named."""
+        kept = self._read().get(cluster, {}).get("rotations", {}).get(_pair(users), {})
+        return Rotation(**{**kept, "hosts": tuple(kept.get("hosts", ()))})
+
+    def set_rotation(self, cluster: str, name: str, users: Sequence[str], rotation: Rotation) -> None:
+        """Keep where it stands."""
+        with self._locked():
+            content = self._read()
+            of_cluster = content.setdefault(cluster, {"name": name, "users": {}})
+            of_cluster.setdefault("rotations", {})[_pair(users)] = asdict(rotation)
+            self._write(content)
 
     def _fail(self, reason: str) -> OnboardingError:
         return OnboardingError(f"crdb_sql_user_password_store {self._path}: {reason}")

@@ -12,7 +12,6 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _grants, _users
@@ -202,11 +201,11 @@ def retirement(database: str, user: str) -> Statement:
     return Statement(database, f"ALTER ROLE {identifier(user)} WITH NOLOGIN PASSWORD NULL")
 
 
-def reassignment(sessions: Sessions, databases: Iterable[str], user: str, role: str) -> list[Statement]:
-    """The statements that make a role the owner of what a user has made, where it has made anything."""
+def reassignment(sessions: Sessions, user: str, role: str) -> list[Statement]:
+    """The statements that make a role the owner of what a user has made, in whatever database."""
     return [
         Statement(database, f"REASSIGN OWNED BY {identifier(user)} TO {identifier(role)}")
-        for database in databases
+        for database in _databases(sessions)
         if _owned(sessions, database, user)
     ]
 

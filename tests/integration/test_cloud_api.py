@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -201,6 +202,17 @@ def test_entries_with_bits_of_the_host_set_are_known_and_removed_by_their_own_ke
     assert reconcile(cloud, wanted("present", {"cidr": "198.41.0.0/24", "name": "x"})).empty
     reconcile(cloud, wanted("absent", "198.41.0.0/24"))
     assert set(stored(cloud)) == {"203.0.113.0/24"}
+
+
+def test_two_runs_at_once_end_in_the_same_state(cloud):
+    for _round in range(10):
+        cloud.store("funky-skunk", *BEFORE)
+        cloud.switch()
+        with ThreadPoolExecutor(2) as pool:
+            for run in [pool.submit(reconcile, cloud, move()) for _number in range(2)]:
+                run.result()
+        assert stored(cloud) == AFTER
+        assert_access_was_never_less(cloud)
 
 
 def test_a_locked_cluster_is_said_to_be_locked(cloud):

@@ -16,6 +16,8 @@ import psycopg
 import pytest
 import requests
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_api import CloudApi, Settings, find
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 from sandbox.allowlist import Entry
 from tests.cloud import EGRESS, KEY, CloudStage
@@ -167,6 +169,127 @@ def test_check_mode_shows_the_difference_and_changes_nothing(controller, cloud):
     assert not (controller.home / "store.json").exists()
 
 
+FACTS = {"user": "ann", "password": "canary-of-a-password"}
+CHOSEN = [
+    ({"cluster": "steady-heron"}, "localhost", "defaultdb"),
+    ({"cluster": "steady-heron", "database": "shop"}, "localhost", "shop"),
+    ({"cluster": "steady-heron", "region": "us-west-2"}, "west-steady-heron.sandbox.test", "defaultdb"),
+    ({"cluster": "steady-heron", "endpoint": "private"}, "internal-steady-heron.sandbox.test", "defaultdb"),
+    (
+        {"cluster": "steady-heron", "endpoint": "private", "region": "us-west-2", "database": "shop"},
+        "internal-west-steady-heron.sandbox.test",
+        "shop",
+    ),
+    ({"cluster": "brave-otter", "endpoint": "private"}, "private-brave-otter.sandbox.test", "defaultdb"),
+    ({"cluster": "funky-skunk", "region": "us-east-1", "database": "bank"}, "localhost", "bank"),
+]
+
+
+def test_cluster_region_endpoint_and_database_make_the_connection(controller, cloud, tmp_path):
+    """By connection.yml and by cluster_info, which say the same, and what the API's own connection string says."""
+    connections = {f"c{number}": {**facts, **FACTS} for number, (facts, _host, _database) in enumerate(CHOSEN)}
+    path = tmp_path / "play.yml"
+    result = tmp_path / "result.json"
+    options = [{"name" if k == "cluster" else k: v for k, v in facts.items()} for facts, _host, _database in CHOSEN]
+    chosen = {key: f"{{{{ item.{key} | default(omit) }}}}" for key in ("name", "region", "endpoint", "database")}
+    tasks = [
+        {"name": "Show them", "crdb.onboard.connection": {}, "register": "shown"},
+        {"name": "Look", "crdb.onboard.cluster_info": {"user": "ann", **chosen}, "loop": options, "register": "looked"},
+        {
+            "name": "Keep it",
+            "ansible.builtin.copy": {"dest": str(result), "content": "{{ [shown, looked] | to_json }}"},
+        },
+    ]
+    path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    variables = {**cloud.variables(), "crdb_connections": connections, "crdb_apps": []}
+    run = controller.playbook(str(path), variables)
+    assert run.status == 0, run.output
+    assert FACTS["password"] not in run.output + result.read_text()
+    shown, looked = json.loads(result.read_text())
+    cloud.switch(rate=0)
+    for number, (facts, host, database) in enumerate(CHOSEN):
+        cluster = cloud.clusters[facts["cluster"]]
+        parameters = shown["connections"][f"c{number}"]["parameters"]
+        assert (parameters["Host"], parameters["Database"].rpartition(".")[2]) == (host, database)
+        info = looked["results"][number]
+        ours = parse_url(info["connection_string"])
+        answer = requests.get(
+            f"{cloud.url}/api/v1/clusters/{cluster.identifier}/connection-string",
+            params={"sql_user": "ann", "database": database, "os": "LINUX"},
+            headers={"Authorization": f"Bearer {KEY}"},
+            verify=str(cloud.ca_file),
+            timeout=20,
+        ).json()
+        theirs = parse_url(answer["connection_string"])
+        assert ours.host == host
+        for part in ("port", "database", "user", "effective_routing_id", "deployment", "sslmode"):
+            assert getattr(ours, part) == getattr(theirs, part), part
+        assert info["connection"]["routing_id" if cluster.routing_id else "host"] == (cluster.routing_id or host)
+        if host == "localhost":
+            assert ours.host == theirs.host
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"region": "eu-central-1"}, "has no region 'eu-central-1'; it has us-east-1, us-west-2"),
+        ({"endpoint": "secret"}, "endpoint: 'secret' is none of public, private"),
+        ({"host": "x"}, "gives cluster, and host, which the cluster says: leave one out"),
+        ({"user": ""}, "gives cluster without the SQL user: set user"),
+    ],
+)
+def test_a_choice_that_the_cluster_does_not_have_is_refused(controller, cloud, facts, message):
+    connections = {"shop": {"cluster": "steady-heron", **FACTS, **facts}}
+    run = controller.playbook("connection", {**cloud.variables(), "crdb_connections": connections})
+    assert run.status == 2, run.output
+    assert message in " ".join(run.output.split())
+
+
+def test_a_name_that_two_clusters_have_is_refused_with_their_ids(cloud):
+    api = CloudApi(Settings(KEY, cloud.url, str(cloud.ca_file)))
+    twins = [{"id": "1", "name": "twin", "cloud_provider": "AWS"}, {"id": "2", "name": "twin", "cloud_provider": "GCP"}]
+    api.clusters = lambda: [*twins, {"id": "3", "name": "twin", "state": "DELETED"}]
+    with pytest.raises(OnboardingError, match=r"2 clusters named 'twin': give the id, one of 1 \(AWS\), 2 \(GCP\)"):
+        find(api, "twin")
+    assert find(api, "2") == twins[1]
+
+
+def test_the_allowlist_does_not_concern_a_private_end_point(controller, cloud):
+    connections = {"shop": {"cluster": "steady-heron", "endpoint": "private", **FACTS}}
+    variables = {**cloud.variables(), "crdb_connections": connections, "crdb_network_entries": ["198.41.0.1"]}
+    run = controller.playbook("authorize_network", variables)
+    assert run.status == 0, run.output
+    assert "steady-heron is reached by a private end point, which no allowlist concerns" in " ".join(run.output.split())
+    assert cloud.count() == 0
+    # One of two: the other is done.
+    connections["public"] = {"cluster": "funky-skunk", **FACTS}
+    run = controller.playbook("authorize_network", variables)
+    assert run.status == 0, run.output
+    assert changes(cloud) == [("funky-skunk", "POST")]
+
+
+@pytest.mark.parametrize(("keywords", "words"), [({"serial": 1, "become": True, "become_user": "nobody-at-all"}, []),
+                                                 ({"strategy": "free"}, ["-l", "two"])], ids=str)  # fmt: skip
+def test_each_user_of_the_hosts_in_play_is_made_exactly_once(controller, cloud, tmp_path, keywords, words):
+    def host(*clusters):
+        connections = {name.replace("-", "_"): {"cluster": name, "user": "ann"} for name in clusters}
+        return {"crdb_connections": connections}
+
+    hosts = {"one": host("funky-skunk"), "two": host("funky-skunk", "steady-heron"), "localhost": host("brave-otter")}
+    path = tmp_path / "play.yml"
+    roles = [{"role": "crdb.onboard.crdb_sql_user"}]
+    path.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": roles, **keywords}]))
+    variables = {**cloud.variables(), "crdb_sql_user_password_store": str(tmp_path / "store.json")}
+    run = controller.playbook(str(path), variables, "-i", inventory(tmp_path, hosts), *words)
+    assert run.status == 0, run.output
+    expected = ["funky-skunk", "steady-heron"] if words else sorted(cloud.clusters)
+    assert changes(cloud) == sorted((name, "POST") for name in expected)
+    kept = json.loads((tmp_path / "store.json").read_text())["clusters"]
+    for name in expected:
+        entry = kept[cloud.clusters[name].identifier]
+        assert cloud.accounts[name].passwords["ann"] == entry["users"]["ann"]["password"]
+
+
 def test_validation_needs_no_key_and_names_every_mistake(controller):
     run = controller.playbook(
         "authorize_network", {"crdb_network_entries": ["10.0.0.0/8", "198.41.0.5/24"]}, "--tags", "validate"
@@ -240,7 +363,7 @@ class TestWithSql:
         store = json.loads((CHECKOUT / variables["crdb_sql_user_password_store"]).read_text())["clusters"]
         return next((c["users"]["ann"]["password"] for c in store.values() if "ann" in c["users"]), None)
 
-    def test_from_a_name_to_a_proved_connection_and_back(self, controller, sandbox, variables):
+    def test_from_a_name_to_a_proved_connection_and_back(self, controller, sandbox, variables, tmp_path):
         output = ""
         for playbook in ("sql_user", "authorize_network", "dev_machine"):
             run = controller.playbook(playbook, variables, "-vvvv", "--diff")
@@ -264,6 +387,13 @@ class TestWithSql:
             again = controller.playbook(playbook, variables)
             assert again.status == 0, again.output
             assert again.recap()["changed"] == 0
+        # A host that is added the next day connects, without a reset.
+        apps = [{"name": "shop", "connection": "shop", "folder": str(tmp_path / "added"), "frameworks": ["psycopg2"]}]
+        hosts = inventory(tmp_path, {"old": {}, "added": {"crdb_apps": apps}})
+        others = {**{name: value for name, value in variables.items() if name != "crdb_apps"}, "crdb_hosts": "added"}
+        added = controller.playbook("dev_machine", others, "-i", hosts)
+        assert added.status == 0, added.output
+        assert password in (tmp_path / "added" / ".env").read_text()
         assert {r["method"] for r in self.ask("GET", "/sandbox/requests")} == {"GET"}
 
         # Removing the entry cuts the live connection; the user and the password go too.

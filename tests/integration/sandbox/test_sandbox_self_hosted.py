@@ -73,6 +73,7 @@ def test_certificates_are_laid_out_as_cockroach_cert_does(sandbox: Sandbox) -> N
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert modes == {
         "ca.crt": 0o644, "client.roach.crt": 0o644, "client.roach.key": 0o600, "client.roach.key.pk8": 0o600,
+        "client.root.crt": 0o644, "client.root.key": 0o600, "client.root.key.pk8": 0o600,
     }  # fmt: skip
     assert (folder / "ca.crt").read_bytes() == sandbox.clusters[NAME].ca_file.read_bytes()
     pem = serialization.load_pem_private_key((folder / "client.roach.key").read_bytes(), None)

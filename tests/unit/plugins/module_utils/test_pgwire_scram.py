@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils import _pgwire
@@ -15,6 +16,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
     ScramClient,
     ScramError,
     saslprep,
+    scram_verifier,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +37,26 @@ def test_the_vector_of_rfc_7677() -> None:
     assert scram.first() == b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
     assert scram.final(SERVER_FIRST, SOON) == CLIENT_FINAL
     scram.verify(SERVER_FINAL)
+
+
+def test_the_verifier_holds_what_proves_the_vector_of_rfc_7677_and_not_the_password() -> None:
+    verifier = scram_verifier("pencil", salt=base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ=="), iterations=4096)
+    head, keys = verifier.rsplit("$", 1)
+    assert head == "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ=="
+    stored_key, server_key = (base64.b64decode(part) for part in keys.split(":"))
+    without_proof, _comma, proof = CLIENT_FINAL.rpartition(b",p=")
+    signed = b",".join((b"n=user,r=" + NONCE.encode(), SERVER_FIRST, without_proof))
+    signature = hmac.digest(stored_key, signed, "sha256")
+    client_key = bytes(a ^ b for a, b in zip(base64.b64decode(proof), signature))
+    assert hashlib.sha256(client_key).digest() == stored_key
+    assert b"v=" + base64.b64encode(hmac.digest(server_key, signed, "sha256")) == SERVER_FINAL
+
+
+def test_each_verifier_has_a_salt_of_its_own_and_the_form_that_servers_know() -> None:
+    form = r"SCRAM-SHA-256\$10610:[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}="
+    first, second = scram_verifier("pencil"), scram_verifier("pencil")
+    assert re.fullmatch(form, first)
+    assert first != second
 
 
 def refusal(server_first: bytes, deadline: Deadline = SOON) -> str:
