@@ -115,6 +115,10 @@ build: $(VENV)/controller.installed ## the collection's artifact, in build/
 	@mkdir -p build
 	$(BIN)/ansible-galaxy collection build --force --output-path build
 
+.PHONY: execution-environment
+execution-environment: build $(VENV)/development.installed ## the build context of an image with the collection, in build/
+	$(BIN)/ansible-builder create --file execution-environment.yml --context build/execution-environment
+
 .PHONY: releases
 releases: $(VENV)/development.installed ## write the list of CockroachDB releases: make releases DOCS=a checkout of cockroachdb/docs
 	$(BIN)/python scripts/releases.py "$(DOCS)"

@@ -256,15 +256,16 @@ def test_with_scripts_off_it_is_the_same(browser, folder):
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-def test_a_narrow_window_does_not_cut_it(page):
-    """As wide as 400% zoom leaves: the tables scroll by themselves, the page does not."""
+@pytest.mark.parametrize("width", [320, 1100, 1160, 1300])
+def test_no_window_cuts_it(page, width):
+    """320 is what 400% zoom leaves: the tables scroll by themselves, the page does not."""
     page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     )
     try:
-        assert page.execute_script("return innerWidth") == 320
-        assert page.execute_script("return document.documentElement.scrollWidth") <= 320
-        screenshot(page, f"narrow-{shown_rows(page)}")
+        assert page.execute_script("return innerWidth") == width
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        screenshot(page, f"{shown_rows(page)}-rows-{width}-wide")
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -272,13 +273,14 @@ def test_a_narrow_window_does_not_cut_it(page):
 def test_what_a_host_says_stays_text(browser, tmp_path):
     nasty = "</td></tr></table><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     check = reports.refused(nasty, host=nasty, cause=nasty, cure=nasty, code=nasty, evidence={nasty: nasty})
-    hosts = (read_host(nasty, {"checks": [check]}), read_host("b", {"unreachable": True, "msg": nasty}))
+    hosts = (read_host(nasty, {"checks": [check]}), read_host("b" * 250, {"unreachable": True, "msg": nasty}))
     path = tmp_path / "nasty.html"
     path.write_bytes(_report_formats.as_html(Fleet(hosts, reports.WRITTEN)))
     opened(browser, path)
     assert browser.title.startswith("2 hosts")
     assert browser.execute_script("return document.querySelectorAll('script, img').length") == 0
     assert shown_rows(browser) == 2
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 1300
     assert nasty in browser.execute_script("return document.querySelector('#hosts th[scope=row]').innerText")
 
 

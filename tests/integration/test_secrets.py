@@ -285,6 +285,33 @@ def test_failing_runs_say_nothing(person, sandbox, canary_user, name):
     assert_nothing_leaked(person, sandbox, run.output, holders=sorted(holders))
 
 
+def test_reports_hold_no_password(person, sandbox, canary_user):
+    """In every format, of hosts that pass, that fail before and after the login, and that are unreachable."""
+    folder = inventory(person, canary_user, "lookup")
+    local = "{ansible_connection: local, ansible_python_interpreter: '{{ ansible_playbook_python }}'}"
+    (folder / "hosts.yml").write_text(
+        "all:\n  hosts:\n    dead: {ansible_host: 127.0.0.1, ansible_port: 1}\n"
+        + "".join(f"    {name}: {local}\n" for name in ("good", "refused", "unknown", "broken"))
+    )
+    (folder / "host_vars").mkdir()
+    password = "{{ lookup('ansible.builtin.env', 'SHOP_PASSWORD') }}"
+    for name, change in (("refused", {"user": "carl"}), ("unknown", {"routing_id": "happy-koala-7"})):
+        facts = {**canary_user, "password": password, **change}
+        (folder / "host_vars" / f"{name}.json").write_text(json.dumps({"crdb_connections": {"shop": facts}}))
+    (folder / "host_vars" / "broken.json").write_text(json.dumps({"crdb_apps": "nonsense"}))
+    reports = person.home / "reports"
+    formats = ["html", "json", "junit", "text"]
+    variables = {"crdb_check_report_folder": str(reports), "crdb_check_report_formats": formats}
+    placed = person.playbook("crdb.onboard.app_servers", None, "-i", folder, "-l", "good", SHOP_PASSWORD=CANARY)
+    assert placed.status == 0, placed.output[-3000:]
+    run = person.playbook("crdb.onboard.check", variables, "-i", folder, "-vvvv", "--diff", SHOP_PASSWORD=CANARY)
+    assert run.status == 2, run.output[-3000:]
+    assert len(list(reports.iterdir())) == len(formats)
+    for code in ("password_rejected", "unknown_cluster", "check_failed", "unreachable"):
+        assert code in (reports / "crdb-check.txt").read_text()
+    assert_nothing_leaked(person, sandbox, run.output, holders=["shop/.env"])
+
+
 def test_killed_runs_leave_nothing_in_temp_folders(person, sandbox, canary_user):
     folder = inventory(person, canary_user, "lookup")
     for delay in (0.8, 1.2, 1.6, 2.0, 2.4, 2.8):
