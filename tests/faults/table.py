@@ -65,6 +65,7 @@ class Files:
         self.by_old_middle = self.old_middle.issue("by-old-middle", chain=(self.old_middle,))
         self.by_next_middle = self.next_middle.issue("by-next-middle", chain=(self.next_middle,))
         self.by_namesake_with_root = self.namesake.issue("by-namesake-with-root", chain=(self.namesake,))
+        self.soon = self.good
         self.weak = self.authority.issue("weak", weak=1024)
         self.for_clients = self.authority.issue("for-clients", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
         self.client = self.authority.issue("client", names=(USER,), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
