@@ -731,6 +731,14 @@ CATALOGUE: Mapping[str, Entry] = {
         "The proxy at {host} cannot reach the SQL servers of cluster {cluster}.",
         "Wait a minute and check {host} again; if it stays so, look at the cluster's state in the Console.",
     ),
+    "cluster_at_limit": Entry(
+        "The proxy at {host} says that cluster {cluster} is disabled: it has reached a limit of its plan.",
+        "Raise the limits of cluster {cluster} ({host}) in the Console, or wait until the next billing period.",
+    ),
+    "cluster_paused": Entry(
+        "The proxy at {host} says that cluster {cluster} is paused.",
+        "Resume cluster {cluster} ({host}) in the Console, and check again after a minute.",
+    ),
     "cluster_creating": Entry(
         "Cluster {cluster}, which {host} leads to, is still being created, says the Cloud API.",
         "Wait until cluster {cluster} is created, and check {host} again.",
@@ -748,8 +756,8 @@ CATALOGUE: Mapping[str, Entry] = {
         "Connect {name} to another cluster than the one of {host}, or restore cluster {cluster} from a backup.",
     ),
     "server_unavailable": Entry(
-        "The proxy at {host} says that cluster {cluster} is not available: it is paused, disabled or at a limit of "
-        "its plan.",
+        "The proxy at {host} says that cluster {cluster} is not available, and not why: it may be paused, disabled or "
+        "at a limit of its plan.",
         "Look at the state and the limits of cluster {cluster} ({host}) in the Console, and raise or resume it.",
     ),
     "proxy_internal_error": Entry(
@@ -934,6 +942,8 @@ _SERVER_RULES: Sequence[_Rule] = (
     _Rule("unknown_cluster", (), _ROUTING + r"(cluster \S+ not found|rejected by backendconfigfromparams)"),
     _Rule("routing_failed", (), _ROUTING),
     _Rule("backend_unreachable", (), r"^codebackend(dialfailed|down)\b"),
+    _Rule("cluster_at_limit", (), r"^codeunavailable\b.*\b(limit|quota|disabled|exceeded)"),
+    _Rule("cluster_paused", (), r"^codeunavailable\b.*\b(paused?|pausing|suspended|resum)"),
     _Rule("server_unavailable", (), r"^codeunavailable\b"),
     _Rule("server_requires_encryption", (), r"^(codeunexpectedinsecurestartupmessage\b|server requires encryption)"),
     _Rule("proxy_internal_error", (), r"^internal server error$"),

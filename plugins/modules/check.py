@@ -21,6 +21,8 @@ description:
   - A failure has a stable code, one sentence of cause, one of cure, and evidence. The password is in none of them.
   - The password goes out once at most, and only to a server whose certificate was verified. After a refused login,
     the other endpoints with the same login are not tried, because the service locks an address out after failed logins.
+    In a run, one host tries a login first while the others wait; they are not tried either after a refusal.
+  - Where the inventory has apps, what they would connect with is read back from their files, as their users.
   - Needs nothing on the host but Python. Endpoints are checked in parallel, up to 16 at once. Nothing is written.
   - Without O(url) and O(endpoints), the connections of the host's apps are taken from the inventory.
 extends_documentation_fragment:
@@ -241,6 +243,15 @@ EXAMPLES = r"""
         password: "{{ ledger_password }}"
         ca_file: /srv/shop/certs/ledger-ca.crt
   register: connectivity
+
+- name: Wait until the database lets the app in; a password that was refused is not sent again
+  crdb.onboard.check:
+    url: "{{ lookup('ansible.builtin.env', 'DATABASE_URL') }}"
+    timeout: 10
+  register: database
+  until: database is succeeded
+  retries: 20
+  delay: 15
 """
 
 RETURN = r"""

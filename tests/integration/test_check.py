@@ -12,6 +12,7 @@ import json
 import re
 import time
 import types
+from pathlib import Path
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoint
@@ -474,3 +475,13 @@ class TestAppsOwnView:
         (onboarded[0] / ".env").unlink()
         status, output = self.check(controller, onboarded, "--check")
         assert status == 0, output
+
+    def test_the_drivers_of_the_apps_own_venv(self, controller, onboarded, drivers):
+        folder, variables = onboarded
+        python = Path(drivers["crdb_check_interpreters"]["python"])
+        (folder / "venv").symlink_to(python.parents[1])
+        variables.update(crdb_check_drivers=True, crdb_check_interpreters={"python": "venv/bin/python"})
+        status, output = self.check(controller, onboarded)
+        assert status == 0, output
+        assert "app: psycopg2" in output
+        assert "connected as maxroach to defaultdb" in output
