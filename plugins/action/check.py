@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from typing import Any
 
 from ansible import context
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
+from ansible_collections.crdb.onboard.plugins.module_utils._app_files import digest, unquoted, url_parts
 from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     DEFAULT_TIMEOUT,
     REFUSED_LOGINS,
@@ -17,11 +19,13 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     skipped,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import HEADER, split_dotenv
 from ansible_collections.crdb.onboard.plugins.plugin_utils import (
     _canary,
     _cloud_api,
     _confirm,
     _onboarding,
+    _render,
     _report_formats,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction, display
@@ -34,7 +38,7 @@ _TYPED_PASSWORD = re.compile(
     r"\b[a-z+]+://[^:/@\s{]*:(?!\{\{)[^@\s{]+@|password[\"']?\s*[=:]\s*[\"']?(?!\{\{|[\"'\s])", re.IGNORECASE
 )
 # What an endpoint has here and the module does not take.
-_OWN_KEYS = ("cluster",)
+_OWN_KEYS = ("cluster", "app")
 _ECHO = "crdb_network_echo"
 
 
@@ -131,11 +135,9 @@ class ActionModule(OnboardingAction):
     ) -> list[dict[str, Any]]:
         """One call on the host. Raises _CheckFailedError."""
         sent = [{key: value for key, value in one.items() if key not in _OWN_KEYS} for one in endpoints]
-        result = self.call(
-            "check",
-            {"endpoints": sent, "timeout": arguments["timeout"], "fail": False, "controller_time": time.time()},
-            task_vars,
-        )
+        apps = [one["app"] for one in endpoints if one.get("app")]
+        common = {"timeout": arguments["timeout"], "fail": False, "controller_time": time.time()}
+        result = self.call("check", {"endpoints": sent, "apps": apps, **common}, task_vars)
         if "checks" not in result:
             raise _CheckFailedError(result)
         checks: list[dict[str, Any]] = result["checks"]
@@ -195,8 +197,41 @@ class ActionModule(OnboardingAction):
                 ca = {"ca_file": app.ca_path(self.folder(app, homes), homes.get(app.user, ""))}
             endpoint = endpoint_facts(f"{app.name}: {source.name}", source.connection, ca)
             endpoint["cluster"] = (clusters.get(source.name) or {}).get("cluster")
+            ca_path = app.ca_path(self.folder(app, homes), homes.get(app.user, ""))
+            endpoint["app"] = {"endpoint": endpoint["name"], **_expected(app, self.folder(app, homes), ca_path)}
             endpoints.append(endpoint)
         return endpoints
+
+
+def _expected(app: Any, folder: str, ca_path: str) -> dict[str, Any]:
+    """What the files of an app should hold, for the module's option `apps`: digests in place of secrets."""
+    salt = secrets.token_hex(16)
+    files = []
+    for file in _render.render_app(app, folder, ca_path):
+        variables = []
+        for segment in split_dotenv(file.content) if file.format == "dotenv" else []:
+            if segment.key is not None and segment.key != HEADER:
+                variables.append(_variable(segment.key, unquoted(segment.raw), salt))
+        facts = {"path": file.path, "format": file.format, "secret": file.secret, "variables": variables}
+        files.append({**facts, "digest": digest(salt, file.content)})
+    connection = app.source.connection
+    return {
+        "user": app.user,
+        "salt": salt,
+        "files": files,
+        "ca_file": ca_path,
+        "ca_fingerprints": [authority.fingerprint for authority in app.source.authorities()],
+        "sslcert": connection.sslcert,
+        "sslkey": connection.sslkey,
+    }
+
+
+def _variable(name: str, value: str, salt: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "digest": digest(salt, value.encode("utf-8"))}
+    if "://" in value:
+        parts, password = url_parts(value)
+        found.update(parts=parts, password_digest=digest(salt, password.encode("utf-8", "surrogateescape")))
+    return found
 
 
 def _warn_of_typed_passwords() -> None:

@@ -29,12 +29,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _x509
+from ansible_collections.crdb.onboard.plugins.module_utils._app_files import Finding
 from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
     AuthUnsupportedError,
     ClosedError,
@@ -730,6 +731,14 @@ CATALOGUE: Mapping[str, Entry] = {
         "The proxy at {host} cannot reach the SQL servers of cluster {cluster}.",
         "Wait a minute and check {host} again; if it stays so, look at the cluster's state in the Console.",
     ),
+    "cluster_at_limit": Entry(
+        "The proxy at {host} says that cluster {cluster} is disabled: it has reached a limit of its plan.",
+        "Raise the limits of cluster {cluster} ({host}) in the Console, or wait until the next billing period.",
+    ),
+    "cluster_paused": Entry(
+        "The proxy at {host} says that cluster {cluster} is paused.",
+        "Resume cluster {cluster} ({host}) in the Console, and check again after a minute.",
+    ),
     "cluster_creating": Entry(
         "Cluster {cluster}, which {host} leads to, is still being created, says the Cloud API.",
         "Wait until cluster {cluster} is created, and check {host} again.",
@@ -747,8 +756,8 @@ CATALOGUE: Mapping[str, Entry] = {
         "Connect {name} to another cluster than the one of {host}, or restore cluster {cluster} from a backup.",
     ),
     "server_unavailable": Entry(
-        "The proxy at {host} says that cluster {cluster} is not available: it is paused, disabled or at a limit of "
-        "its plan.",
+        "The proxy at {host} says that cluster {cluster} is not available, and not why: it may be paused, disabled or "
+        "at a limit of its plan.",
         "Look at the state and the limits of cluster {cluster} ({host}) in the Console, and raise or resume it.",
     ),
     "proxy_internal_error": Entry(
@@ -844,6 +853,40 @@ CATALOGUE: Mapping[str, Entry] = {
         "The server at {host} ({address}) answered {when} with an error (SQLSTATE {sqlstate}).",
         "Read the server's message in the evidence and look it up in the logs of {host}.",
     ),
+    "app_file_missing": Entry(
+        "The file {path}, by which {name} connects to {host}, is not there.",
+        "Write the configs of {name} for {host} again (playbooks/app_servers.yml, or dev_machine.yml).",
+    ),
+    "app_file_unreadable": Entry(
+        "The file {path}, by which {name} connects to {host}, cannot be read by {app_user}: {reason}.",
+        "Give {path} to {app_user}, or write the configs for {host} again (playbooks/app_servers.yml).",
+    ),
+    "app_config_differs": Entry(
+        "The file {path}, which holds the connection of {name} to {host}, is not as the inventory has it.",
+        "Look at `ansible-playbook playbooks/app_servers.yml --check --diff` for {host}, and write it again or bring "
+        "the inventory up to date.",
+    ),
+    "env_value_missing": Entry(
+        "The file {path} does not set {variable}, by which {name} connects to {host}.",
+        "Write the configs of {name} for {host} again (playbooks/app_servers.yml).",
+    ),
+    "env_value_differs": Entry(
+        "The file {path} has another {variable} for {name} than the inventory has for {host}: {difference}.",
+        "Write the configs for {host} again (playbooks/app_servers.yml with crdb_app_config_force), or put what {path} "
+        "says into the inventory.",
+    ),
+    "env_value_twice": Entry(
+        "The file {path} sets {variable} more than once, and loaders differ in which one {name} gets for {host}.",
+        "Leave one line for {variable} in {path}, the one for {host}.",
+    ),
+    "app_ca_unreadable": Entry(
+        "The CA file {path} for {host} cannot be read by {app_user}, as whom {name} runs: {reason}.",
+        "Let {app_user} read {path} (mode 0644, and the folders above it passable), so that {host} can be verified.",
+    ),
+    "app_key_unreadable": Entry(
+        "The client certificate or key {path} for {host} cannot be read by {app_user}, as whom {name} runs: {reason}.",
+        "Give {path} to {app_user} (mode 0600), so that {name} can log in at {host}.",
+    ),
     "canary_refused": Entry(
         "The server at {host} refused the login of {user} from {other}, the first host to try it, so no password was "
         "sent from this one.",
@@ -899,6 +942,8 @@ _SERVER_RULES: Sequence[_Rule] = (
     _Rule("unknown_cluster", (), _ROUTING + r"(cluster \S+ not found|rejected by backendconfigfromparams)"),
     _Rule("routing_failed", (), _ROUTING),
     _Rule("backend_unreachable", (), r"^codebackend(dialfailed|down)\b"),
+    _Rule("cluster_at_limit", (), r"^codeunavailable\b.*\b(limit|quota|disabled|exceeded)"),
+    _Rule("cluster_paused", (), r"^codeunavailable\b.*\b(paused?|pausing|suspended|resum)"),
     _Rule("server_unavailable", (), r"^codeunavailable\b"),
     _Rule("server_requires_encryption", (), r"^(codeunexpectedinsecurestartupmessage\b|server requires encryption)"),
     _Rule("proxy_internal_error", (), r"^internal server error$"),
@@ -1174,6 +1219,10 @@ def _words(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "now": _stamp(facts.now) if facts.now else "another date",
         "controller_now": _stamp(facts.controller_now) if facts.controller_now else "another date",
         "other": "another endpoint",
+        "app_user": "its user",
+        "variable": "the variable",
+        "difference": "it is another one",
+        "reason": "no reason given",
         "public": "this machine's address",
         "public_entry": "this machine's public IPv4 address",
         "allowlist": f"the IP allowlist of cluster {facts.routing_id or sent}",
@@ -1276,6 +1325,13 @@ NOTES: Mapping[str, str] = {
     "is far from the data.",
     "clock_differs": "This machine's clock says {now} and the controller's {controller_now}: TLS to {host} breaks when "
     "that leaves a certificate's dates.",
+    "app_not_configured": "{name} has no configs on this host yet ({path} is not there): the connection to {host} was "
+    "checked with what the inventory says.",
+    "app_not_read": "The files of {name} for {host} were not read: {reason}.",
+    "app_file_too_open": "The file {path} of {name} holds a password for {host} and has mode {mode}: chmod 600 it.",
+    "app_file_changed": "The file {path} of {name} for {host} is not as the inventory would write it.",
+    "app_ca_changed": "The CA file {path} of {name} for {host} does not hold the CA of the inventory (SHA-256 "
+    "{fingerprint}).",
     "cloud_api_silent": "The Cloud API was asked about {host} and did not help: {reason}",
     "cloud_no_cluster": "The Cloud API's key sees no single cluster that {host} leads to ({cluster}).",
     "public_address_unknown": "The public address of this machine could not be found, to compare it with {allowlist}, "
@@ -1386,6 +1442,26 @@ def skipped(code: str, facts: Facts, other: str) -> Report:
     error = WireError(f"not tried after the refusal for {clean(other)}")
     diagnosis = describe(code, "auth", error, facts, other=other)
     return Report(facts.name, facts.host, facts.port, None, diagnosis, [], {}, False)
+
+
+def with_findings(report: Report, endpoint: Endpoint, findings: Sequence[Finding], user: str, *, only: bool) -> Report:
+    """The report with what is wrong with the app's own files: a verdict where all else passed, notes else.
+
+    `only`: notes in any case, as in check mode, where the files are not written yet.
+    """
+    facts = Facts.of(endpoint, DEFAULT_TIMEOUT)
+    common = {"name": facts.name, "host": facts.host, "app_user": user or "this user"}
+    faults = []
+    for code, words in findings:
+        if code in NOTES:
+            report.notes.append(note(code, **{**common, **words}))
+        else:
+            faults.append(describe(code, "prepare", WireError("read back"), facts, **{**common, **words}))
+    if faults and report.ok and not only:
+        first = faults.pop(0)
+        report = replace(report, diagnosis=Diagnosis(first.code, first.cause, first.cure, {"step": "files"}))
+    report.notes.extend({"code": fault.code, "text": fault.cause} for fault in faults)
+    return report
 
 
 def failure_text(checks: Sequence[Mapping[str, Any]]) -> str:

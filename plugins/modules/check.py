@@ -21,6 +21,8 @@ description:
   - A failure has a stable code, one sentence of cause, one of cure, and evidence. The password is in none of them.
   - The password goes out once at most, and only to a server whose certificate was verified. After a refused login,
     the other endpoints with the same login are not tried, because the service locks an address out after failed logins.
+    In a run, one host tries a login first while the others wait; they are not tried either after a refusal.
+  - Where the inventory has apps, what they would connect with is read back from their files, as their users.
   - Needs nothing on the host but Python. Endpoints are checked in parallel, up to 16 at once. Nothing is written.
   - Without O(url) and O(endpoints), the connections of the host's apps are taken from the inventory.
 extends_documentation_fragment:
@@ -104,6 +106,85 @@ options:
         description: Stop where the server asks for the password, without sending it.
         type: bool
         default: false
+  apps:
+    description:
+      - What the apps' own files should hold, read back as the app's user. The action plugin makes this list from the
+        inventory's apps; contents are compared by digests.
+      - What an app could not connect with is a verdict of its endpoint when all stages passed; the rest are notes. In
+        check mode all are notes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      endpoint:
+        description: Name of the endpoint in O(endpoints).
+        type: str
+        required: true
+      user:
+        description: The user to read as; another one than the module runs as needs root.
+        type: str
+        default: ""
+      salt:
+        description: What the digests are made with.
+        type: str
+        required: true
+      files:
+        description: The files that connect the app.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          path:
+            description: Absolute path.
+            type: str
+            required: true
+          format:
+            description: V(dotenv) is read by its variables, others as a whole.
+            type: str
+            default: whole
+          secret:
+            description: Whether it holds a password.
+            type: bool
+            default: false
+          digest:
+            description: Of the whole content.
+            type: str
+            default: ""
+          variables:
+            description: What a dotenv file has to set.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              name:
+                description: Name of the variable.
+                type: str
+                required: true
+              digest:
+                description: Of its value.
+                type: str
+                required: true
+              parts:
+                description: The parts of a connection string, without its password.
+                type: dict
+              password_digest:
+                description: Of the password in it.
+                type: str
+                default: ""
+      ca_file:
+        description: The CA file of the app.
+        type: str
+      ca_fingerprints:
+        description: SHA-256 of the certificates that it has to hold.
+        type: list
+        elements: str
+        default: []
+      sslcert:
+        description: The client certificate of the app.
+        type: str
+      sslkey:
+        description: Its key.
+        type: str
   controller_time:
     description:
       - What the controller's clock says, in seconds since 1970. The action plugin gives it.
@@ -162,6 +243,15 @@ EXAMPLES = r"""
         password: "{{ ledger_password }}"
         ca_file: /srv/shop/certs/ledger-ca.crt
   register: connectivity
+
+- name: Wait until the database lets the app in; a password that was refused is not sent again
+  crdb.onboard.check:
+    url: "{{ lookup('ansible.builtin.env', 'DATABASE_URL') }}"
+    timeout: 10
+  register: database
+  until: database is succeeded
+  retries: 20
+  delay: 15
 """
 
 RETURN = r"""
@@ -269,6 +359,7 @@ import math
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.crdb.onboard.plugins.module_utils._app_files import inspect_as_user
 from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     DEFAULT_TIMEOUT,
     DEPLOYMENTS,
@@ -276,6 +367,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     EndpointError,
     check_endpoints,
     failure_text,
+    with_findings,
 )
 
 MAX_TIMEOUT = 3600.0
@@ -305,6 +397,42 @@ def _argument_spec() -> dict[str, object]:
                 "hold_password": {"type": "bool", "default": False, "no_log": False},
             },
         },
+        "apps": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "endpoint": {"type": "str", "required": True},
+                "user": {"type": "str", "default": ""},
+                "salt": {"type": "str", "required": True, "no_log": True},
+                "files": {
+                    "type": "list",
+                    "elements": "dict",
+                    "default": [],
+                    "options": {
+                        "path": {"type": "str", "required": True},
+                        "format": {"type": "str", "default": "whole"},
+                        "secret": {"type": "bool", "default": False, "no_log": False},
+                        "digest": {"type": "str", "default": "", "no_log": True},
+                        "variables": {
+                            "type": "list",
+                            "elements": "dict",
+                            "default": [],
+                            "options": {
+                                "name": {"type": "str", "required": True},
+                                "digest": {"type": "str", "required": True, "no_log": True},
+                                "parts": {"type": "dict"},
+                                "password_digest": {"type": "str", "default": "", "no_log": True},
+                            },
+                        },
+                    },
+                },
+                "ca_file": {"type": "str"},
+                "ca_fingerprints": {"type": "list", "elements": "str", "default": []},
+                "sslcert": {"type": "str"},
+                "sslkey": {"type": "str", "no_log": False},
+            },
+        },
         "controller_time": {"type": "float"},
         "confirm": {"type": "bool", "default": True},
         "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
@@ -328,7 +456,13 @@ def main() -> None:
         module.fail_json(msg=str(exc))
     controller = params["controller_time"]
     skew = None if controller is None or not math.isfinite(controller) else time.time() - controller
-    reports = check_endpoints(endpoints, params["timeout"], skew)
+    # Before the check, whose threads a forked child would not have.
+    findings = {app["endpoint"]: (app["user"], inspect_as_user(app)) for app in params["apps"]}
+    reports = [
+        with_findings(report, endpoint, found, user, only=module.check_mode)
+        for report, endpoint in zip(check_endpoints(endpoints, params["timeout"], skew), endpoints)
+        for user, found in [findings.get(endpoint.name, ("", []))]
+    ]
     result = {"changed": False, "checks": [report.as_dict() for report in reports]}
     if params["fail"] and not all(report.ok for report in reports):
         module.fail_json(msg=failure_text(result["checks"]), **result)

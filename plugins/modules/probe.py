@@ -33,7 +33,9 @@ attributes:
     support: full
 options:
   interpreters:
-    description: The program that runs each kind of probe, a path or a name in C(PATH).
+    description:
+      - The program that runs each kind of probe, a path or a name in C(PATH).
+      - A path that is not absolute, such as C(venv/bin/python), begins in the folder of the app.
     type: dict
     default: {}
   environment:
@@ -212,6 +214,8 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     report = {"app": probe["app"], "framework": probe["framework"], "verdict": "not_proved", "message": "", "facts": {}}
     kind = probe["interpreter"]
     interpreter = str(params["interpreters"].get(kind) or kind)
+    if "/" in interpreter:
+        interpreter = os.path.join(probe["folder"], interpreter)
     if shutil.which(interpreter) is None:
         return {**report, "message": f"there is no {interpreter} on this host"}
     if not os.path.isdir(probe["folder"]):

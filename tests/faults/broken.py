@@ -79,6 +79,8 @@ class Peer:
         context.load_cert_chain(certificate)
         if settings.get("old"):
             old_tls(context)
+        if settings.get("new"):
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
         if settings.get("client_ca"):
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(str(settings["client_ca"]))

@@ -65,6 +65,7 @@ class Files:
         self.by_old_middle = self.old_middle.issue("by-old-middle", chain=(self.old_middle,))
         self.by_next_middle = self.next_middle.issue("by-next-middle", chain=(self.next_middle,))
         self.by_namesake_with_root = self.namesake.issue("by-namesake-with-root", chain=(self.namesake,))
+        self.soon = self.good
         self.weak = self.authority.issue("weak", weak=1024)
         self.for_clients = self.authority.issue("for-clients", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
         self.client = self.authority.issue("client", names=(USER,), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -159,10 +160,13 @@ def closes_after_ssl_request(peer: Peer) -> None:
     peer.ssl_request()
 
 
-def answers(reply: bytes) -> Behaviour:
+def answers(reply: bytes, then: bytes = b"") -> Behaviour:
     def behaviour(peer: Peer) -> None:
         peer.ssl_request()
         peer.write(reply)
+        if then:
+            peer.read(5)
+            peer.write(then)
         peer.hang()
 
     return behaviour
@@ -213,8 +217,8 @@ def shows(certificate: str, **settings: str) -> Behaviour:
     """TLS with a certificate of Files; whoever accepts it is let in."""
 
     def behaviour(peer: Peer) -> None:
-        given = {key: getattr(FILES, value).path for key, value in settings.items() if key not in ("old", "weak")}
-        peer.tls(getattr(FILES, certificate), **given, old="old" in settings, weak="weak" in settings)
+        given = {key: getattr(FILES, value).path for key, value in settings.items() if value != "yes"}
+        peer.tls(getattr(FILES, certificate), **{**settings, **given})
         peer.startup()
         peer.scram(PASSWORD)
         finish(peer)
@@ -382,6 +386,8 @@ ROUTING = "codeParamsRoutingFailed: "
 SCRAM_TWICE = {"password_messages": 2}
 
 FAULTS = [
+    # dns; the rest in test_networks.py
+    Fault("no name", "host_invalid", "dns_not_found", None, {"host": "db..test"}, connections=0),
     # tcp and what listens
     Fault("refused by tcp", "tcp_refused", "not_in_allowlist", says=("127.0.0.1",), connections=0),
     Fault(
@@ -431,6 +437,28 @@ FAULTS = [
     Fault("closes in handshake", "closed_without_a_word", "tls_failed", closes_in_handshake, says=("TLS handshake",)),
     Fault("garbage for TLS", "tls_failed", "tls_too_old", garbage_for_tls),
     Fault("unknown CA", "tls_unknown_ca", "tls_wrong_host", shows("by_stranger"), says=("Test-CA.crt",), connections=2),
+    Fault(
+        "unknown CA, nothing but TLS 1.3",
+        "tls_unknown_ca",
+        "tls_too_old",
+        shows("by_stranger", new="yes"),
+        says=("CN=Stranger CA", "CN=Test CA"),
+        connections=3,
+    ),
+    Fault(
+        "unknown CA, a client certificate asked",
+        "tls_unknown_ca",
+        "client_cert_required",
+        shows("by_stranger", client_ca="authority"),
+        says=("CN=Stranger CA", "CN=Test CA"),
+        connections=2,
+    ),
+    Fault(
+        "handshake refused",
+        "tls_handshake_refused",
+        "tls_failed",
+        answers(b"S", b"\x15\x03\x03\0\x02\x02\x28"),
+    ),
     Fault(
         "public roots only",
         "tls_unknown_ca",
@@ -630,6 +658,20 @@ FAULTS = [
         {"sslcert": "{client}", "sslkey": "{folder}/no.key"},
     ),
     Fault(
+        "client certificate is a folder",
+        "client_cert_unreadable",
+        "client_cert_missing",
+        silent,
+        {"sslcert": "{folder}", "sslkey": "{client}"},
+    ),
+    Fault(
+        "client key is a folder",
+        "client_key_unreadable",
+        "client_key_missing",
+        silent,
+        {"sslcert": "{client}", "sslkey": "{folder}"},
+    ),
+    Fault(
         "client key too open",
         "client_key_too_open",
         "client_key_unreadable",
@@ -777,7 +819,21 @@ FAULTS = [
         "cluster unavailable",
         "server_unavailable",
         "backend_unreachable",
+        refuses_startup(PROXY, "codeUnavailable: no pods are ready"),
+    ),
+    Fault(
+        "cluster at its limit",
+        "cluster_at_limit",
+        "server_unavailable",
         refuses_startup(PROXY, "codeUnavailable: cluster is disabled"),
+        {"routing_id": "happy-koala-7"},
+        says=("happy-koala-7",),
+    ),
+    Fault(
+        "cluster paused",
+        "cluster_paused",
+        "cluster_at_limit",
+        refuses_startup(PROXY, "codeUnavailable: cluster is paused"),
     ),
     Fault(
         "internal error", "proxy_internal_error", "proxy_unexplained", refuses_startup(PROXY, "internal server error")

@@ -12,12 +12,14 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.module_utils import _check
 from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     CATALOGUE,
     Endpoint,
@@ -26,7 +28,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
 )
 
 from tests.faults import table
-from tests.faults.broken import VERSION, BrokenServer
+from tests.faults.broken import VERSION, BrokenServer, Peer
+from tests.faults.certificates import Authority
 from tests.faults.table import DATABASE, FAULTS, PASSWORD, USER, Fault, Files
 
 # A server that speaks TLS 1.1 only is one of the faults.
@@ -243,9 +246,11 @@ def test_default_file_of_libpq_is_not_consulted(files: Files, tmp_path: Path, mo
 
 
 def test_a_refused_login_is_not_tried_again(files: Files) -> None:
-    """Three apps with the same wrong password, and one with another user: the server sees two attempts."""
+    """Three apps of one user with wrong passwords, and one with another user: the server sees two attempts."""
     with BrokenServer(table.scram(password="another")) as server:
-        same = [endpoint(files, server.port, name=f"app{number}", database=f"db{number}") for number in range(3)]
+        same = [
+            endpoint(files, server.port, name=f"app{number}", password=f"{PASSWORD}{number}") for number in range(3)
+        ]
         other = endpoint(files, server.port, name="other", user="someone")
         reports = check_endpoints([Endpoint.from_dict(facts) for facts in [*same, other]])
     assert [report.diagnosis.code for report in reports] == [
@@ -265,6 +270,61 @@ def test_the_same_login_that_passes_is_checked_for_each_endpoint(files: Files) -
         reports = check_endpoints([Endpoint.from_dict(facts) for facts in both])
     assert [(report.name, report.ok) for report in reports] == [("one", True), ("two", True)]
     assert len(server.startups) == 2
+
+
+STAGES = ("dns", "tcp", "tls", "route", "auth", "sql")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_slow_stage_is_named(stage: str, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stage made slow for real, the others not: the note names it, and the verdict stays."""
+    limits = dict.fromkeys(STAGES, (60000.0, 0.0))
+    monkeypatch.setattr(_check, "NORMAL", {**limits, stage: (400.0, 0.0)})
+
+    def slow(at: str) -> None:
+        if at == stage:
+            time.sleep(0.6)
+
+    def behaviour(peer: Peer) -> None:
+        slow("tls")
+        peer.tls(files.good)
+        peer.startup()
+        slow("route")
+        peer.scram(PASSWORD)
+        slow("auth")
+        peer.let_in()
+        slow("sql")
+        peer.ready()
+        peer.query()
+        peer.row(USER, DATABASE, VERSION)
+        peer.hang()
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: (slow("dns"), real(*args, **more))[1])
+    connect = _check._connect
+    monkeypatch.setattr(_check, "_connect", lambda *args: (slow("tcp"), connect(*args))[1])
+    with BrokenServer(behaviour) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, host="127.0.0.1"))).as_dict()
+    assert report["ok"]
+    assert [note["code"] for note in report["notes"]] == [f"slow_{stage}"]
+    assert "127.0.0.1" in report["notes"][0]["text"]
+    assert "up to 400 is normal" in report["notes"][0]["text"]
+
+
+def test_clocks_that_differ_are_a_note_where_all_passes(files: Files) -> None:
+    with BrokenServer(table.shows("good")) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port)), 15.0, 3600.0).as_dict()
+    assert report["ok"]
+    assert [note["code"] for note in report["notes"]] == ["clock_differs"]
+
+
+def test_what_ends_soon_is_a_note(files: Files, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "Soon CA", days=20)
+    files.soon = authority.issue("soon", days=5)
+    with BrokenServer(table.shows("soon")) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file=str(authority.path))))
+    assert [note["code"] for note in report.notes] == ["certificate_expires", "ca_expires"]
+    assert "CN=Soon CA" in report.notes[1]["text"]
 
 
 def test_the_next_address_is_tried_and_only_one_login_made(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
+import time
+import types
+from pathlib import Path
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoint
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _confirm
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 from sandbox.allowlist import Entry
 from tests.cloud import EGRESS, KEY, CloudStage
 from tests.faults import table
 from tests.faults.broken import BrokenServer
+from tests.faults.test_faults import target
 from tests.integration.conftest import BIN
 
 ROUTING_ID = "funky-skunk-123"
@@ -205,22 +213,6 @@ def test_an_until_loop_waits_for_a_server_that_starts(controller, files, tmp_pat
     assert codes(run) == {"ok": 1}
 
 
-def confirmed(controller, cloud, tmp_path, server, files, *, variables=None, count=1, **changes):
-    """The checks of hosts whose play has an API key."""
-    path = play(tmp_path, check(endpoint(server, files, **changes), arguments={"timeout": 5}))
-    given = {
-        **cloud.variables(),
-        "crdb_network_echo": [f"{cloud.url}/echo/plain"],
-        "crdb_network_echo_ca_file": str(cloud.ca_file),
-        **(variables or {}),
-    }
-    run = controller.playbook(path, given, "-i", inventory(tmp_path, count), "-vvv")
-    assert run.status == 0, run.output
-    assert KEY not in run.output
-    assert {request["method"] for request in cloud.api.requests} <= {"GET"}
-    return list(results(run).values())
-
-
 NETWORKS = [
     ([], 0, "not_in_allowlist", f"Add {EGRESS}/32"),
     ([Entry("203.0.113.0/24", "inside")], 0, "not_in_allowlist", "203.0.113.0/24"),
@@ -228,17 +220,39 @@ NETWORKS = [
     ([Entry("192.0.2.0/24", "us", sql=True)], 60, "allowlist_propagating", "on its way"),
     ([Entry(f"{EGRESS}/32", "us", sql=False)], 0, "allowlist_without_sql", "not for SQL"),
 ]
+NOT_ALLOWED = table.refuses_startup(table.PROXY, REFUSAL)
 
 
 class TestCloudApi:
+    """What the API adds to a verdict: on the controller, by read requests only, with the key in nothing."""
+
+    @pytest.fixture(autouse=True)
+    def _fresh(self, monkeypatch):
+        monkeypatch.setattr(_confirm, "_FRESH_SECONDS", -1.0)
+
+    @pytest.fixture
+    def ask(self, cloud, files):
+        """Check a server, and let the API confirm the verdict."""
+
+        def work(behaviour, *, address=lambda: EGRESS, variables=None, switches=None, **changes):
+            cloud.switch(**(switches or {}))
+            with behaviour if hasattr(behaviour, "__enter__") else BrokenServer(behaviour) as server:
+                facts = endpoint(server, files, **changes)
+                found = check_endpoint(Endpoint.from_dict(facts), 2.0).as_dict()
+            assert _confirm.concerns(found) != found["ok"]
+            told = _confirm.confirm(found, facts, {**cloud.variables(), **(variables or {})}, address)
+            assert KEY not in json.dumps(told)
+            assert {request["method"] for request in cloud.api.requests} <= {"GET"}
+            assert list(told) == list(found)
+            return told
+
+        return work
+
     @pytest.mark.parametrize(("entries", "propagation", "code", "says"), NETWORKS)
-    def test_the_allowlist(self, controller, cloud, files, tmp_path, entries, propagation, code, says):
-        cloud.switch()
+    def test_the_allowlist(self, ask, cloud, entries, propagation, code, says):
         cloud.store("funky-skunk", *entries)
-        cluster = cloud.clusters["funky-skunk"]
-        cluster.propagated_at = cloud._loop.time() + propagation
-        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
-            (found,) = confirmed(controller, cloud, tmp_path, server, files)
+        cloud.clusters["funky-skunk"].propagated_at = time.monotonic() + propagation
+        found = ask(NOT_ALLOWED)
         assert found["code"] == code
         assert EGRESS in found["cause"]
         assert says in found["cause"] + found["cure"]
@@ -246,27 +260,24 @@ class TestCloudApi:
         assert found["evidence"]["server_message"] == REFUSAL
         assert found["notes"] == []
 
-    def test_a_dedicated_cluster_that_drops_packets(self, controller, cloud, files, tmp_path):
-        from tests.faults.test_faults import target
-
-        cloud.switch()
-        cloud.store("steady-heron", Entry("203.0.113.0/24", "inside"))
-        fault = table.Fault("", "", "", filtered=True)
-        with target(fault) as (port, _none):
-            server = type("Filtered", (), {"port": port})
-            facts = {"deployment": "dedicated", "routing_id": None, "cluster": "steady-heron"}
-            (found,) = confirmed(controller, cloud, tmp_path, server, files, **facts)
-        assert found["code"] == "allowlist_drops_address"
-        assert f"{EGRESS}/32" in found["cure"]
+    @pytest.mark.parametrize(
+        ("entry", "code", "says"),
+        [(Entry("203.0.113.0/24", "inside"), "allowlist_drops_address", f"Add {EGRESS}/32"),
+         (Entry(f"{EGRESS}/32", "us", sql=True), "allowlist_holds_address", "firewall")],
+    )  # fmt: skip
+    def test_a_dedicated_cluster_that_drops_packets(self, ask, cloud, entry, code, says):
+        cloud.store("steady-heron", entry)
+        facts = {"deployment": "dedicated", "routing_id": None, "cluster": "steady-heron"}
+        found = ask(_filtered(), **facts)
+        assert found["code"] == code
         assert "steady-heron" in found["cause"]
+        assert says in found["cure"]
 
-    @pytest.mark.parametrize(("user", "code"), [("maxroach", "password_wrong"), ("MaxRoach", "password_wrong"),
-                                                ("nobody", "user_unknown")])  # fmt: skip
-    def test_wrong_user_and_wrong_password_are_told_apart(self, controller, cloud, files, tmp_path, user, code):
-        cloud.switch()
-        with BrokenServer(table.scram(password="another")) as server:
-            (found,) = confirmed(controller, cloud, tmp_path, server, files, user=user)
-            assert proofs(server) == 1
+    @pytest.mark.parametrize(
+        ("user", "code"), [("maxroach", "password_wrong"), ("MaxRoach", "password_wrong"), ("nobody", "user_unknown")]
+    )
+    def test_wrong_user_and_wrong_password_are_told_apart(self, ask, user, code):
+        found = ask(table.scram(password="another"), user=user)
         assert found["code"] == code
         assert user in found["cause"]
 
@@ -275,65 +286,79 @@ class TestCloudApi:
         [("CREATING", "cluster_creating"), ("LOCKED", "cluster_locked"), ("CREATION_FAILED", "cluster_failed"),
          ("DELETED", "cluster_deleted"), ("CREATED", "server_unavailable")],
     )  # fmt: skip
-    def test_the_state_of_the_cluster(self, controller, cloud, files, tmp_path, state, code):
-        cloud.switch(state=state)
+    def test_the_state_of_the_cluster(self, ask, state, code):
         refusal = table.refuses_startup(table.PROXY, "codeUnavailable: no pods")
-        with BrokenServer(refusal) as server:
-            (found,) = confirmed(controller, cloud, tmp_path, server, files)
+        found = ask(refusal, switches={"state": state})
         assert found["code"] == code
         assert found["evidence"]["cloud_api"]["state"] == state
 
     @pytest.mark.parametrize("kind", ["401", "403", "500", "html_ok", "bad_json", "reset"])
-    def test_an_api_that_does_not_help_is_a_note(self, controller, cloud, files, tmp_path, kind):
-        cloud.switch(faults={str(number): kind for number in range(50)})
-        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
-            (found,) = confirmed(controller, cloud, tmp_path, server, files)
+    @pytest.mark.parametrize("first", [0, 2])
+    def test_an_api_that_does_not_help_is_a_note(self, ask, kind, first):
+        faults = {str(number): kind for number in range(first, 50)}
+        found = ask(NOT_ALLOWED, switches={"faults": faults})
         assert found["code"] == "not_in_allowlist"
         assert [note["code"] for note in found["notes"]] == ["cloud_api_silent"]
-        assert KEY not in json.dumps(found)
 
-    def test_an_address_that_cannot_be_told_is_a_note(self, controller, cloud, files, tmp_path):
-        cloud.switch(echo=["192.0.2.44", "192.0.2.45"])
-        echo = [f"{cloud.url}/echo/plain", f"{cloud.url}/echo/json"]
-        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
-            variables = {"crdb_network_echo": echo}
-            (found,) = confirmed(controller, cloud, tmp_path, server, files, variables=variables)
+    def test_an_address_that_cannot_be_told_is_a_note(self, ask):
+        def address():
+            raise OnboardingError("the echo services see different addresses")
+
+        found = ask(NOT_ALLOWED, address=address)
         assert found["code"] == "not_in_allowlist"
         assert [note["code"] for note in found["notes"]] == ["public_address_unknown"]
 
-    def test_a_cluster_that_the_key_does_not_see_is_a_note(self, controller, cloud, files, tmp_path):
-        cloud.switch()
-        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
-            (found,) = confirmed(controller, cloud, tmp_path, server, files, routing_id="other-cluster-9")
+    def test_a_cluster_that_the_key_does_not_see_is_a_note(self, ask):
+        found = ask(NOT_ALLOWED, routing_id="other-cluster-9")
         assert found["code"] == "not_in_allowlist"
         assert [note["code"] for note in found["notes"]] == ["cloud_no_cluster"]
 
-    def test_a_key_file_that_is_open_is_a_note(self, controller, cloud, files, tmp_path):
+    def test_a_key_file_that_is_open_is_a_note(self, ask, tmp_path):
         path = tmp_path / "key"
         path.write_text(KEY)
         path.chmod(0o644)
-        cloud.switch()
         variables = {"crdb_cloud_api_key": "", "crdb_cloud_api_key_file": str(path)}
-        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
-            (found,) = confirmed(controller, cloud, tmp_path, server, files, variables=variables)
+        found = ask(NOT_ALLOWED, variables=variables)
         assert found["code"] == "not_in_allowlist"
         assert [note["code"] for note in found["notes"]] == ["cloud_api_silent"]
 
-    def test_a_fleet_asks_once(self, controller, cloud, files, tmp_path):
+    def test_self_hosted_clusters_are_none_of_its_business(self, ask, cloud):
+        ask(table.scram(password="another"), deployment="self_hosted")
+        assert cloud.api.requests == []
+
+    def test_a_fleet_asks_once_and_the_hosts_find_their_address(self, controller, cloud, files, tmp_path):
         cloud.switch()
         cloud.store("funky-skunk", Entry("203.0.113.0/24", "inside"))
-        with BrokenServer(table.refuses_startup(table.PROXY, REFUSAL)) as server:
-            found = confirmed(controller, cloud, tmp_path, server, files, count=10)
+        given = {
+            **cloud.variables(),
+            "crdb_network_echo": [f"{cloud.url}/echo/plain"],
+            "crdb_network_echo_ca_file": str(cloud.ca_file),
+        }
+        with BrokenServer(NOT_ALLOWED) as server:
+            path = play(tmp_path, check(endpoint(server, files)))
+            run = controller.playbook(path, given, "-i", inventory(tmp_path, 10), "-vvv")
+        assert run.status == 0, run.output
+        assert KEY not in run.output
+        found = list(results(run).values())
         assert [one["code"] for one in found] == ["not_in_allowlist"] * 10
-        lists = [request for request in cloud.api.requests if request["path"].endswith("/allowlist")]
-        assert len(lists) <= 2
+        assert {one["evidence"]["cloud_api"]["missing_entry"] for one in found} == {f"{EGRESS}/32"}
+        lists = [request for request in cloud.api.requests if request["path"].endswith("/clusters")]
+        assert len(lists) <= 4
+        assert {request["method"] for request in cloud.api.requests} == {"GET"}
 
     def test_what_passed_asks_nothing(self, controller, cloud, files, tmp_path):
         cloud.switch()
         with BrokenServer(table.scram(password=PASSWORD)) as server:
-            (found,) = confirmed(controller, cloud, tmp_path, server, files)
-        assert found["ok"]
+            path = play(tmp_path, check(endpoint(server, files)))
+            run = controller.playbook(path, cloud.variables(), "-i", inventory(tmp_path, 1))
+        assert codes(run) == {"ok": 1}
         assert cloud.api.requests == []
+
+
+@contextlib.contextmanager
+def _filtered():
+    with target(table.Fault("", "", "", filtered=True)) as (port, _none):
+        yield types.SimpleNamespace(port=port)
 
 
 class TestAdHoc:
@@ -349,7 +374,7 @@ class TestAdHoc:
             lookup = "{{ lookup('env', 'DATABASE_URL') }}"
             run = self.run(controller, tmp_path, files, lookup, DATABASE_URL=self.url(server))
         assert run.status == 0, run.output
-        assert run.output.count('"code": "ok"') == 2
+        assert run.output.count("code: ok") == 2
         assert "command line holds a password" not in run.output
         assert PASSWORD not in run.output
 
@@ -392,3 +417,71 @@ def test_the_playbook_with_a_limit_checks_that_host_alone(controller, sandbox, t
     run = controller.playbook("check", wrong, "-i", hosts, "--check", "-l", "two")
     assert run.status == 2
     assert run.recap("two")["failed"] == 1
+
+
+class TestAppsOwnView:
+    """What was written is read back; the playbook that checks is not the one that wrote."""
+
+    @pytest.fixture
+    def onboarded(self, controller, sandbox):
+        """A home with the configs of one app."""
+        facts = sandbox.connections["funky_skunk"]
+        variables = {"crdb_connections": {"shop": facts}, "crdb_frameworks": "psycopg2", "crdb_hosts": "localhost"}
+        run = controller.playbook("dev_machine", variables)
+        assert run.status == 0, run.output
+        return controller.home / "crdb-app", variables
+
+    def check(self, controller, onboarded, *words):
+        run = controller.playbook("check", onboarded[1], *words)
+        for connection in onboarded[1]["crdb_connections"].values():
+            assert connection["password"] not in run.output
+        return run.status, " ".join(run.output.split())
+
+    def test_as_it_was_written(self, controller, onboarded):
+        status, output = self.check(controller, onboarded)
+        assert status == 0, output
+        assert "app_" not in output
+        assert "env_" not in output
+
+    def test_an_env_file_that_was_edited_by_hand(self, controller, onboarded):
+        path = onboarded[0] / ".env"
+        path.write_text(path.read_text().replace("/defaultdb?", "/bank?"))
+        status, output = self.check(controller, onboarded)
+        assert status == 2
+        assert "env_value_differs" in output
+        assert "database is bank and not defaultdb" in output
+
+    def test_a_password_that_was_changed_on_one_side(self, controller, onboarded):
+        path = onboarded[0] / ".env"
+        path.write_text(re.sub("maxroach:[^@]*@", "maxroach:another@", path.read_text()))
+        status, output = self.check(controller, onboarded)
+        assert status == 2
+        assert "the password is another one" in output
+
+    def test_a_file_that_is_gone(self, controller, onboarded):
+        (onboarded[0] / "crdb_database.py").unlink()
+        status, output = self.check(controller, onboarded)
+        assert status == 2
+        assert "app_file_missing" in output
+
+    def test_a_ca_that_was_replaced(self, controller, onboarded, sandbox):
+        path = onboarded[0] / "certs" / "ca.crt"
+        path.write_text(sandbox.stranger_ca_file.read_text())
+        status, output = self.check(controller, onboarded)
+        assert status == 2
+        assert "tls_unknown_ca" in output
+
+    def test_check_mode_looks_at_what_is_there_and_fails_for_none(self, controller, onboarded):
+        (onboarded[0] / ".env").unlink()
+        status, output = self.check(controller, onboarded, "--check")
+        assert status == 0, output
+
+    def test_the_drivers_of_the_apps_own_venv(self, controller, onboarded, drivers):
+        folder, variables = onboarded
+        python = Path(drivers["crdb_check_interpreters"]["python"])
+        (folder / "venv").symlink_to(python.parents[1])
+        variables.update(crdb_check_drivers=True, crdb_check_interpreters={"python": "venv/bin/python"})
+        status, output = self.check(controller, onboarded)
+        assert status == 0, output
+        assert "app: psycopg2" in output
+        assert "connected as maxroach to defaultdb" in output

@@ -33,7 +33,6 @@ from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
 
 # What the faults on loopback cannot show, and the tables here do.
 REACHED = {
-    "host_invalid",
     "dns_not_found",
     "dns_timeout",
     "dns_temporary",
@@ -43,11 +42,27 @@ REACHED = {
     "tcp_blocked_locally",
     "tcp_failed",
     "network_lost",
-    "tls_handshake_refused",
     "public_roots_missing",
-    "client_cert_unreadable",
-    "client_key_unreadable",
     "not_tried",
+    # On the controller, or by the app's files: tests/integration/test_check.py, test_app_files.py.
+    "canary_refused",
+    "allowlist_drops_address",
+    "allowlist_propagating",
+    "allowlist_without_sql",
+    "allowlist_holds_address",
+    "password_wrong",
+    "cluster_creating",
+    "cluster_locked",
+    "cluster_failed",
+    "cluster_deleted",
+    "app_file_missing",
+    "app_file_unreadable",
+    "app_config_differs",
+    "app_ca_unreadable",
+    "app_key_unreadable",
+    "env_value_missing",
+    "env_value_differs",
+    "env_value_twice",
     "internal_error",
 }
 
@@ -101,6 +116,9 @@ def tls(reason: str, verify_code: int = 0) -> TlsError:
             "invalid_cluster_identifier",
         ),
         ("08004", "codeUnavailable: no pods", "server_unavailable", "proxy_unexplained"),
+        ("08C00", "codeUnavailable: cluster has exceeded its limits", "cluster_at_limit", "server_unavailable"),
+        ("08C00", "codeUnavailable: cluster suspended", "cluster_paused", "cluster_at_limit"),
+        ("08C00", "cluster is paused", "server_error", "cluster_paused"),
         ("08C00", "  ", "proxy_unexplained", "server_error"),
         ("08C00", "codeSomethingNew: text", "server_error", "proxy_unexplained"),
         ("XX000", "internal server error", "proxy_internal_error", "server_error"),
