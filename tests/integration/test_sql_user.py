@@ -17,9 +17,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils import _grants, _onbo
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore
 
-NAME = "lone-badger"
-HARD = "odd \"table' name"
-ROLES = ["ann", "bob", "half", "shop_owner", "reader"]
+from tests.sql import HARD, NAME, admin_facts, administrator
+
 GRANTS = [
     {"database": "defaultdb", "privileges": ["CONNECT"]},
     {"schema": "shop", "privileges": "USAGE"},
@@ -27,39 +26,10 @@ GRANTS = [
 ]
 
 
-def admin_facts(sandbox):
-    """The administrator of the self-hosted cluster, who logs in by a certificate."""
-    described = json.loads((sandbox.state / "sandbox.json").read_text())["clusters"][NAME]
-    cluster = sandbox.clusters[NAME]
-    return {
-        "deployment": "self_hosted",
-        "host": cluster.host,
-        "port": cluster.ports["inside"],
-        "ca_file": str(cluster.ca_file),
-        **described["admin"],
-    }
-
-
 @pytest.fixture
 def boss(sandbox):
-    """A session of the administrator, with a schema of tables that goes afterwards, as do the users of a test."""
-    facts = admin_facts(sandbox)
-    cluster = sandbox.clusters[NAME]
-    certified = {"password": None, "sslcert": facts["sslcert"], "sslkey": facts["sslkey"]}
-    with psycopg.connect(**cluster.conninfo(user=facts["user"], **certified), autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA shop")
-        connection.execute("CREATE TABLE shop.orders (id serial PRIMARY KEY, what text)")
-        connection.execute("CREATE TABLE shop.secrets (what text)")
-        connection.execute('CREATE TABLE shop."odd ""table\' name" (what text)')
-        try:
-            yield connection
-        finally:
-            connection.execute("DROP SCHEMA shop CASCADE")
-            there = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (ROLES,)).fetchall()
-            for (name,) in there:
-                connection.execute(f'DROP OWNED BY "{name}"')
-            for (name,) in there:
-                connection.execute(f'DROP ROLE "{name}"')
+    with administrator(sandbox) as session:
+        yield session
 
 
 class Direct:
