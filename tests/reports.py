@@ -14,7 +14,10 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._report import Fleet,
 
 CLUSTER = "funky-skunk-123.abc.gcp-us-central1.cockroachlabs.cloud"
 WRITTEN = "2026-11-25T15:20:00Z"
-NOTE = "tcp took 900.0 ms, which is slow."
+NOTE = {
+    "code": "slow_tcp",
+    "text": "Connecting took 900 ms, where up to 300 is normal: look at this machine's network.",
+}
 _MEDIANS = {"dns": 2.0, "tcp": 11.0, "tls": 20.0, "route": 25.0, "auth": 55.0, "sql": 4.5}
 
 

@@ -27,6 +27,8 @@ FAILED = "failed"
 UNREACHABLE = "unreachable"
 LOST = "failed_before"
 NOT_CHECKED = "not_checked"
+# The codes of endpoints that were left out because their login was refused elsewhere.
+_NOT_TRIED = ("not_tried", "canary_refused")
 # How many hosts are what: the plural reads the same.
 STATUSES: Mapping[str, str] = {
     PROVED: "proved",
@@ -88,7 +90,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Check:
-    """One endpoint's check, as the module `check` returns it, cleaned. `raw`: all that was returned."""
+    """One endpoint's check, as the module `check` returns it, cleaned. `notes`: code and text. `raw`: all of it."""
 
     name: str
     host: str
@@ -98,7 +100,7 @@ class Check:
     cause: str
     cure: str
     evidence: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
+    notes: tuple[tuple[str, str], ...]
     stages: Mapping[str, Stage]
     raw: Any
 
@@ -109,7 +111,7 @@ class Check:
     @property
     def tried(self) -> bool:
         """Whether it was tried at all: after a refused login others are left out."""
-        return self.ok or not (self.code.startswith(("not_tried", "skipped")) and not self.stages)
+        return self.code not in _NOT_TRIED
 
 
 @dataclass(frozen=True)
@@ -308,10 +310,16 @@ def _check(facts: Mapping[Any, Any]) -> Check:
         cause="" if ok else line(facts.get("cause") or ""),
         cure="" if ok else line(facts.get("cure") or ""),
         evidence=() if ok else tuple(_flat(facts.get("evidence")))[:_EVIDENCE_CAP],
-        notes=tuple(line(note) for note in notes[:_LIST_CAP]) if isinstance(notes, (list, tuple)) else (),
+        notes=tuple(_note(note) for note in notes[:_LIST_CAP]) if isinstance(notes, (list, tuple)) else (),
         stages=stages,
         raw=_plain(facts),
     )
+
+
+def _note(note: object) -> tuple[str, str]:
+    if isinstance(note, Mapping):
+        return line(note.get("code") or "note", 80), line(note.get("text") or "")
+    return "note", line(note)
 
 
 def _probe(facts: Mapping[Any, Any]) -> Probe:
@@ -454,8 +462,8 @@ def _notes(hosts: Sequence[Host]) -> tuple[Cause, ...]:
     groups = _Groups()
     for host in hosts:
         for check in host.checks:
-            for note in check.notes:
-                groups.add("note", check.where, (note, ""), host.name, check.name)
+            for code, text in check.notes:
+                groups.add(code, check.where, (text, ""), host.name, check.name)
         for probe in host.probes:
             if probe.verdict == "not_proved":
                 groups.add("driver_not_proved", "", (f"{probe.framework}: {probe.message}", ""), host.name, probe.name)

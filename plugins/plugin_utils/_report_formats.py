@@ -213,7 +213,9 @@ def _cases(host: Host) -> Iterable[tuple[ElementTree.Element, float]]:
             evidence = [f"{key}: {value}" for key, value in check.evidence]
             verdict.text = _xml("\n".join([f"cause: {check.cause}", f"cure: {check.cure}", *evidence]))
         if check.notes:
-            ElementTree.SubElement(case, "system-out").text = _xml("\n".join(f"note: {note}" for note in check.notes))
+            ElementTree.SubElement(case, "system-out").text = _xml(
+                "\n".join(f"{code}: {note}" for code, note in check.notes)
+            )
         yield case, sum(stage.milliseconds for stage in check.stages.values()) / 1000
     for probe in host.probes:
         case = ElementTree.Element("testcase", name=_xml(f"driver {probe.name}"))

@@ -162,7 +162,8 @@ class TestText:
     def test_notes_are_shown(self):
         lines = _report_formats.of_host("app", {"checks": [reports.passed(notes=[reports.NOTE])]})
         assert lines[1].endswith("ok (1 note)")
-        assert f"  note:  {reports.NOTE}" in lines
+        assert f"slow_tcp at {reports.CLUSTER} port 26257 (shop: shop_db)" in lines
+        assert f"  note:  {reports.NOTE['text']}" in lines
 
     def test_a_fleet_is_short(self):
         lines = _report_formats.text(reports.fleet(1000))
@@ -193,8 +194,9 @@ class TestJunit:
         names = [(case.get("classname"), case.get("name")) for case in cases]
         assert len(names) == len(set(names))
 
-    def test_what_was_not_tried_is_skipped(self):
-        results = {"app": {"checks": [reports.refused(code="not_tried", stages=[])]}}
+    @pytest.mark.parametrize("code", ["not_tried", "canary_refused"])
+    def test_what_was_not_tried_is_skipped(self, code):
+        results = {"app": {"checks": [reports.refused(code=code, stages=[])]}}
         top = ElementTree.fromstring(_report_formats.as_junit(fleet_of(results)))  # noqa: S314 our own
         assert (top.get("failures"), top.get("skipped")) == ("0", "1")
 
@@ -286,7 +288,7 @@ CHECK = st.fixed_dictionaries(
         "port": ANYTHING,
         "ok": st.one_of(st.booleans(), ANYTHING),
         "evidence": ANYTHING,
-        "notes": st.one_of(st.lists(HOSTILE, max_size=3), ANYTHING),
+        "notes": st.one_of(st.lists(st.fixed_dictionaries({"code": HOSTILE, "text": HOSTILE}), max_size=3), ANYTHING),
         "stages": st.one_of(st.lists(STAGE, max_size=7), ANYTHING),
         "extra": ANYTHING,
     },
