@@ -103,7 +103,9 @@ class ActionModule(OnboardingAction):
                 if other := turn.refused.get(logins[number] or ""):
                     code = "not_tried" if other == host else "canary_refused"
                     facts = _confirm.facts_of(endpoints[number])
-                    found[number] = skipped(code, facts, "an earlier task" if other == host else other).as_dict()
+                    found[number] = skipped(
+                        code, facts, "an earlier attempt of this run" if other == host else other
+                    ).as_dict()
             if turn.busy:
                 early = [n for n in rest if n not in found and logins[n] in turn.early and n not in looked]
                 if early:
