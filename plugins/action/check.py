@@ -19,7 +19,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     skipped,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import HEADER, split_dotenv
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS, HEADER, normal
 from ansible_collections.crdb.onboard.plugins.plugin_utils import (
     _canary,
     _cloud_api,
@@ -200,20 +200,27 @@ class ActionModule(OnboardingAction):
             endpoint = endpoint_facts(f"{app.name}: {source.name}", source.connection, ca)
             endpoint["cluster"] = (clusters.get(source.name) or {}).get("cluster")
             ca_path = app.ca_path(self.folder(app, homes), homes.get(app.user, ""))
-            endpoint["app"] = {"endpoint": endpoint["name"], **_expected(app, self.folder(app, homes), ca_path)}
+            rendered = [
+                *_render.render_app(app, self.folder(app, homes), ca_path),
+                *_render.render_psql(app, homes.get(app.user, ""), ca_path),
+            ]
+            endpoint["app"] = {"endpoint": endpoint["name"], **_expected(app, rendered, ca_path)}
             endpoints.append(endpoint)
         return endpoints
 
 
-def _expected(app: Any, folder: str, ca_path: str) -> dict[str, Any]:
+def _expected(app: _onboarding.App, rendered: list[_render.RenderedFile], ca_path: str) -> dict[str, Any]:
     """What the files of an app should hold, for the module's option `apps`: digests in place of secrets."""
     salt = secrets.token_hex(16)
     files = []
-    for file in _render.render_app(app, folder, ca_path):
-        variables = []
-        for segment in split_dotenv(file.content) if file.format == "dotenv" else []:
-            if segment.key is not None and segment.key != HEADER:
-                variables.append(_variable(segment.key, unquoted(segment.raw), salt))
+    for file in rendered:
+        variables = [
+            _variable(segment.key, unquoted(segment.raw), salt)
+            if file.format == "dotenv"
+            else {"name": segment.key, "digest": digest(salt, normal(segment.raw))}
+            for segment in (FORMATS[file.format](file.content) if file.format != "whole" else ())
+            if segment.key is not None and segment.key != HEADER
+        ]
         facts = {"path": file.path, "format": file.format, "secret": file.secret, "variables": variables}
         files.append({**facts, "digest": digest(salt, file.content)})
     connection = app.source.connection
