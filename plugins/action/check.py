@@ -39,6 +39,11 @@ _TYPED_PASSWORD = re.compile(
 )
 # What an endpoint has here and the module does not take.
 _OWN_KEYS = ("cluster", "app")
+# What a driver would log in with, by the app's files, was refused or is another password than the one that was tried.
+_WITHHELD = (
+    *REFUSED_LOGINS,
+    *("canary_refused", "not_tried", "env_value_differs", "env_value_twice", "app_config_differs"),
+)
 _ECHO = "crdb_network_echo"
 
 
@@ -81,6 +86,10 @@ class ActionModule(OnboardingAction):
         if arguments["confirm"]:
             checks = self._confirmed(checks, endpoints, task_vars)
         result: dict[str, Any] = {"changed": False, "checks": checks}
+        apps = {number: str(one["app"]["name"]) for number, one in enumerate(endpoints) if one.get("app")}
+        result["withheld"] = {
+            name: checks[number]["code"] for number, name in apps.items() if checks[number]["code"] in _WITHHELD
+        }
         result["report"] = _report_formats.of_host(str(task_vars["inventory_hostname"]), result)
         if arguments["fail"] and not all(check["ok"] for check in checks):
             result.update(failed=True, msg=failure_text(checks))
@@ -137,7 +146,9 @@ class ActionModule(OnboardingAction):
     ) -> list[dict[str, Any]]:
         """One call on the host. Raises _CheckFailedError."""
         sent = [{key: value for key, value in one.items() if key not in _OWN_KEYS} for one in endpoints]
-        apps = [one["app"] for one in endpoints if one.get("app")]
+        apps = [
+            {key: value for key, value in one["app"].items() if key != "name"} for one in endpoints if one.get("app")
+        ]
         common = {"timeout": arguments["timeout"], "fail": False, "controller_time": time.time()}
         result = self.call("check", {"endpoints": sent, "apps": apps, **common}, task_vars)
         if "checks" not in result:
@@ -204,7 +215,7 @@ class ActionModule(OnboardingAction):
                 *_render.render_app(app, self.folder(app, homes), ca_path),
                 *_render.render_psql(app, homes.get(app.user, ""), ca_path),
             ]
-            endpoint["app"] = {"endpoint": endpoint["name"], **_expected(app, rendered, ca_path)}
+            endpoint["app"] = {"name": app.name, "endpoint": endpoint["name"], **_expected(app, rendered, ca_path)}
             endpoints.append(endpoint)
         return endpoints
 

@@ -256,6 +256,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+withheld:
+  description:
+    - The inventory's apps whose own drivers should not log in, each with the code of its check, because the password in
+      their files was refused or is not the one that was tried.
+  returned: when the action plugin of the same name ran
+  type: dict
+  sample:
+    shop: password_rejected
 checks:
   description: One report an endpoint, in the order given.
   returned: when the endpoints are valid
