@@ -19,7 +19,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     skipped,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import HEADER, split_dotenv
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS, HEADER, normal
 from ansible_collections.crdb.onboard.plugins.plugin_utils import (
     _canary,
     _cloud_api,
@@ -39,6 +39,11 @@ _TYPED_PASSWORD = re.compile(
 )
 # What an endpoint has here and the module does not take.
 _OWN_KEYS = ("cluster", "app")
+# What a driver would log in with, by the app's files, was refused or is another password than the one that was tried.
+_WITHHELD = (
+    *REFUSED_LOGINS,
+    *("canary_refused", "not_tried", "env_value_differs", "env_value_twice", "app_config_differs"),
+)
 _ECHO = "crdb_network_echo"
 
 
@@ -81,6 +86,10 @@ class ActionModule(OnboardingAction):
         if arguments["confirm"]:
             checks = self._confirmed(checks, endpoints, task_vars)
         result: dict[str, Any] = {"changed": False, "checks": checks}
+        apps = {number: str(one["app"]["name"]) for number, one in enumerate(endpoints) if one.get("app")}
+        result["withheld"] = {
+            name: checks[number]["code"] for number, name in apps.items() if checks[number]["code"] in _WITHHELD
+        }
         result["report"] = _report_formats.of_host(str(task_vars["inventory_hostname"]), result)
         if arguments["fail"] and not all(check["ok"] for check in checks):
             result.update(failed=True, msg=failure_text(checks))
@@ -103,7 +112,9 @@ class ActionModule(OnboardingAction):
                 if other := turn.refused.get(logins[number] or ""):
                     code = "not_tried" if other == host else "canary_refused"
                     facts = _confirm.facts_of(endpoints[number])
-                    found[number] = skipped(code, facts, "an earlier task" if other == host else other).as_dict()
+                    found[number] = skipped(
+                        code, facts, "an earlier attempt of this run" if other == host else other
+                    ).as_dict()
             if turn.busy:
                 early = [n for n in rest if n not in found and logins[n] in turn.early and n not in looked]
                 if early:
@@ -135,7 +146,9 @@ class ActionModule(OnboardingAction):
     ) -> list[dict[str, Any]]:
         """One call on the host. Raises _CheckFailedError."""
         sent = [{key: value for key, value in one.items() if key not in _OWN_KEYS} for one in endpoints]
-        apps = [one["app"] for one in endpoints if one.get("app")]
+        apps = [
+            {key: value for key, value in one["app"].items() if key != "name"} for one in endpoints if one.get("app")
+        ]
         common = {"timeout": arguments["timeout"], "fail": False, "controller_time": time.time()}
         result = self.call("check", {"endpoints": sent, "apps": apps, **common}, task_vars)
         if "checks" not in result:
@@ -198,20 +211,27 @@ class ActionModule(OnboardingAction):
             endpoint = endpoint_facts(f"{app.name}: {source.name}", source.connection, ca)
             endpoint["cluster"] = (clusters.get(source.name) or {}).get("cluster")
             ca_path = app.ca_path(self.folder(app, homes), homes.get(app.user, ""))
-            endpoint["app"] = {"endpoint": endpoint["name"], **_expected(app, self.folder(app, homes), ca_path)}
+            rendered = [
+                *_render.render_app(app, self.folder(app, homes), ca_path),
+                *_render.render_psql(app, homes.get(app.user, ""), ca_path),
+            ]
+            endpoint["app"] = {"name": app.name, "endpoint": endpoint["name"], **_expected(app, rendered, ca_path)}
             endpoints.append(endpoint)
         return endpoints
 
 
-def _expected(app: Any, folder: str, ca_path: str) -> dict[str, Any]:
+def _expected(app: _onboarding.App, rendered: list[_render.RenderedFile], ca_path: str) -> dict[str, Any]:
     """What the files of an app should hold, for the module's option `apps`: digests in place of secrets."""
     salt = secrets.token_hex(16)
     files = []
-    for file in _render.render_app(app, folder, ca_path):
-        variables = []
-        for segment in split_dotenv(file.content) if file.format == "dotenv" else []:
-            if segment.key is not None and segment.key != HEADER:
-                variables.append(_variable(segment.key, unquoted(segment.raw), salt))
+    for file in rendered:
+        variables = [
+            _variable(segment.key, unquoted(segment.raw), salt)
+            if file.format == "dotenv"
+            else {"name": segment.key, "digest": digest(salt, normal(segment.raw))}
+            for segment in (FORMATS[file.format](file.content) if file.format != "whole" else ())
+            if segment.key is not None and segment.key != HEADER
+        ]
         facts = {"path": file.path, "format": file.format, "secret": file.secret, "variables": variables}
         files.append({**facts, "digest": digest(salt, file.content)})
     connection = app.source.connection

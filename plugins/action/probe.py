@@ -17,6 +17,7 @@ class ActionModule(OnboardingAction):
         "environment": {"type": "dict", "default": {}},
         "timeout": {"type": "float", "default": 60.0},
         "probes": {"type": "list", "elements": "dict"},
+        "withheld": {"type": "dict", "default": {}},
     }
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -40,4 +41,13 @@ class ActionModule(OnboardingAction):
                 for app in apps
                 for framework in app.frameworks
             ]
-        return self.call("probe", {**arguments, "probes": probes}, task_vars)
+        withheld = arguments.pop("withheld")
+        tried = [probe for probe in probes if probe["app"] not in withheld]
+        result = self.call("probe", {**arguments, "probes": tried}, task_vars)
+        for probe in probes if "probes" in result else ():
+            if probe["app"] in withheld:
+                message = f"not tried, because the check says {withheld[probe['app']]}"
+                facts = {"app": probe["app"], "framework": probe["framework"], "facts": {}}
+                result["probes"].append({**facts, "verdict": "not_proved", "message": message})
+                result["report"].append(f"{probe['app']}: {probe['framework']}: not proved: {message}")
+        return result

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Optional
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _x509
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import FormatError, find, split_dotenv
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS, FormatError, find, normal
 
 _LIMIT = 1024 * 1024
 # Parts of a connection string that hold no secret.
@@ -120,12 +120,12 @@ def _judged(file: Mapping[str, Any], content: bytes, mode: int, *, salt: str) ->
     path = file["path"]
     if file["secret"] and mode & 0o077:
         yield Finding("app_file_too_open", {"path": path, "mode": f"{mode:04o}"})
-    if file["format"] != "dotenv":
+    if file["format"] == "whole":
         if digest(salt, content) != file["digest"]:
             yield Finding("app_config_differs" if file["secret"] else "app_file_changed", {"path": path})
         return
     try:
-        segments = split_dotenv(content)
+        segments = FORMATS[file["format"]](content)
     except FormatError as exc:
         yield Finding("app_file_unreadable", {"path": path, "reason": str(exc)})
         return
@@ -138,6 +138,10 @@ def _judged(file: Mapping[str, Any], content: bytes, mode: int, *, salt: str) ->
             continue
         if segment is None:
             yield Finding("env_value_missing", words)
+            continue
+        if file["format"] != "dotenv":
+            if digest(salt, normal(segment.raw)) != variable["digest"]:
+                yield Finding("env_value_differs", {**words, "difference": "it is another one"})
             continue
         value = unquoted(segment.raw)
         if digest(salt, value.encode("utf-8")) != variable["digest"]:

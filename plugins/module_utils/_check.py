@@ -464,8 +464,8 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "tls_unknown_ca": Entry(
         "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
-        "Download the CA certificate of {host} again and name its file in place of {ca}; if it still differs, "
-        "something between this machine and {host} opens TLS.",
+        "Download the CA certificate of {host} again and name its file in place of {ca}; if {issuer} is an "
+        "intermediate CA, the server has to send it; else something between this machine and {host} opens TLS.",
         {
             "serverless": (
                 "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
@@ -890,12 +890,12 @@ CATALOGUE: Mapping[str, Entry] = {
     "canary_refused": Entry(
         "The server at {host} refused the login of {user} from {other}, the first host to try it, so no password was "
         "sent from this one.",
-        "Cure {other} first, then check {host} again.",
+        "Look at what {other} reports, cure that, and check {host} again.",
     ),
     "not_tried": Entry(
         "The server at {host} refused the same login for {other} a moment ago, so the password of {user} was not sent "
         "again.",
-        "Cure {other} first, then check {host} again.",
+        "Cure that refusal first, then check {host} again in a new run.",
     ),
     "password_held": Entry(
         "The server at {host} ({address}) asks for the password of {user}, which was not sent: another host tries it "
@@ -1096,7 +1096,9 @@ def _classify_unknown_ca(number: int, facts: Facts) -> str:
         return "tls_certificate_refused"
     if number == _NO_ISSUER and not top.self_issued and top in facts.authorities:
         return "ca_incomplete"
-    if not top.self_issued and (top.has_issuer_link or len(links) < len(set(facts.chain)) or _is_kin(top, facts)):
+    # A root is rarely sent and an intermediate always: only the issuer of the server's own certificate can be missed.
+    alone = len(links) == 1 and not top.self_issued
+    if alone and (top.has_issuer_link or len(set(facts.chain)) > 1):
         return "tls_missing_intermediate"
     return "tls_unknown_ca"
 
@@ -1110,12 +1112,6 @@ def _links(chain: Sequence[_x509.Certificate]) -> list[_x509.Certificate]:
             break
         links.append(issuer)
     return links
-
-
-def _is_kin(certificate: _x509.Certificate, facts: Facts) -> bool:
-    """Whether the issuer that is missing is of the same organization as a CA that was given: an intermediate of it."""
-    own = {part for part in certificate.issuer_name if part.oid == _x509.ORGANIZATION}
-    return bool(own) and any(own & set(ca.subject_name) for ca in facts.authorities)
 
 
 def _path(facts: Facts) -> list[_x509.Certificate]:

@@ -544,7 +544,8 @@ class Wire:
         self._shake_hands(context, server_hostname)
         if context.verify_mode == ssl.CERT_NONE:
             return
-        leaf = _x509.read_all(self.peer_chain()[:1])
+        # What OpenSSL verified, and not what was read beside it.
+        leaf = _x509.read_all([self._own_certificate()])
         if not leaf:
             raise MalformedError("content", "its certificate cannot be read")
         if not _x509.matches_host(leaf[0], server_hostname):
@@ -588,15 +589,19 @@ class Wire:
         """
         if self._tls is None:
             return []
+        own = self._own_certificate()
         unverified = getattr(self._tls, "get_unverified_chain", None)
         chain: list[bytes] = list(unverified() or ()) if unverified is not None else []
-        if not chain:
-            chain = _certificates_in_clear(bytes(self._handshake))
-        if not chain:
-            with contextlib.suppress(ValueError):  # the handshake is not done
-                own = self._tls.getpeercert(True)
-                chain = [own] if own else []
+        chain = chain or _certificates_in_clear(bytes(self._handshake))
+        if own and chain[:1] != [own]:
+            return [own]
         return chain
+
+    def _own_certificate(self) -> bytes:
+        """The certificate that the server proved to have the key of, in DER; empty when the handshake is not done."""
+        with contextlib.suppress(ValueError):
+            return (self._tls.getpeercert(True) if self._tls is not None else None) or b""
+        return b""
 
     # Start-up and login
 

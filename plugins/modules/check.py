@@ -139,8 +139,9 @@ options:
             type: str
             required: true
           format:
-            description: V(dotenv) is read by its variables, others as a whole.
+            description: V(whole) is compared as a whole, the others by their independent keys.
             type: str
+            choices: [dotenv, pem, pgpass, service, whole]
             default: whole
           secret:
             description: Whether it holds a password.
@@ -151,7 +152,7 @@ options:
             type: str
             default: ""
           variables:
-            description: What a dotenv file has to set.
+            description: What a file of independent keys has to set.
             type: list
             elements: dict
             default: []
@@ -255,6 +256,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+withheld:
+  description:
+    - The inventory's apps whose own drivers should not log in, each with the code of its check, because the password in
+      their files was refused or is not the one that was tried.
+  returned: when the action plugin of the same name ran
+  type: dict
+  sample:
+    shop: password_rejected
 checks:
   description: One report an endpoint, in the order given.
   returned: when the endpoints are valid
@@ -369,6 +378,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     failure_text,
     with_findings,
 )
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS
 
 MAX_TIMEOUT = 3600.0
 
@@ -411,7 +421,7 @@ def _argument_spec() -> dict[str, object]:
                     "default": [],
                     "options": {
                         "path": {"type": "str", "required": True},
-                        "format": {"type": "str", "default": "whole"},
+                        "format": {"type": "str", "choices": sorted(FORMATS), "default": "whole"},
                         "secret": {"type": "bool", "default": False, "no_log": False},
                         "digest": {"type": "str", "default": "", "no_log": True},
                         "variables": {

@@ -47,6 +47,12 @@ options:
     description: Seconds for one probe.
     type: float
     default: 60.0
+  withheld:
+    description:
+      - Apps that are not tried, each with the reason's code; what M(crdb.onboard.check) returns as C(withheld).
+      - A driver would send a password again that was refused. The action plugin takes their probes out.
+    type: dict
+    default: {}
   probes:
     description:
       - The probes to run. The action plugin makes this list from the inventory's apps.
@@ -275,6 +281,7 @@ def main() -> None:
             "interpreters": {"type": "dict", "default": {}},
             "environment": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 60.0},
+            "withheld": {"type": "dict", "default": {}},
             "probes": {
                 "type": "list",
                 "elements": "dict",

@@ -59,9 +59,11 @@ class Files:
         self.by_next = self.next_authority.issue("by-next")
         self.by_namesake = self.namesake.issue("by-namesake")
         self.by_middle = self.middle.issue("by-middle", chain=(self.middle,))
-        self.by_middle_alone = self.middle.issue("by-middle-alone")
+        self.by_middle_alone = self.middle.issue("by-middle-alone", issuer_link=True)
+        self.by_middle_linked = self.middle.issue("by-middle-linked", chain=(self.middle,), issuer_link=True)
+        self.other_root = Authority(folder, "Shop Other Root", organization="Shop Inc")
+        self.by_other_root = self.other_root.issue("by-other-root")
         self.by_middle_mixed_up = self.middle.issue("by-middle-mixed-up", chain=(self.stranger,))
-        self.by_linked_stranger = self.stranger.issue("by-linked-stranger", issuer_link=True)
         self.by_old_middle = self.old_middle.issue("by-old-middle", chain=(self.old_middle,))
         self.by_next_middle = self.next_middle.issue("by-next-middle", chain=(self.next_middle,))
         self.by_namesake_with_root = self.namesake.issue("by-namesake-with-root", chain=(self.namesake,))
@@ -535,7 +537,7 @@ FAULTS = [
         connections=2,
     ),
     Fault(
-        "missing intermediate, of the CA's organization",
+        "missing intermediate",
         "tls_missing_intermediate",
         "tls_unknown_ca",
         shows("by_middle_alone"),
@@ -544,19 +546,28 @@ FAULTS = [
         connections=2,
     ),
     Fault(
+        "unknown CA, above an intermediate that is sent",
+        "tls_unknown_ca",
+        "tls_missing_intermediate",
+        shows("by_middle_linked"),
+        says=("CN=Shop Root", "CN=Test CA"),
+        connections=2,
+    ),
+    Fault(
+        "unknown CA, of the same organization",
+        "tls_unknown_ca",
+        "tls_missing_intermediate",
+        shows("by_other_root"),
+        {"ca_file": "{root.path}"},
+        says=("CN=Shop Other Root", "CN=Shop Root"),
+        connections=2,
+    ),
+    Fault(
         "missing intermediate, another in its place",
         "tls_missing_intermediate",
         "ca_other_cluster",
         shows("by_middle_mixed_up"),
         says=("CN=Shop Middle",),
-        connections=2,
-    ),
-    Fault(
-        "missing intermediate, which the certificate tells where to find",
-        "tls_missing_intermediate",
-        "tls_unknown_ca",
-        shows("by_linked_stranger"),
-        says=("CN=Stranger CA",),
         connections=2,
     ),
     Fault(

@@ -214,7 +214,7 @@ class _Rows:
         self.add("an unknown CA", False, by=stranger, ca=str(self.ca.path), code="tls_unknown_ca")
         self.add("an intermediate, sent", True, chain=(self.middle,), **own)
         self.add("an intermediate, sent with the root", True, chain=(self.middle, self.root), **own)
-        self.add("an intermediate, not sent", False, code="tls_missing_intermediate", **own)
+        self.add("an intermediate, not sent", False, code="tls_missing_intermediate", issuer_link=True, **own)
         partial = str(self.middle.path)
         self.add("an intermediate as the CA", False, by=self.middle, ca=partial, code="ca_incomplete")
         both = self.folder / "both.crt"

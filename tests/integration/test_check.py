@@ -485,3 +485,19 @@ class TestAppsOwnView:
         assert status == 0, output
         assert "app: psycopg2" in output
         assert "connected as maxroach to defaultdb" in output
+
+    def test_drivers_do_not_send_a_refused_password_again(self, controller, onboarded, drivers, sandbox):
+        variables = onboarded[1]
+        variables.update(drivers)
+        (connection,) = variables["crdb_connections"].values()
+        wrong = {"crdb_connections": {"shop": {**connection, "password": "wr0ng"}}}
+        controller.playbook("dev_machine", {**variables, **wrong, "crdb_app_config_force": True})
+        log = sandbox.state / "sandbox.log"
+        before = len(log.read_text().splitlines())
+        run = controller.playbook("check", {**variables, **wrong})
+        assert run.status == 2, run.output
+        assert "not tried, because the check says password_rejected" in " ".join(run.output.split())
+        assert len([line for line in log.read_text().splitlines()[before:] if "funky-skunk" in line]) == 1
+        stale = controller.playbook("check", variables)
+        assert stale.status == 2, stale.output
+        assert "not tried, because the check says env_value_differs" in " ".join(stale.output.split())

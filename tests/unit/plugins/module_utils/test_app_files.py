@@ -28,6 +28,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     Report,
     with_findings,
 )
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS, normal
 from cryptography.hazmat.primitives import hashes
 
 from tests.faults.certificates import Authority
@@ -161,6 +162,35 @@ SAME: list[Change] = [
 def test_what_means_the_same_is_no_drift(app: dict[str, Any], tmp_path: Path, change: Change) -> None:
     change(tmp_path)
     assert found(app) == []
+
+
+def keyed(folder: Path, name: str, format: str, text: str) -> dict[str, Any]:
+    """A file of independent keys, and what it should hold."""
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o600)
+    variables = [
+        {"name": one.key, "digest": digest(SALT, normal(one.raw))} for one in FORMATS[format](text.encode()) if one.key
+    ]
+    return _file(folder / name, format=format, secret=True, variables=variables)
+
+
+PSQL = [
+    ("pgpass", "db.test:26257:shop:maxroach:c4n4ry\n"),
+    ("service", "[shop]\nhost=db.test\nuser=maxroach\n"),
+]
+
+
+@pytest.mark.parametrize(("format", "text"), PSQL)
+def test_files_of_independent_keys(app: dict[str, Any], tmp_path: Path, format: str, text: str) -> None:
+    app["files"].append(keyed(tmp_path, "psql", format, text))
+    assert found(app) == []
+    other = {"pgpass": "h:1:d:u:p\n", "service": "[other]\nhost=h\n"}[format]
+    (tmp_path / "psql").write_text(other + text + other.replace("1", "2").replace("other", "more"))
+    assert found(app) == []
+    (tmp_path / "psql").write_text(text.replace("c4n4ry", "old").replace("user=", "user=x"))
+    assert found(app) == ["env_value_differs"]
+    (tmp_path / "psql").write_text(other)
+    assert found(app) == ["env_value_missing"]
 
 
 def test_nothing_written_yet_is_one_note(app: dict[str, Any], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -15,7 +16,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils import _x509
-from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import _certificates_in_clear
+from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
+    Deadline,
+    Wire,
+    WrongNameError,
+    _certificates_in_clear,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -249,3 +255,63 @@ def test_no_certificates_of_openssl_itself_are_misread(tmp_path: Path) -> None:
     assert found.serial == -5
     assert found.common_name == b"db.test"
     assert found.not_after.year > 2050
+
+
+class ForgedTls:
+    """A TLS layer that verified one certificate, while another one was in the bytes beside it."""
+
+    def __init__(self, own: bytes) -> None:
+        self._own = own
+
+    def do_handshake(self) -> None:
+        pass
+
+    def getpeercert(self, _binary: bool) -> bytes:
+        return self._own
+
+
+class VerifyingContext:
+    """Just enough of an SSLContext."""
+
+    verify_mode = ssl.CERT_REQUIRED
+
+    def __init__(self, own: bytes) -> None:
+        self._own = own
+
+    def wrap_bio(self, *_bios: object, server_hostname: str) -> ForgedTls:
+        assert server_hostname
+        return ForgedTls(self._own)
+
+
+def test_the_name_is_looked_for_in_the_certificate_that_was_verified() -> None:
+    """Bytes that look like another Certificate message do not change whom the server is."""
+    mine, forged = (_named(name) for name in ("evil.test", "db.shop.test"))
+    listed = len(forged).to_bytes(3, "big") + forged
+    body = len(listed).to_bytes(3, "big") + listed
+    message = b"\x0b" + len(body).to_bytes(3, "big") + body
+    record = b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message
+    assert _certificates_in_clear(record) == [forged]
+    left, right = socket.socketpair()
+    with left, right:
+        wire = Wire(left, Deadline(5))
+        wire._handshake += record
+        with pytest.raises(WrongNameError):
+            wire.start_tls(VerifyingContext(mine), "db.shop.test")  # type: ignore[arg-type]
+        assert wire.peer_chain() == [mine]
+        wire.start_tls(VerifyingContext(mine), "evil.test")  # type: ignore[arg-type]
+
+
+def _named(name: str) -> bytes:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(KEY.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.datetime(2020, 1, 1))
+        .not_valid_after(datetime.datetime(2060, 1, 1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(KEY, None)
+    )
+    return _der(certificate)
