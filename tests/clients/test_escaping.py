@@ -663,7 +663,7 @@ def test_every_template_is_read_back_as_it_was_meant(choice, tmp_path):
 
 def test_what_is_wrong_is_found_and_shrunk(tmp_path, monkeypatch):
     choice = next(choice for choice in CHOICES if choice.name == "django" and choice.place == "inline")
-    filters = _render._environment(str(choice.folder)).filters
+    filters = _render._environment(_catalogue.CATALOGUE).filters
     monkeypatch.setitem(filters, "python", lambda value: f'"{value}"')
     right = reading(choice, tmp_path)
     wrong = first_wrong(right, [PLAIN, PLAIN, replace(PLAIN, password='xy"z', database="more")])
