@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 DEMO := $(CURDIR)/.demo
 DEBIAN_PACKAGES := aardvark-dns chromium chromium-driver containernetworking-plugins debootstrap fonts-dejavu-core git \
     iptables make netavark openssh-client openssh-server podman postgresql procps python3 python3-venv ruby \
-    ruby-activerecord ruby-pg runc shellcheck util-linux
+    ruby-activerecord ruby-dotenv ruby-pg runc shellcheck util-linux
 
 .PHONY: help
 help: ## list the targets
@@ -74,9 +74,13 @@ test-contract: $(VENV)/development.installed ## requests and responses against a
 	CRDB_CONTRACT_SPEC="$(SPEC)" $(BIN)/python -m pytest tests/contract
 
 .PHONY: test-clients
-test-clients: $(VENV)/development.installed ## every framework, version, deployment and form by the real drivers; prints the matrix
+test-clients: $(VENV)/development.installed ## every framework, version, deployment and form by the real drivers, 10,000 hostile values; prints the matrix
 	CRDB_CLIENTS_ALL=1 $(BIN)/python -m pytest tests/clients
 	PYTHONPATH=collections $(BIN)/python -m tests.clients.report
+
+.PHONY: client-locks
+client-locks: $(VENV)/development.installed ## lock the drivers of test-clients anew, with hashes (needs pip-compile)
+	$(BIN)/python scripts/install-clients --lock
 
 .PHONY: docs-frameworks
 docs-frameworks: ## write docs/frameworks.md from the last run of test-clients

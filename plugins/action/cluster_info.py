@@ -42,7 +42,7 @@ class ActionModule(CloudAction):
             "ca_url": f"{settings.url}/clusters/{cluster['id']}/cert",
         }
         facts = _cluster.facts_of(settings, arguments["name"], arguments["region"], arguments["endpoint"])
-        facts = {key: value for key, value in facts.items() if key not in ("ca_text", "ca_public")}
+        facts = {key: value for key, value in facts.items() if not key.startswith("ca_")}
         user = arguments["user"]
         connection = resolve({**facts, "user": user or "user", "database": arguments["database"]})
         result["connection"] = {**facts, "database": arguments["database"], **({"user": user} if user else {})}

@@ -24,7 +24,7 @@ def _entry(framework: Framework) -> dict[str, Any]:
             {
                 "versions": choice.versions,
                 "variant": choice.variant,
-                "tested": {package.name: package.tested for package in choice.packages},
+                "tested": {package.name: package.tested for package in choice.packages if package.run},
                 "files": [file.destination for file in choice.files],
                 "samples": [file.destination for file in choice.samples],
                 "routings": list(choice.routings),

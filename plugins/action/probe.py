@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
 
 
@@ -28,16 +29,7 @@ class ActionModule(OnboardingAction):
             apps = self.apps(variables, self.sources(variables))
             homes = self.homes(apps)
             probes = [
-                {
-                    "app": app.name,
-                    "framework": framework.name,
-                    "interpreter": framework.probe.interpreter,
-                    "program": (framework.folder / framework.probe.program).read_text(encoding="utf-8"),
-                    "sources": [f.destination for f in framework.files if f.destination.endswith(".java")],
-                    "environment_file": app.environment_file if framework.loader == "process" else "",
-                    "folder": self.folder(app, homes),
-                    "user": app.user,
-                }
+                {**_render.probe(app, framework), "folder": self.folder(app, homes), "user": app.user}
                 for app in apps
                 for framework in app.frameworks
             ]

@@ -510,6 +510,11 @@ def resolve(facts: Mapping[str, Any], *, allow_weaker_tls: bool = False) -> Conn
     return _assemble([_normalise(source, deployment) for source in sources], deployment, allow_weaker_tls)
 
 
+def is_cloud_host(host: str) -> bool:
+    """Whether a host name is one of CockroachDB Cloud's."""
+    return host.lower().endswith(_CLOUD_DOMAIN)
+
+
 def infer_deployment(host: str, routing_id: Optional[str] = None) -> str:
     """The deployment that a host name and a routing id speak for.
 

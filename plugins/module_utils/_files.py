@@ -32,12 +32,14 @@ from ansible_collections.crdb.onboard.plugins.module_utils import _pem
 from ansible_collections.crdb.onboard.plugins.module_utils._formats import (
     FORMATS,
     HEADER,
+    MASK,
     WHOLE,
     FormatError,
     Segment,
     find,
     join,
     line_end,
+    mask_urls,
     normal,
     put,
     split_pgpass,
@@ -47,12 +49,9 @@ from ansible_collections.crdb.onboard.plugins.module_utils._formats import (
 # Where the record of what was written lies: in a user's home, or for a user without one, by name.
 HOME_STATE = ".local/state/crdb-onboard"
 SYSTEM_STATE = "/var/lib/crdb-onboard"
-MASK = "********"
 TEMPORARY = ".crdb-onboard."
 LOCK_SECONDS = 60
 
-# The password part of a URL, whatever its value: what stood in a file before is not among the secrets that we know.
-_URL_PASSWORD = re.compile(r"(://[^:/@\s'\"]*:)[^@\s'\"]+(?=@)|([?&;]password=)[^&\s'\"]+")
 _ASSIGNED_SECRET = re.compile(r"(?im)^(\s*(?:export\s+)?\w*(?:PASS|SECRET|TOKEN|KEY)\w*\s*=\s*).+$")
 _LINUX_GETFLAGS = 0x80086601
 _LINUX_IMMUTABLE_OR_APPEND = 0x10 | 0x20
@@ -375,8 +374,7 @@ def masked(content: bytes, secrets: Sequence[str], format_: str = "whole") -> st
     text = content.decode("utf-8", "replace")
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)
-    text = _URL_PASSWORD.sub(lambda m: (m.group(1) or m.group(2)) + MASK, text)
-    return _ASSIGNED_SECRET.sub(lambda m: m.group(1) + MASK, text)
+    return _ASSIGNED_SECRET.sub(lambda m: m.group(1) + MASK, mask_urls(text))
 
 
 def diff(decision: Decision, secrets: Sequence[str]) -> dict[str, str]:

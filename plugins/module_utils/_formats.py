@@ -20,6 +20,9 @@ from typing import Callable, Optional
 
 # Our first line in a file that we made: known, so that it can be taken away again.
 HEADER = "# Written by crdb.onboard"
+MASK = "********"
+# The password part of a URL, whatever its value: what stood in a file before is not among the secrets that we know.
+_URL_PASSWORD = re.compile(r"(://[^:/@\s'\"]*:)[^@\s'\"]+(?=@)|([?&;]password=)[^&\s'\"]+")
 # The one key of a file that is ours as a whole.
 WHOLE = ""
 
@@ -34,6 +37,11 @@ class Segment:
 
     key: Optional[str]
     raw: bytes
+
+
+def mask_urls(text: str) -> str:
+    """A text in which the passwords of URLs are masked."""
+    return _URL_PASSWORD.sub(lambda m: (m.group(1) or m.group(2)) + MASK, text)
 
 
 def split_whole(content: bytes) -> list[Segment]:

@@ -41,6 +41,12 @@ options:
     description: Replace what is not ours or was changed since, as M(crdb.onboard.files) does.
     type: bool
     default: false
+  samples:
+    description:
+      - Write each framework's sample, a program that uses its configuration, for apps that do not say it (C(samples),
+        or C(crdb_app_samples) for all of them).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -80,6 +80,11 @@ options:
         type: list
         elements: str
         default: []
+      arguments:
+        description: Arguments of the interpreter itself, for a Java program.
+        type: list
+        elements: str
+        default: []
       environment_file:
         description: A file of O(probes[].folder) whose variables the program is started with.
         type: str
@@ -136,6 +141,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import mask_urls
 
 # Not a verdict about the connection: the driver is not installed for this interpreter.
 _NO_DRIVER = re.compile(
@@ -144,7 +150,6 @@ _NO_DRIVER = re.compile(
 )
 _ASSIGNMENT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)='([^']*)'$", re.MULTILINE)
 _JAVA_CLASS = re.compile(r"public final class (\w+)")
-_URL_PASSWORD = re.compile(r"(://[^:/@\s'\"]*:)[^@\s'\"]+(?=@)")
 _OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
 _MESSAGE_LIMIT = 600
 _PARALLEL = 4
@@ -165,7 +170,7 @@ def _environment(given: dict[str, Any], home: Optional[str]) -> dict[str, str]:
 
 def _last_lines(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return _URL_PASSWORD.sub(r"\1********", " ".join(lines[-3:]))[-_MESSAGE_LIMIT:]
+    return mask_urls(" ".join(lines[-3:]))[-_MESSAGE_LIMIT:]
 
 
 Answer = subprocess.CompletedProcess[bytes]
@@ -210,7 +215,7 @@ def _java(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[st
         return built
     environment = common["env"]
     path = os.pathsep.join(part for part in (scratch, environment.get("CLASSPATH", "")) if part)
-    return _silent([interpreter, name], {**common, "env": {**environment, "CLASSPATH": path}})
+    return _silent([interpreter, *probe["arguments"], name], {**common, "env": {**environment, "CLASSPATH": path}})
 
 
 _COMPILED = {"go": _go, "java": _java}
@@ -291,6 +296,7 @@ def main() -> None:
                     "interpreter": {"type": "str", "required": True},
                     "program": {"type": "str", "required": True},
                     "sources": {"type": "list", "elements": "str", "default": []},
+                    "arguments": {"type": "list", "elements": "str", "default": []},
                     "environment_file": {"type": "str", "default": ""},
                     "folder": {"type": "path", "required": True},
                     "user": {"type": "str", "default": ""},

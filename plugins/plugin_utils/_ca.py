@@ -10,17 +10,19 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ansible_collections.crdb.onboard.plugins.module_utils._formats import split_pem
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 try:
     import requests
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 
     MISSING = ""
 except ImportError as exc:
@@ -183,3 +185,54 @@ class CaSource:
 def bundle(authorities: tuple[Authority, ...]) -> bytes:
     """The PEM text of the authorities."""
     return b"".join(authority.pem for authority in authorities)
+
+
+# Java's own: a trust store holds nothing secret, but a JVM finds nothing in an encrypted one without its password.
+TRUST_STORE_PASSWORD = "changeit"  # noqa: S105
+
+
+def write_trust_store(held: Mapping[str, bytes]) -> bytes:
+    """A PKCS12 trust store of certificates, PEM by fingerprint; salted, so its bytes differ every time.
+
+    Raises OnboardingError.
+    """
+    serialize = getattr(pkcs12, "serialize_java_truststore", None)
+    if serialize is None:
+        raise OnboardingError("A trust store needs cryptography 45 or newer in the controller's Python.")
+    certificates = [
+        pkcs12.PKCS12Certificate(x509.load_pem_x509_certificate(pem), f"crdb-{fingerprint[:16]}".encode())
+        for fingerprint, pem in held.items()
+    ]
+    content: bytes = serialize(certificates, BestAvailableEncryption(TRUST_STORE_PASSWORD.encode()))
+    return content
+
+
+def read_trust_store(content: bytes) -> dict[str, bytes]:
+    """The certificates of a PKCS12 trust store, PEM by fingerprint; none where it is no such store."""
+    try:
+        store = pkcs12.load_pkcs12(content, TRUST_STORE_PASSWORD.encode())
+    except ValueError:
+        return {}
+    held = [store.cert, *store.additional_certs] if store.cert else store.additional_certs
+    return {
+        item.certificate.fingerprint(hashes.SHA256()).hex(): item.certificate.public_bytes(Encoding.PEM)
+        for item in held
+    }
+
+
+def trust_store(authorities: tuple[Authority, ...], there: bytes, *, keep_previous: bool = False) -> bytes:
+    """The trust store for these authorities: what is there already, when it holds just them, whatever its salt.
+
+    `keep_previous` leaves what is in it beside them. Raises OnboardingError.
+    """
+    held = read_trust_store(there)
+    wanted = {authority.fingerprint: authority.pem for authority in authorities}
+    if keep_previous:
+        wanted = {**held, **wanted}
+    return there if held and set(held) == set(wanted) else write_trust_store(wanted)
+
+
+def is_public(authorities: tuple[Authority, ...]) -> bool:
+    """Whether all of these are among the public authorities that come with requests."""
+    known = {segment.key for segment in split_pem(Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes())}
+    return {authority.fingerprint for authority in authorities} <= known

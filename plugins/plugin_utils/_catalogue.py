@@ -26,6 +26,9 @@ CATALOGUE = Path(__file__).parents[2] / "templates"
 # Ways in which the environment of an app names a connection: forms that Connection writes, or the CA's path.
 ENVIRONMENT_FORMS = ("url", "cockroachdb_url", "jdbc_url", "ca_path")
 CA_SOURCES = ("url", "libpq_default", "pem_text", "trust_store", "environment")
+# How a client finds a public CA by itself, as the guide's forms want it: libpq's file (~/.postgresql/root.crt), roots
+# of its own (the runtime's or the system's), the JVM's trust store; none where the guide's form does not work.
+PUBLIC_CA_SOURCES = ("libpq_default", "own_roots", "trust_store", "none")
 CLIENT_CERTIFICATES = ("pem", "pkcs8", "none")
 PLACES = ("env", "inline")
 LOADERS = ("config", "process")
@@ -37,6 +40,7 @@ _BOUND = re.compile(r"(>=|<)(\d+(?:\.\d+)*)")
 _WIDTH = 6
 _REQUIRED = {"title", "documentation", "versions", "packages", "files", "environment", "routings", "ca", "probe"}
 _DEFAULTS: dict[str, Any] = {
+    "public_ca": "none",
     "client_certificate": "pem",
     "places": list(PLACES),
     "loader": "config",
@@ -48,10 +52,14 @@ _CHOICES = {"eras", "variants"}
 
 @dataclass(frozen=True)
 class Package:
-    """A package that the framework is installed from: its registry name and the version the tests run."""
+    """A package that the framework is installed from: its registry name and the version the tests run.
+
+    `run`: false for one that the framework needs and that could not be run with it here.
+    """
 
     name: str
     tested: str
+    run: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,8 @@ class Probe:
 class Framework:
     """A framework as an app uses it: one folder of the catalogue, in one era of its versions and one variant.
 
-    `environment` maps a variable name to a form of the connection. `place`: where the password is, the environment
+    `environment` maps a variable name to a form of the connection. `ca` and `public_ca`: where the CA comes from in our
+    form and in the guide's, which is written where the CA is public. `place`: where the password is, the environment
     file or the framework's own file. `loader`: who brings the environment file into the environment, the `config` that
     is written, or whoever starts the `process`. `choices`: all eras and variants of the folder, the newest first.
     """
@@ -93,6 +102,7 @@ class Framework:
     environment: dict[str, str]
     routings: tuple[str, ...]
     ca: str
+    public_ca: str
     client_certificate: str
     places: tuple[str, ...]
     loader: str
@@ -157,7 +167,12 @@ def _one(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         raise wrong(f"routings {list(routings)}: wants some of {', '.join(ROUTINGS)}")
     if not places or not set(places) <= set(PLACES):
         raise wrong(f"places {list(places)}: wants some of {', '.join(PLACES)}")
-    for key, allowed in (("ca", CA_SOURCES), ("client_certificate", CLIENT_CERTIFICATES), ("loader", LOADERS)):
+    for key, allowed in (
+        ("ca", CA_SOURCES),
+        ("public_ca", PUBLIC_CA_SOURCES),
+        ("client_certificate", CLIENT_CERTIFICATES),
+        ("loader", LOADERS),
+    ):
         if data[key] not in allowed:
             raise wrong(f"{key} {data[key]!r}: wants one of {', '.join(allowed)}")
     for variable, form in data["environment"].items():
@@ -179,11 +194,12 @@ def _one(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         folder=path.parent,
         versions=data["versions"],
         variant=variant,
-        packages=tuple(Package(p["name"], str(p["tested"])) for p in data["packages"]),
+        packages=tuple(Package(p["name"], str(p["tested"]), bool(p.get("run", True))) for p in data["packages"]),
         files=files,
         environment=dict(data["environment"]),
         routings=routings,
         ca=data["ca"],
+        public_ca=data["public_ca"],
         client_certificate=data["client_certificate"],
         places=places,
         loader=data["loader"],

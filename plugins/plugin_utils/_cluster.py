@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import DEFAULT_DATABASE
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _shared
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle, is_public
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_api import (
     CloudApi,
     NotFoundError,
@@ -26,6 +26,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 
 KEYS = ("cluster", "region", "endpoint")
 ENDPOINTS = ("public", "private")
+_UNSAID = (("ca_public", False), ("ca_destination", "auto"))
 _REPLACED = ("url", "host", "port", "routing_id", "deployment")
 
 
@@ -54,10 +55,12 @@ def end_point(settings: Settings, cluster: Mapping[str, Any]) -> dict[str, Any]:
         try:
             # The user and the database of a connection change nothing of this.
             parameters = api.connection_string(identifier, "", DEFAULT_DATABASE)["params"]
+            authorities = api.authorities(identifier)
             return {
                 "host": str(parameters["Host"]),
                 "port": int(parameters["Port"]),
-                "ca_text": bundle(api.authorities(identifier)).decode("ascii"),
+                "ca_text": bundle(authorities).decode("ascii"),
+                "ca_public": is_public(authorities),
             }
         except NotFoundError as exc:
             return {"error": f"{exc} Is the cluster still being created?"}
@@ -109,7 +112,7 @@ def facts_of(settings: Settings, name: str, region: str = "", endpoint: str = "p
         "ca_text": end["ca_text"],
     }
     if facts["deployment"] == "serverless":
-        facts["ca_public"] = True
+        facts.update(ca_destination="root_crt", ca_public=end["ca_public"])
         routing_id = ((cluster.get("config") or {}).get("serverless") or {}).get("routing_id")
         if routing_id:
             facts["routing_id"] = routing_id
@@ -138,7 +141,6 @@ def expand(name: str, facts: Any, variables: Mapping[str, Any]) -> Any:
     own = {key: value for key, value in given.items() if key not in KEYS}
     if any(own.get(key) for key in ("ca_file", "ca_url", "ca_text")):
         found.pop("ca_text")
-    if own.get("ca_public") is False:
-        # The role's default says nothing.
-        own.pop("ca_public")
+    # The role's defaults say nothing.
+    own = {key: value for key, value in own.items() if (key, value) not in _UNSAID}
     return {**found, **own}

@@ -16,7 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection, InvalidConnection, resolve
+from ansible_collections.crdb.onboard.plugins.module_utils._connection import (
+    JAVA_SSL_FACTORY,
+    Connection,
+    InvalidConnection,
+    is_cloud_host,
+    resolve,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers, _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import Authority, CaSource
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework, find
@@ -29,6 +35,9 @@ ROOT_CRT = ".postgresql/root.crt"
 CA_CRT = "certs/ca.crt"
 SERVICE_FILE = ".pg_service.conf"
 PASSFILE = ".pgpass"
+# The trust store of a JVM, and the arguments that make a JVM use it: `java @certs/truststore.args`.
+TRUST_STORE = "certs/truststore.p12"
+TRUST_STORE_ARGUMENTS = "certs/truststore.args"
 
 CA_KEYS = ("ca_file", "ca_url", "ca_text")
 CA_DESTINATIONS = ("auto", "certs", "root_crt", "both")
@@ -58,6 +67,7 @@ _SYSTEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _APP_KEYS = {
     *("name", "connection", "folder", "user", "group", "frameworks", "environment_file", "password_place", "samples"),
     "psql_service",
+    "trust_store",
 }
 
 
@@ -84,6 +94,19 @@ class Source:
             return (self.ca_destination,)
         return ("root_crt",) if self.ca_public else ("certs",)
 
+    @property
+    def found_by_clients(self) -> bool:
+        """Whether clients find the CA where they look by themselves, as the guide's forms want it.
+
+        That is a public CA; without one given, the Serverless clusters of CockroachDB Cloud have one.
+        """
+        if self.connection.sslrootcert:
+            return False
+        if self.ca is None:
+            cloud = self.connection.deployment == "serverless" and is_cloud_host(self.connection.host)
+            return self.ca_public or cloud
+        return self.ca_public and "root_crt" in self.destinations
+
 
 @dataclass(frozen=True)
 class App:
@@ -98,6 +121,29 @@ class App:
     environment_file: str
     samples: bool = False
     psql_service: str = ""
+    trust_store: bool = False
+
+    def ca_found_by(self, framework: Framework) -> str:
+        """How a framework finds the CA without its path: one of PUBLIC_CA_SOURCES, ``none`` where the path is named."""
+        if self.trust_store and framework.public_ca == "trust_store":
+            return "trust_store"
+        # The guide's Java form knows no client certificate.
+        certificate = framework.public_ca == "trust_store" and self.source.connection.sslkey
+        return framework.public_ca if self.source.found_by_clients and not certificate else "none"
+
+    def trusting(self, framework: Framework, ca_path: str) -> Connection:
+        """The connection as a framework's files hold it: with the CA's path, or in the guide's form without it.
+
+        Raises OnboardingError as `connection_for` does.
+        """
+        connection = self.connection_for(framework)
+        found = self.ca_found_by(framework)
+        if found == "none":
+            return connection.replace(sslrootcert=ca_path)
+        parameters = [pair for pair in connection.parameters if pair[0] != "sslfactory"]
+        if found == "trust_store":
+            parameters.append(("sslfactory", JAVA_SSL_FACTORY))
+        return connection.replace(sslrootcert=None, parameters=parameters)
 
     def connection_for(self, framework: Framework) -> Connection:
         """The connection in the form that a framework can use; `auto` routing takes the first one that it can.
@@ -121,7 +167,12 @@ class App:
             )
         if connection.sslkey and framework.client_certificate == "pkcs8" and not connection.sslkey.endswith(".pk8"):
             connection = connection.replace(sslkey=f"{connection.sslkey}.pk8")
-        if framework.ca == "pem_text" and self.source.ca is None:
+        if connection.sslkey and self.ca_found_by(framework) == "trust_store":
+            raise OnboardingError(
+                f"{framework.label} presents no client certificate, which the connection {self.source.name} has, when"
+                " it reads a trust store: leave trust_store out, or give the connection a password instead."
+            )
+        if framework.ca == "pem_text" and self.source.ca is None and self.ca_found_by(framework) == "none":
             able = [f.label for f in framework.choices if f.ca != "pem_text"]
             raise OnboardingError(
                 f"{framework.label} holds the text of the CA: give ca_file, ca_url or ca_text for the connection"
@@ -284,7 +335,8 @@ def with_password(source: Source, *, prompt: Callable[[str], str] | None = None)
     if not password:
         raise OnboardingError(
             f"crdb_connections.{source.name}: has no password for the SQL user {connection.user}. Set password (or"
-            " crdb_connection_password), or PGPASSWORD in the environment."
+            " crdb_connection_password), or PGPASSWORD in the environment"
+            + ("." if connection.deployment == "serverless" else ", or sslcert and sslkey for a client certificate.")
         )
     return replace(source, connection=connection.replace(password=password))
 
@@ -302,6 +354,7 @@ def app_facts(variables: Mapping[str, Any], sources: Mapping[str, Any]) -> list[
             "password_place": variables.get("crdb_app_password_place"),
             "samples": variables.get("crdb_app_samples"),
             "psql_service": variables.get("crdb_app_psql_service"),
+            "trust_store": variables.get("crdb_app_trust_store"),
         }
         apps = [{key: value for key, value in shorthand.items() if value is not None}]
     if not isinstance(apps, (list, tuple)):
@@ -312,6 +365,10 @@ def app_facts(variables: Mapping[str, Any], sources: Mapping[str, Any]) -> list[
             " or list the apps in crdb_apps."
         )
     plain: list[dict[str, Any]] = _plain(apps)
+    default = variables.get("crdb_app_samples")
+    for facts in plain:
+        if isinstance(facts, dict) and default is not None:
+            facts.setdefault("samples", default)
     return plain
 
 
@@ -354,7 +411,12 @@ def _app(facts: Any, sources: Mapping[str, Source], catalogue: Mapping[str, Fram
         environment_file=environment_file,
         samples=_flag(facts.get("samples", False), f"{what}: samples"),
         psql_service=service,
+        trust_store=_flag(facts.get("trust_store", False), f"{what}: trust_store"),
     )
+    if found.trust_store and found.source.ca is None:
+        raise OnboardingError(
+            f"{what}: trust_store holds the CA: give ca_file, ca_url or ca_text for the connection {found.source.name}."
+        )
     return replace(found, frameworks=_frameworks(found, facts, catalogue, what))
 
 
@@ -368,7 +430,7 @@ def _frameworks(
         raise OnboardingError(f"{what}: frameworks wants a list of names, or of entries with a name.")
     found: dict[str, Framework] = {}
     owners: dict[str, str] = {}
-    variables: dict[str, tuple[str, str | None, str]] = {}
+    variables: dict[str, tuple[str, str | None, bool, str]] = {}
     try:
         for entry in wanted:
             framework = find(entry, catalogue, facts.get("password_place"))
@@ -382,11 +444,12 @@ def _frameworks(
                         " app of its own."
                     )
             for variable, form in framework.environment.items() if framework.place == "env" else ():
-                value = (form, connection.effective_routing, framework.title)
+                by_path = app.ca_found_by(framework) == "none"
+                value = (form, connection.effective_routing, by_path, framework.title)
                 other = variables.setdefault(variable, value)
-                if other[:2] != value[:2]:
+                if other[:-1] != value[:-1]:
                     raise OnboardingError(
-                        f"{other[2]} and {framework.title} want different values of {variable} in"
+                        f"{other[-1]} and {framework.title} want different values of {variable} in"
                         f" {app.environment_file}: give each an app of its own."
                     )
     except OnboardingError as exc:

@@ -21,11 +21,23 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import Connection
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import CATALOGUE, CatalogueFile, Framework
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import (
+    CATALOGUE,
+    CatalogueFile,
+    Framework,
+    Package,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import PASSFILE, SERVICE_FILE, App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import (
+    PASSFILE,
+    SERVICE_FILE,
+    TRUST_STORE_ARGUMENTS,
+    App,
+)
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
+# A database name that reads the same decoded and not.
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 # What an app without a framework gets, so that any program can connect.
 DEFAULT_ENVIRONMENT = {"DATABASE_URL": "url"}
 
@@ -132,7 +144,7 @@ def dotenv_value(value: str) -> str:
 
 def bare_url(connection: Connection) -> str:
     """The URL without a query, for a client that does not decode the database in it."""
-    if not re.fullmatch(r"[A-Za-z0-9._~-]+", connection.startup_database):
+    if not _PLAIN.fullmatch(connection.startup_database):
         raise OnboardingError(
             f"database {connection.startup_database!r}: this form cannot carry a name with such characters, since the"
             " client does not decode it: use a form with separate keys."
@@ -230,14 +242,31 @@ def environment_file(values: Mapping[str, str], *, title: str) -> bytes:
     return ("\n".join(lines) + "\n").encode("utf-8")
 
 
+def java_arguments(properties: Mapping[str, str], *, title: str) -> bytes:
+    """An argument file for the launcher of Java 9 and newer (`java @FILE`) that sets system properties."""
+    named = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"}
+    lines = [f"# {comment_text(title)}"]
+    for name, value in properties.items():
+        quoted = "".join(named.get(char, char) for char in value)
+        lines.append(f'"-D{name}={quoted}"')
+    return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+def _maven_dependency(package: Package) -> str:
+    group, _colon, artifact = package.name.partition(":")
+    names = {"groupId": group, "artifactId": artifact, "version": package.tested}
+    inner = "".join(f"<{name}>{xml_text(text)}</{name}>" for name, text in names.items())
+    return f"<dependency>{inner}</dependency>"
+
+
 def install_line(framework: Framework) -> str:
-    """What installs the framework's packages, at the versions that the tests run: a line for its package manager."""
+    """What installs the framework's packages, at the versions that the tests run: the line for its package manager."""
     packages = framework.packages
     forms: dict[str, tuple[str, str]] = {
         "python": ("pip install ", " ".join(f"'{p.name}=={p.tested}'" for p in packages)),
         "javascript": ("npm install ", " ".join(f"{p.name}@{p.tested}" for p in packages)),
         "go": ("go get ", " ".join(f"{p.name}@v{p.tested}" for p in packages)),
-        "java": ("Maven: ", " ".join(f"{p.name}:{p.tested}" for p in packages)),
+        "java": ("pom.xml: ", "".join(_maven_dependency(p) for p in packages)),
         "ruby": ("gem install ", " ".join(f"{p.name}:{p.tested}" for p in packages)),
     }
     command, words = forms.get(framework.language, ("", " ".join(f"{p.name} {p.tested}" for p in packages)))
@@ -245,18 +274,46 @@ def install_line(framework: Framework) -> str:
 
 
 def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str) -> dict[str, Any]:
-    """What a framework's templates know."""
-    connection = app.connection_for(framework).replace(sslrootcert=ca_path)
+    """What a framework's templates know.
+
+    `ca_named`: whether the CA's path is in the connection, which then is ours; else it is the guide's. `guide_url`: the
+    guide's URL without its query, for a client that does not decode the database in it; None where that cannot be.
+    """
+    connection = app.trusting(framework, ca_path)
+    named = connection.sslrootcert is not None
     return {
         "app": {"name": app.name, "environment_file": app.environment_file},
         "connection": connection,
         "options": driver_options(connection),
         "ca_path": ca_path,
         "ca_text": ca_text,
+        "ca_named": named,
+        "guide_url": None if named or not _PLAIN.fullmatch(connection.startup_database) else bare_url(connection),
         "inline": framework.place == "inline",
         "variant": framework.variant,
         "versions": framework.versions,
         "install": install_line(framework),
+    }
+
+
+def probe(app: App, framework: Framework) -> dict[str, Any]:
+    """The probe of a framework of an app, as the module `probe` takes it, but for its folder and its user."""
+    program = framework.probe.program
+    if program.endswith(".j2"):
+        names = {"name": framework.name, "variant": framework.variant, "versions": framework.versions}
+        values = {**names, "package": framework.packages[0].name}
+        text = render(framework, CatalogueFile(program, "", 0, ""), values).decode("utf-8")
+    else:
+        text = (framework.folder / program).read_text(encoding="utf-8")
+    stored = app.trust_store and app.ca_found_by(framework) == "trust_store"
+    return {
+        "app": app.name,
+        "framework": framework.name,
+        "interpreter": framework.probe.interpreter,
+        "program": text,
+        "sources": [file.destination for file in framework.files if file.destination.endswith(".java")],
+        "arguments": [f"@{TRUST_STORE_ARGUMENTS}"] if stored else [],
+        "environment_file": app.environment_file if framework.loader == "process" else "",
     }
 
 
@@ -300,7 +357,8 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
     variables: dict[str, str] = {}
     files = []
     ca_text = ""
-    if app.source.ca is not None and any(framework.ca == "pem_text" for framework in app.frameworks):
+    texts = [f for f in app.frameworks if f.ca == "pem_text" and app.ca_found_by(f) == "none"]
+    if app.source.ca is not None and texts:
         ca_text = bundle(app.source.ca.load()).decode("ascii")
     for framework in app.frameworks:
         values = framework_values(app, framework, ca_path, ca_text)

@@ -68,6 +68,13 @@ HIBERNATE = """public final class Guide {
 """
 
 
+def filled(text: str, facts: dict[str, Any]) -> str:
+    """A text with the connection in place of the guide's placeholders."""
+    for key, value in facts.items():
+        text = text.replace("{" + key + "}", str(value))
+    return text
+
+
 @dataclass(frozen=True)
 class Printed:
     """A form of the guide: `program` is run with `files` beside it, and has to end with `error`, a pattern."""
@@ -86,12 +93,6 @@ class Printed:
     def name(self) -> str:
         """A name for the test."""
         return f"{self.framework}{self.versions}-{self.variant}-{self.error[:20]}".replace(" ", "_")
-
-    def filled(self, text: str, facts: dict[str, Any]) -> str:
-        """The text with the connection in place of the guide's placeholders."""
-        for key, value in facts.items():
-            text = text.replace("{" + key + "}", str(value))
-        return text
 
 
 PRINTED = (
@@ -243,3 +244,43 @@ PRINTED = (
         (("database.yml", f"default:\n  adapter: cockroachdb\n  url: {URL}\n"),),
     ),
 )
+
+DJANGO = """        "ENGINE": "django_cockroachdb",
+        "NAME": "{database}",
+        "USER": "{user}",
+        "PASSWORD": "{password}",
+        "HOST": "{host}",
+        "PORT": "{port}",
+        "OPTIONS": {
+            "sslmode": "verify-full",
+            "options": "--cluster={id}",
+        },
+"""
+DIALECT = '<property name="hibernate.dialect">org.hibernate.dialect.CockroachDB201Dialect</property>'
+DRIVER = '<property name="hibernate.connection.driver_class">org.postgresql.Driver</property>'
+PUBLIC: dict[tuple[str, str, str], tuple[str, ...]] = {
+    ("node-postgres", ">=8,<9", ""): (URL,),
+    ("sequelize", ">=6.10,<7", ""): (URL, "require('sequelize-cockroachdb')", "new Sequelize("),
+    ("sequelize", ">=5,<6.10", ""): ("postgresql://{user}:{password}@{host}:{port}/{id}.{database}?ssl=true",),
+    ("typeorm", ">=0.2,<0.3", "json"): (
+        '"type": "cockroachdb"',
+        '"url": "postgresql://{user}:{password}@{host}:{port}/{database}"',
+        '"ssl": true',
+        '"options": "--cluster={id}"',
+    ),
+    ("psycopg2", ">=2.8,<3", ""): (URL,),
+    ("sqlalchemy", ">=2.0,<2.1", "psycopg2"): (URL, 'set(drivername="cockroachdb+psycopg2")'),
+    ("django", ">=3.2,<6.1", ""): (DJANGO,),
+    ("pgx", ">=5,<6", ""): (URL,),
+    ("pgx", ">=4,<5", ""): (URL, '"github.com/jackc/pgx/v4"'),
+    ("pq", ">=1.12,<2", ""): (URL,),
+    ("pq", ">=1.10,<1.12", ""): (URL,),
+    ("gorm", ">=1.23,<2", ""): (URL,),
+    ("jdbc", ">=42.2.5,<43", "datasource"): (JDBC,),
+    ("hibernate", ">=5.4,<6", ""): (JDBC.replace("&", "&amp;"), DIALECT, DRIVER),
+    ("hibernate", ">=6,<7", ""): (JDBC.replace("&", "&amp;"), DRIVER),
+    ("ruby-pg", ">=1.1,<2", ""): (URL,),
+    ("activerecord", ">=6,<9", ""): (URL.replace("postgresql://", "cockroachdb://"), "adapter: cockroachdb"),
+}
+"""What stands in the files where the CA is public, word for word as the guide prints it, but for what fails with any
+CA (the JSON's last comma, Hibernate 6's dialect, ActiveRecord's scheme) and quotes of another kind."""

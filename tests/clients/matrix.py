@@ -13,11 +13,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import verify, write_trust_store
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import probe
 
 from tests.conftest import CHECKOUT, Sandbox
 from tests.integration.conftest import Controller
@@ -31,8 +35,10 @@ FORMS = (
     "dedicated",
     "self_hosted cert",
     "self_hosted password",
+    "serverless public_ca",
+    "dedicated trust_store",
 )
-"""Deployment, and how the cluster is named or the user proved."""
+"""Deployment, and how the cluster is named, the user proved, or the CA found: the sandbox's CA counted as public."""
 TRIALS = ("inside", "stranger", "impostor", "outside")
 CLUSTERS = {"serverless": "funky-skunk", "dedicated": "steady-heron", "self_hosted": "lone-badger"}
 
@@ -61,11 +67,20 @@ class Cell:
     def impossible(self) -> str:
         """Why the framework cannot do it; empty when it can."""
         how = self.form.partition(" ")[2]
+        if how == "public_ca":
+            return "does not find a CA by itself" if self.framework.public_ca == "none" else ""
+        if how == "trust_store":
+            return "" if self.framework.public_ca == "trust_store" else "reads no trust store"
         if self.deployment == "serverless" and how not in self.framework.routings:
             return f"cannot name the cluster by {how}"
         if how == "cert" and self.framework.client_certificate == "none":
             return "cannot present a client certificate"
         return ""
+
+    @property
+    def routing(self) -> str:
+        """How the cluster is named where the form leaves it open: the guide's way where the framework can."""
+        return "options" if "options" in self.framework.routings else "database"
 
     def entry(self) -> dict[str, str]:
         """The framework as the inventory lists it: with the version that is tested."""
@@ -82,7 +97,9 @@ class Cell:
         cluster = sandbox.clusters[CLUSTERS[self.deployment]]
         facts = dict(sandbox.connections[cluster.name.replace("-", "_")])
         how = self.form.partition(" ")[2]
-        if how in ("options", "database"):
+        if how == "public_ca":
+            facts.update(routing=self.routing, ca_public=True)
+        elif how in ("options", "database"):
             facts["routing"] = how
         elif how == "sni":
             facts.update(routing="sni", host=cluster.sni_host)
@@ -119,13 +136,22 @@ def listed(everything: bool, catalogue: Path = _catalogue.CATALOGUE) -> list[Cel
 
 def installed(cells: list[Cell]) -> dict[tuple[str, ...], dict[str, str]]:
     """What install-clients says of each choice: its folder, or what is missing."""
-    names = sorted({cell.framework.name for cell in cells})
+    return _installed(*sorted({cell.framework.name for cell in cells}))
+
+
+@cache
+def _installed(*names: str) -> dict[tuple[str, ...], dict[str, str]]:
     done = subprocess.run(
         [sys.executable, CHECKOUT / "scripts" / "install-clients", *names], capture_output=True, text=True, check=False
     )
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert found, done.stderr
     return {(facts["framework"], facts["versions"], facts["variant"]): facts for facts in found}
+
+
+def loaders(language: str) -> dict[str, str]:
+    """What install-clients says of a language's loader of environment files."""
+    return _installed("loaders")["loaders", "", language]
 
 
 def toolchain(framework: Framework, folder: Path) -> dict[str, Any]:
@@ -168,6 +194,7 @@ def write(cells: list[Cell], sandbox: Sandbox, controller: Controller, samples: 
                     "folder": f"~/{cell.name}",
                     "frameworks": [cell.entry()],
                     "samples": samples,
+                    "trust_store": cell.form.endswith("trust_store"),
                 }
                 for cell in cells
             ],
@@ -176,7 +203,26 @@ def write(cells: list[Cell], sandbox: Sandbox, controller: Controller, samples: 
     assert run.status == 0, run.output[-5000:]
 
 
-def jobs(cells: list[Cell], folders: dict[str, Path], home: Path) -> Iterator[dict[str, Any]]:
+@cache
+def go_caches() -> dict[str, str]:
+    """Where Go keeps things, which a scratch home must not change."""
+    done = subprocess.run(["go", "env", "-json", "GOCACHE", "GOMODCACHE"], capture_output=True, text=True, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def counted_as_public(framework: Framework, ca_file: Path, home: Path) -> dict[str, str]:
+    """The environment in which a client finds a CA where it finds the public ones."""
+    if framework.public_ca == "trust_store":
+        store = home / "public.p12"
+        store.write_bytes(write_trust_store({a.fingerprint: a.pem for a in verify(ca_file.read_bytes(), "CA")}))
+        return {"JAVA_TOOL_OPTIONS": f"-Djavax.net.ssl.trustStore={store} -Djavax.net.ssl.trustStorePassword=changeit"}
+    if framework.public_ca == "own_roots":
+        return {"SSL_CERT_FILE" if framework.language == "go" else "NODE_EXTRA_CA_CERTS": str(ca_file)}
+    # The role put it to ~/.postgresql/root.crt.
+    return {"HOME": str(home), **(go_caches() if framework.language == "go" else {})}
+
+
+def jobs(cells: list[Cell], folders: dict[str, Path], home: Path, sandbox: Sandbox) -> Iterator[dict[str, Any]]:
     """A probe of each cell, as the action plugin makes it, and the module's parameters."""
     for cell in cells:
         framework, folder = cell.framework, folders[cell.name]
@@ -187,19 +233,12 @@ def jobs(cells: list[Cell], folders: dict[str, Path], home: Path) -> Iterator[di
         params = toolchain(framework, folder)
         if cell.trial == "outside":
             params["timeout"] = 10.0
-        yield {
-            "probe": {
-                "app": cell.name,
-                "framework": framework.name,
-                "interpreter": framework.probe.interpreter,
-                "program": (framework.folder / framework.probe.program).read_text(encoding="utf-8"),
-                "sources": [file.destination for file in framework.files if file.destination.endswith(".java")],
-                "environment_file": ".env" if framework.loader == "process" else "",
-                "folder": str(app),
-                "user": "",
-            },
-            "params": params,
-        }
+        if cell.form.endswith("public_ca"):
+            ca_file = sandbox.clusters[CLUSTERS[cell.deployment]].ca_file
+            params["environment"].update(counted_as_public(framework, ca_file, home))
+        source = _onboarding.source("cell", cell.connection(sandbox))
+        described = App(cell.name, source, "", "", "", (framework,), ".env", False, cell.form.endswith("trust_store"))
+        yield {"probe": {**probe(described, framework), "folder": str(app), "user": ""}, "params": params}
 
 
 def run_all(cells: list[Cell], sandbox: Sandbox, home: Path) -> dict[str, dict[str, Any]]:
@@ -224,7 +263,7 @@ def run_all(cells: list[Cell], sandbox: Sandbox, home: Path) -> dict[str, dict[s
         [*prefix, sys.executable, "-m", "tests.clients.runner"],
         cwd=CHECKOUT,
         env={**os.environ, "PYTHONPATH": f"{CHECKOUT}/collections"},
-        input=json.dumps(list(jobs(possible, folders, home))),
+        input=json.dumps(list(jobs(possible, folders, home, sandbox))),
         capture_output=True,
         text=True,
         check=False,

@@ -38,6 +38,10 @@ and shows what an app would get. *env*: the password is in the environment file,
 reads it (or whoever starts the process does, where it is said below); *inline*: it is in the framework's own file,
 mode 0600.
 
+Nothing loads an environment file by itself in Python, Go, Java or Ruby: the written files read it. Shells, systemd and
+the loaders of the languages read the same from it (`tests/clients/test_escaping.py`), but for dotenv-java, which keeps
+the quotes around a value.
+
 ## What was proved
 
 A framework is proved by a round trip over verified TLS as the right user, the cluster named in that form and no other;
@@ -79,7 +83,7 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
     }
     for choice in choices.values():
         row = [f"`{choice.name}` {choice.versions} {choice.variant}".rstrip()]
-        row.append(", ".join(f"{package.name} {package.tested}" for package in choice.packages))
+        row.append(", ".join(f"{package.name} {package.tested}" for package in choice.packages if package.run))
         for form in FORMS:
             here = [cell for cell in cells if _same(cell.framework, choice) and cell.form == form]
             row.append(cell_text([cell for cell in here if cell.trial == "inside"], reports))

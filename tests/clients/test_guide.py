@@ -14,9 +14,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import framework_values, render
 
-from tests.clients.guide import PRINTED
-from tests.clients.matrix import Cell, _catalogue, installed, run_all, toolchain
+from tests.clients.guide import PRINTED, PUBLIC, filled
+from tests.clients.matrix import Cell, _catalogue, go_caches, installed, run_all, toolchain
 from tests.conftest import CHECKOUT
 
 CHOICES = {
@@ -26,10 +29,30 @@ CHOICES = {
 }
 
 
-def go_caches():
-    """Where Go keeps things, which a scratch home must not change."""
-    done = subprocess.run(["go", "env", "-json", "GOCACHE", "GOMODCACHE"], capture_output=True, text=True, check=False)
-    return json.loads(done.stdout) if done.returncode == 0 else {}
+@pytest.mark.parametrize(("which", "texts"), PUBLIC.items(), ids=lambda value: "-".join(value)[:40])
+def test_a_public_ca_has_the_guides_text(which, texts):
+    choice = _catalogue.replace(CHOICES[which], place="inline")
+    facts = {
+        "deployment": "serverless", "host": "free-tier.example.com", "user": "max", "password": "p4ss",
+        "database": "bank", "routing_id": "funky-skunk-1", "ca_text": "unused", "ca_public": True,
+    }  # fmt: skip
+    app = App("shop", _onboarding.source("db", facts), "/srv", "", "", (choice,), ".env")
+    values = framework_values(app, choice, "/home/max/.postgresql/root.crt", "")
+    written = "".join(render(choice, file, values).decode() for file in choice.files)
+    known = {**facts, "port": 26257, "id": "funky-skunk-1"}
+    assert [text for text in texts if filled(text, known) not in written] == [], written
+    assert "root.crt" not in written
+
+    private = App("shop", _onboarding.source("db", {**facts, "ca_public": False}), "/srv", "", "", (choice,), ".env")
+    values = framework_values(private, choice, "/srv/certs/ca.crt", "CA")
+    named = "".join(render(choice, file, values).decode() for file in choice.files)
+    assert "%2Fsrv%2Fcerts%2Fca.crt" in named or '"/srv/certs/ca.crt"' in named or '"CA"' in named
+
+
+def test_every_framework_of_the_guide_has_its_text():
+    named = {name for name, _versions, _variant in PUBLIC}
+    assert len(named - {"typeorm"}) == 12
+    assert named <= set(_catalogue.load())
 
 
 @pytest.mark.parametrize("form", PRINTED, ids=lambda form: form.name)
@@ -50,7 +73,7 @@ def test_the_printed_form_fails_and_ours_connects(sandbox, tmp_path, form):
         "database": "defaultdb", "id": cluster.routing_id, "ca": cluster.ca_file,
     }  # fmt: skip
     for name, text in form.files:
-        (app / name).write_text(form.filled(text, known))
+        (app / name).write_text(filled(text, known))
     folder = Path(facts["folder"])
     if choice.language == "go":
         for name in ("go.mod", "go.sum"):
@@ -60,7 +83,8 @@ def test_the_printed_form_fails_and_ours_connects(sandbox, tmp_path, form):
     job = {
         "probe": {
             "app": "guide", "framework": choice.name, "interpreter": choice.probe.interpreter, "sources": [],
-            "program": form.filled(form.program, known), "environment_file": "", "folder": str(app), "user": "",
+            "arguments": [],
+            "program": filled(form.program, known), "environment_file": "", "folder": str(app), "user": "",
         },
         "params": params,
     }  # fmt: skip

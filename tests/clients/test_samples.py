@@ -57,6 +57,9 @@ def command(cell: Cell, folder: Path, app: Path):
     if framework.language == "javascript":
         # As if the packages were installed in the app's folder, where TypeORM 0.2 looks for ormconfig.
         environment["APP_ROOT_PATH"] = str(app)
+    if framework.name == "activerecord":
+        # PostgreSQL's adapter under the name of the one that cannot be installed here.
+        environment["RUBYLIB"] = str(Path(__file__).parent / "ruby")
     interpreter = {"javascript": "node", "python": params["interpreters"]["python"]}.get(framework.language, "ruby")
     return [interpreter, program], environment
 

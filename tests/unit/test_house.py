@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,9 @@ import pytest
 import yaml
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue
 
+from tests.clients.guide import PUBLIC
+
+GUIDE = {name for name, _versions, _variant in PUBLIC}
 TOP = Path(__file__).resolve().parents[2]
 FACADE = TOP / "collections" / "ansible_collections" / "crdb" / "onboard"
 ROLES = sorted(path for path in (TOP / "roles").iterdir() if path.is_dir())
@@ -105,8 +109,24 @@ def test_the_demo_runs_the_versions_that_the_catalogue_names_as_tested():
 
 
 def test_lock_files_name_no_registry():
-    for path in [*(TOP / "requirements").glob("*.txt"), TOP / "requirements" / "javascript" / "package-lock.json"]:
+    locks = [path for path in (TOP / "requirements").rglob("*") if path.suffix in (".txt", ".json", ".sum", ".sha256")]
+    assert len(locks) > 20
+    for path in locks:
         assert "://" not in path.read_text(), path.name
+
+
+def test_every_choice_of_the_guides_frameworks_has_a_lock_of_its_own():
+    script = runpy.run_path(str(TOP / "scripts" / "install-clients"))
+    expected = set()
+    for names, packages in script["sets"]():
+        suffixes = {"python": ["txt"], "javascript": ["json"], "go": ["mod", "sum"], "java": ["sha256"], "ruby": []}
+        for suffix in suffixes[packages.language]:
+            path = packages.lock(suffix)
+            expected.add(path)
+            # One that was just added is installed by its versions alone.
+            if names["framework"] in GUIDE or names["framework"] == "loaders":
+                assert path.exists(), f"{names}: scripts/install-clients --lock writes {path.name}"
+    assert set(script["LOCKS"].glob("*/*")) <= expected
 
 
 def test_every_plugin_is_documented_with_examples():

@@ -7,9 +7,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import CaSource, bundle, verify
+import requests
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import (
+    CaSource,
+    bundle,
+    is_public,
+    read_trust_store,
+    trust_store,
+    verify,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -110,3 +119,34 @@ def test_a_url_without_tls_is_refused():
 def test_a_url_that_does_not_answer_is_named():
     with pytest.raises(OnboardingError, match=r"https://localhost:1/cert: cannot be downloaded"):
         CaSource("ca_url", "https://localhost:1/cert").load()
+
+
+class TestTrustStore:
+    one, two = (verify(pem(name=name), "x", now=NOW) for name in ("one", "two"))
+
+    def held(self, content):
+        return {authority.fingerprint for authority in (*self.one, *self.two)} & set(read_trust_store(content))
+
+    def test_the_same_certificates_are_no_change_whatever_their_salt(self):
+        first, second = trust_store(self.one, b""), trust_store(self.one, b"")
+        assert first != second
+        assert trust_store(self.one, second) == second
+        assert self.held(second) == {self.one[0].fingerprint}
+
+    @pytest.mark.parametrize("there", [b"", b"no store", b"\x30\x03\x02\x01\x03"])
+    def test_what_is_no_store_is_replaced(self, there):
+        assert self.held(trust_store(self.one, there)) == {self.one[0].fingerprint}
+
+    def test_other_certificates_are_replaced_or_kept(self):
+        there = trust_store(self.one, b"")
+        assert self.held(trust_store(self.two, there)) == {self.two[0].fingerprint}
+        both = trust_store(self.two, there, keep_previous=True)
+        assert self.held(both) == {self.one[0].fingerprint, self.two[0].fingerprint}
+        assert trust_store(self.two, both, keep_previous=True) == both
+
+
+def test_a_public_authority_is_known():
+    bundle_of_requests = Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes()
+    block = bundle_of_requests[bundle_of_requests.index(b"-----BEGIN") :].split(b"-----END CERTIFICATE-----")[0]
+    assert is_public(verify(block + b"-----END CERTIFICATE-----\n", "x", now=NOW))
+    assert not is_public(verify(pem(), "x", now=NOW))

@@ -291,3 +291,51 @@ class TestFrameworks:
     def test_java_is_given_the_key_in_pkcs8(self):
         (app,) = apps({"frameworks": ["jdbc", "psycopg2"]}, **CERTIFICATES)
         assert [app.connection_for(f).sslkey for f in app.frameworks] == ["/c/client.max.key.pk8", "/c/client.max.key"]
+
+
+SERVERLESS = {"deployment": "serverless", "routing_id": "funky-skunk-1"}
+CLOUD = {"url": URL.replace("db.example.com", "free-tier.gcp-us-central1.cockroachlabs.cloud"), **SERVERLESS}
+
+
+class TestHowTheCaIsFound:
+    """The guide's form where the CA is public, else its path."""
+
+    @pytest.mark.parametrize(
+        ("facts", "app", "found"),
+        [
+            ({}, {}, ["none", "none", "none"]),
+            ({"ca_public": True}, {}, ["libpq_default", "own_roots", "trust_store"]),
+            ({"ca_public": True, "ca_destination": "both"}, {}, ["libpq_default", "own_roots", "trust_store"]),
+            ({"ca_public": True, "ca_destination": "certs"}, {}, ["none", "none", "none"]),
+            ({"ca_file": None, **CLOUD}, {}, ["libpq_default", "own_roots", "trust_store"]),
+            ({"ca_file": None, **SERVERLESS}, {}, ["none", "none", "none"]),
+            ({"ca_file": None, "url": URL + "&sslrootcert=%2Fmy.crt", "ca_public": True}, {}, ["none", "none", "none"]),
+            ({"ca_public": True, **CERTIFICATES}, {}, ["libpq_default", "own_roots", "none"]),
+            ({}, {"trust_store": True}, ["none", "none", "trust_store"]),
+        ],
+    )
+    def test_by_framework(self, facts, app, found):
+        (made,) = apps({"frameworks": ["psycopg2", "node-postgres", "jdbc"], **app}, **facts)
+        assert [made.ca_found_by(framework) for framework in made.frameworks] == found
+        for framework, how in zip(made.frameworks, found, strict=True):
+            connection = made.trusting(framework, "/srv/ca.crt")
+            assert connection.sslrootcert == ("/srv/ca.crt" if how == "none" else None)
+            assert ("DefaultJavaSSLFactory" in connection.jdbc_url()) == (how == "trust_store")
+
+    @pytest.mark.parametrize(
+        ("facts", "message"),
+        [
+            ({"ca_file": None, "url": URL + "&sslrootcert=%2Fmy.crt"}, "give ca_file, ca_url or ca_text"),
+            (CERTIFICATES, "jdbc datasource presents no client certificate"),
+        ],
+    )
+    def test_a_trust_store_that_cannot_be(self, facts, message):
+        with pytest.raises(OnboardingError) as caught:
+            apps({"frameworks": ["jdbc"], "trust_store": True}, **facts)
+        assert message in str(caught.value)
+
+
+def test_samples_are_as_the_app_says_else_as_all_of_them():
+    given = [{"name": "one", "folder": "/1", "samples": False}, {"name": "two", "folder": "/2"}]
+    facts = _onboarding.app_facts({"crdb_apps": given, "crdb_app_samples": True}, sources())
+    assert [app.samples for app in _onboarding.apps(facts, sources(), CATALOGUE)] == [False, True]

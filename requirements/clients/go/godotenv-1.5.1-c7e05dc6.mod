@@ -1,0 +1,5 @@
+module crdbclients
+
+go 1.21
+
+require github.com/joho/godotenv v1.5.1 // indirect

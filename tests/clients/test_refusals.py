@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What cannot be is refused before anything is written, and the choices are named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.conftest import files_below
+
+SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "facts", "framework", "choices"),
+    [
+        ("funky_skunk", {}, "sqlite", "It has: gorm, pgx, pq, hibernate, jdbc"),
+        ("funky_skunk", {}, {"name": "typeorm", "version": "2.0.0"}, "it has >=1,<2 and >=0.3,<1 and >=0.2,<0.3"),
+        ("funky_skunk", {"routing": "options"}, SEQUELIZE_6_9, "by options; it can by database, sni"),
+        ("steady_heron", {"ca_file": ""}, "django", "Give ca_file, ca_url or ca_text, or sslrootcert in the URL"),
+        ("lone_badger", {"password": ""}, "django", "or sslcert and sslkey for a client certificate"),
+        ("lone_badger", {"sslcert": "/c/client.crt"}, "django", "sslkey is missing"),
+        (
+            "lone_badger",
+            {"sslcert": "/nowhere/client.crt", "sslkey": "/nowhere/client.key"},
+            "django",
+            "names /nowhere/client.crt, which is not there",
+        ),
+    ],
+)
+def test_refused(controller, sandbox, cluster, facts, framework, choices):
+    connection = {**sandbox.connections[cluster], **facts}
+    variables = {"crdb_connections": {"db": connection}, "crdb_frameworks": [framework]}
+    run = controller.playbook("dev_machine", variables)
+    assert run.status == 2, run.output
+    assert choices in " ".join(run.output.replace("\\n", " ").split()), run.output
+    assert files_below(controller.home) == {}
