@@ -350,13 +350,16 @@ class ChildWriter:
             self._writer.owner.become()
             with os.fdopen(requests, encoding="utf-8") as lines, os.fdopen(answers, "w", encoding="utf-8") as out:
                 for line in lines:
-                    step = getattr(self._writer, json.loads(line))
+                    name = json.loads(line)
                     try:
-                        answer = {"result": step()}
+                        answer = {"result": getattr(self._writer, name)()}
                     except OSError as exc:
                         answer = {"error": [exc.errno, exc.strerror, exc.filename]}
                     out.write(json.dumps(answer) + "\n")
                     out.flush()
+                    # The pipe does not end with the parent's side: the children of other users have that too.
+                    if name == "close":
+                        break
             code = 0
         except BaseException:
             traceback.print_exc(file=sys.stderr)

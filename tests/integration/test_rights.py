@@ -128,6 +128,26 @@ def test_files_of_two_users_are_one_step(controller, place):
     assert not (place / "mine").exists()
 
 
+def test_files_of_several_other_users_are_written_and_the_run_ends(controller, place):
+    """A process a user: none may keep another one's pipe open."""
+    homeless = [entry.pw_name for entry in pwd.getpwall() if entry.pw_uid and not Path(entry.pw_dir).exists()]
+    others = [USER, *[name for name in homeless if name != USER][:2]]
+    assert len(others) > 2
+    try:
+        for name in others[1:]:
+            (place / name).mkdir()
+            shutil.chown(place / name, name)
+        files = [{"path": str(place / ("own" if n == USER else n) / "x"), "content": n, "user": n} for n in others]
+        run = write(controller, *files)
+        assert run.status == 0, run.output
+        assert [Path(file["path"]).owner() for file in files] == others
+        again = write(controller, *files)
+        assert "SUCCESS" in again.output, again.output
+    finally:
+        for name in others[1:]:
+            shutil.rmtree(f"/var/lib/crdb-onboard/{name}", ignore_errors=True)
+
+
 def test_an_unknown_user_is_named(controller, place):
     run = write(controller, {"path": str(place / "x"), "content": "1", "user": "nosuchuser"})
     assert run.status == 2
