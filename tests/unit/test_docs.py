@@ -36,6 +36,7 @@ PAGES = [
 OF_NO_ROLE = {
     *("crdb_hosts", "crdb_offboard_apps"),
     *(f"crdb_app_{key}" for key in ("name", "folder", "user", "connection", "password_place", "samples")),
+    *(f"crdb_app_{key}" for key in ("psql_service", "trust_store")),
     *(f"{SHORTHAND}{key}" for key in SHORTHAND_KEYS),
     *CLOUD_VARIABLES,
 }
