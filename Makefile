@@ -94,6 +94,10 @@ test-molecule-debian-12: $(VENV)/development.installed ## every scenario in a co
 test-molecule: $(VENV)/development.installed ## every scenario in containers of Debian 11, 12 and 13 (Python 3.9, 3.11, 3.13)
 	for suite in bullseye bookworm trixie; do scripts/molecule $$suite || exit 1; done
 
+.PHONY: test-molecule-fleet
+test-molecule-fleet: $(VENV)/development.installed ## app_servers.yml on containers of three Debian releases with systemd
+	scripts/molecule fleet
+
 .PHONY: lint
 lint: $(VENV)/development.installed ## ruff, mypy, yamllint, ansible-lint
 	$(BIN)/ruff check .

@@ -8,8 +8,10 @@ import base64
 from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
+from ansible_collections.crdb.onboard.plugins.module_utils._connection import InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _ca_files, _render, _rollout
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import (
     SERVICE_FILE,
     TRUST_STORE,
@@ -56,8 +58,8 @@ def _entry(app: App, file: _render.RenderedFile, group: str) -> dict[str, Any]:
         "content": base64.b64encode(file.content).decode("ascii"),
         "format": file.format,
         "mode": f"{file.mode:04o}",
-        "user": app.user,
-        "group": group,
+        "user": app.user if file.user is None else file.user,
+        "group": group if file.user is None else "",
         "secret": file.secret,
         "requires": list(file.requires),
         "trusts": list(file.trusts),
@@ -70,6 +72,11 @@ class ActionModule(OnboardingAction):
 
     ARGUMENTS = {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "ca": {"type": "bool", "default": False},
+        "keep_previous": {"type": "bool", "default": False},
+        "prove": {"type": "bool", "default": False},
+        "timeout": {"type": "float", "default": 15.0},
+        "confirm": {"type": "bool", "default": False},
         "force": {"type": "bool", "default": False},
         "samples": {"type": "bool", "default": False},
     }
@@ -82,25 +89,74 @@ class ActionModule(OnboardingAction):
             result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
             return {**result, "usage": [], "trust": []}
         variables.setdefault("crdb_app_samples", arguments["samples"])
+        rollout = _rollout.Rollout(self._task)
+        rollout.begin(task_vars)
+        try:
+            result = self._present(arguments, variables, common, task_vars)
+        except (OnboardingError, InvalidConnection) as exc:
+            rollout.note(task_vars, refused=str(exc))
+            raise
+        if result.get("failed"):
+            rollout.note(task_vars, refused=str(result.get("msg", "")))
+        else:
+            rollout.note(task_vars, changed=result["apps"], unconfirmed=result["unconfirmed"])
+        return result
+
+    def _present(
+        self, arguments: dict[str, Any], variables: dict[str, Any], common: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
         apps = self.apps(variables, self.sources(variables))
         homes = self.homes(apps)
+        folders = {app.name: self.folder(app, homes) for app in apps}
         files: list[dict[str, Any]] = []
         usage: list[dict[str, str]] = []
         trust: list[dict[str, str]] = []
         secrets: set[str] = set()
+        endpoints: list[dict[str, Any]] = []
+        # Before what names them: files are put in place in this order, and taken back in the opposite one.
+        places = _ca_files.places(apps, folders, homes) if arguments["ca"] else []
+        if arguments["ca"]:
+            files += _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
         for app in apps:
-            folder = self.folder(app, homes)
-            ca_path = app.ca_path(folder, homes.get(app.user, ""))
+            folder = folders[app.name]
+            home = homes.get(app.user, "")
+            ca_path = app.ca_path(folder, home)
             secrets.update(_render.secret_forms(app.source.connection))
             trust += _trust(app, folder, ca_path)
             files += [_entry(app, file, app.group) for file in _render.render_app(app, folder, ca_path)]
-            # The home's files have the group of their user, whatever the app's is.
-            files += [_entry(app, file, "") for file in _render.render_psql(app, homes.get(app.user, ""), ca_path)]
             usage += _usage(app, folder)
             if app.psql_service:
-                path = str(PurePosixPath(homes[app.user], SERVICE_FILE))
+                if not home:
+                    raise OnboardingError(f"crdb_apps entry {app.name!r}: psql_service: {app.user} has no home folder.")
+                # The home's files have the group of their user, whatever the app's is.
+                files += [_entry(app, file, "") for file in _render.render_psql(app, home, ca_path)]
+                path = str(PurePosixPath(home, SERVICE_FILE))
                 usage.append(
                     {"app": app.name, "framework": "psql", "file": path, "use": f"psql service={app.psql_service}"}
                 )
-        result = self.call("files", {**common, "files": files, "secrets": sorted(secrets)}, task_vars)
+            if arguments["prove"]:
+                endpoints.append(self.endpoint(app, {"ca_file": ca_path}))
+        confirmed = {app.name for app in apps if app.confirmed_later} if arguments["confirm"] else set()
+        result = self.call(
+            "files",
+            {
+                **common,
+                "files": files,
+                "secrets": sorted(secrets),
+                "endpoints": endpoints,
+                "timeout": arguments["timeout"],
+                "run": _rollout.run_name() if arguments["confirm"] else "",
+                "unconfirmed": sorted(confirmed),
+                # What cannot be reloaded later is not begun.
+                "users": sorted({user for app in apps if app.name in confirmed for user in app.users()}),
+            },
+            task_vars,
+        )
+        if not result.get("failed"):
+            written = [file for file in result["files"] if file["action"] in ("created", "changed", "mode")]
+            changed = sorted({name for file in written for name in file["apps"]})
+            waiting = changed if self._task.check_mode else result["unconfirmed"]
+            result["apps"] = changed
+            result["unconfirmed"] = sorted(confirmed & set(waiting))
+            result["notes"] = [*result["notes"], *_ca_files.notes(places, result["files"])]
         return {**result, "usage": usage, "trust": trust}

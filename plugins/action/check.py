@@ -27,6 +27,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils import (
     _onboarding,
     _render,
     _report_formats,
+    _rollout,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
@@ -90,6 +91,9 @@ class ActionModule(OnboardingAction):
         result["withheld"] = {
             name: checks[number]["code"] for number, name in apps.items() if checks[number]["code"] in _WITHHELD
         }
+        if arguments["url"] is None and arguments["endpoints"] is None:
+            failed = [f"{check['name']}: {check['code']}" for check in checks if not check["ok"]]
+            _rollout.Rollout(self._task).note(task_vars, check=", ".join(failed))
         result["report"] = _report_formats.of_host(str(task_vars["inventory_hostname"]), result)
         if arguments["fail"] and not all(check["ok"] for check in checks):
             result.update(failed=True, msg=failure_text(checks))
@@ -208,7 +212,7 @@ class ActionModule(OnboardingAction):
                 ca = {"ca_text": bundle(source.authorities()).decode("ascii")}
             else:
                 ca = {"ca_file": app.ca_path(self.folder(app, homes), homes.get(app.user, ""))}
-            endpoint = endpoint_facts(f"{app.name}: {source.name}", source.connection, ca)
+            endpoint = self.endpoint(app, ca)
             endpoint["cluster"] = (clusters.get(source.name) or {}).get("cluster")
             ca_path = app.ca_path(self.folder(app, homes), homes.get(app.user, ""))
             rendered = [

@@ -36,6 +36,7 @@ from urllib.parse import quote
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _x509
 from ansible_collections.crdb.onboard.plugins.module_utils._app_files import Finding
+from ansible_collections.crdb.onboard.plugins.module_utils._endpoints import DEFAULT_TIMEOUT, DEPLOYMENTS
 from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
     AuthUnsupportedError,
     ClosedError,
@@ -62,8 +63,6 @@ from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
 )
 
 STAGES = ("dns", "tcp", "tls", "route", "auth", "sql")
-DEPLOYMENTS = ("serverless", "dedicated", "self_hosted")
-DEFAULT_TIMEOUT = 15.0
 MAX_PARALLEL = 16
 OK = "ok"
 
@@ -1384,28 +1383,33 @@ class Report:
 
 
 def check_endpoints(
-    endpoints: Sequence[Endpoint], timeout: float = DEFAULT_TIMEOUT, skew: float | None = None
+    endpoints: Sequence[Endpoint],
+    timeout: float = DEFAULT_TIMEOUT,
+    skew: float | None = None,
+    refusals: dict[str, str] | None = None,
 ) -> list[Report]:
     """Check all endpoints, up to MAX_PARALLEL at once, and report in their order.
 
     Endpoints with the same login are checked one after the other, and not at all once its password was refused: the
     service locks an address out after failed logins. `skew`: seconds that this machine's clock is ahead of the
-    controller's, where that is known.
+    controller's, where that is known. `refusals` are those of calls before, and are added to: from the text of a login
+    key to the name of the endpoint that was refused.
     """
+    known = {} if refusals is None else refusals
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, endpoint in enumerate(endpoints):
         groups.setdefault(endpoint.login_key(), []).append(index)
     reports: dict[int, Report] = {}
 
     def run(indexes: list[int]) -> None:
-        refused: str | None = None
+        key = repr(endpoints[indexes[0]].login_key())
         for index in indexes:
-            if refused is None:
-                reports[index] = check_endpoint(endpoints[index], timeout, skew)
-                if login_was_refused(reports[index]):
-                    refused = endpoints[index].name
-            else:
-                reports[index] = _skipped(endpoints[index], timeout, refused)
+            if key in known:
+                reports[index] = _skipped(endpoints[index], timeout, known[key])
+                continue
+            reports[index] = check_endpoint(endpoints[index], timeout, skew)
+            if login_was_refused(reports[index]):
+                known[key] = endpoints[index].name
 
     if groups:
         with ThreadPoolExecutor(max_workers=min(MAX_PARALLEL, len(groups))) as pool:

@@ -119,6 +119,7 @@ class Decision:
     ideal: Optional[bytes] = None
     copy: bool = False
     entry: dict[str, Any] = field(default_factory=dict)
+    apps: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -240,6 +241,7 @@ def decide(wanted: Wanted, found: Found, entry: dict[str, Any], force: bool) -> 
         noted = entry["keys"].setdefault(key, {"before": None, "apps": []})
         others = set(noted.get("apps", ())) - set(wanted.apps)
         noted["apps"] = sorted(others | set(wanted.apps_of(key)))
+        noted.pop("gone", None)
         if old == new:
             if not known:
                 noted["before"] = _before(wanted, current)
@@ -264,7 +266,8 @@ def decide(wanted: Wanted, found: Found, entry: dict[str, Any], force: bool) -> 
         segment_there = find(segments, key)
         if segment_there is None or _ours(wanted.format, segment_there.raw) in _known(entry, key):
             after, ideal = (_take(wanted.format, side, key, entry) for side in (after, ideal))
-            entry["keys"].pop(key)
+            # Known until the file is in its place: a run that is killed before leaves it there.
+            entry["keys"][key]["gone"] = True
     if found.content is None:
         content = ideal_content = wanted.content
     else:
@@ -280,7 +283,7 @@ def decide(wanted: Wanted, found: Found, entry: dict[str, Any], force: bool) -> 
         action = "drifted" if drifted else "ok"
     return Decision(
         wanted.path, found, action, content, mode, wanted.secret, wanted.gid, ideal_content,
-        copy and action == "changed", entry,
+        copy and action == "changed", entry, wanted.apps,
     )  # fmt: skip
 
 
@@ -588,6 +591,7 @@ class Record:
         except (OSError, ValueError, KeyError, TypeError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is no record"
             raise FileRefused(f"{self.path}: the record of what was written cannot be used: {reason}.") from None
+        self.generation = Generation(folder)
 
     def _take_lock(self) -> None:
         end = time.monotonic() + LOCK_SECONDS
@@ -627,6 +631,115 @@ class Record:
             remove_folders(self.folders)
         os.close(self._lock)
         self._lock = -1
+
+
+class Generation:
+    """What changes replaced that are not confirmed yet: kept beside the record, mode 0600, until they are.
+
+    A change is confirmed once its app works with it. Until then `files` has what each file of the app was before the
+    first unconfirmed change, so that it can be given back, by this run or by the next one when a controller was killed.
+    `apps` names the run whose change it is: only that run confirms it or takes it back.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """Raises FileRefused when what is kept cannot be read."""
+        self.path = os.path.join(folder, "unconfirmed.json")
+        self.apps: dict[str, str] = {}
+        self.files: dict[str, dict[str, Any]] = {}
+        try:
+            with open(self.path, encoding="utf-8") as stream:
+                data = json.load(stream)
+            self.apps, self.files = dict(data["apps"]), dict(data["files"])
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "it is none"
+            raise FileRefused(f"{self.path}: what was replaced and not confirmed cannot be read: {reason}.") from None
+
+    def state(self) -> dict[str, Any]:
+        """What is kept, as a copy."""
+        copy: dict[str, Any] = json.loads(json.dumps({"apps": self.apps, "files": self.files}))
+        return copy
+
+    def set(self, state: dict[str, Any]) -> None:
+        """Keep this and nothing else. Raises OSError."""
+        before = self.state()
+        self.apps, self.files = state["apps"], state["files"]
+        if not self.apps:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+        elif state != before:
+            write(self.path, (json.dumps(state, indent=1) + "\n").encode(), 0o600)
+
+    def forget(self, apps: Optional[Collection[str]]) -> None:
+        """Let go what is kept for these apps (None: for all), since it is confirmed or was taken away."""
+        state = self.state()
+        state["apps"] = {} if apps is None else {app: run for app, run in self.apps.items() if app not in apps}
+        state["files"] = {path: kept for path, kept in self.files.items() if set(kept["apps"]) & set(state["apps"])}
+        for path, kept in self.files.items():
+            if path not in state["files"]:
+                sweep(os.path.dirname(kept["target"]))
+        self.set(state)
+
+    def restore(self, apps: Collection[str], record: Record) -> list[dict[str, str]]:
+        """Give back what was there before the unconfirmed changes of these apps; what became of each file.
+
+        A file that another app needs as it is now stays, and so does one that somebody changed since (``kept``).
+        Raises OSError; what was given back till then is known to the record.
+        """
+        mine = {path: kept for path, kept in self.files.items() if set(kept["apps"]) <= set(apps)}
+        for path, kept in mine.items():
+            record.files[path] = _either(record.files.get(path), kept["entry"])
+        if mine:
+            record.save()
+        results = []
+        # The configs before the CA that they name.
+        for path, kept in reversed(list(mine.items())):
+            action = _give_back(path, kept)
+            if action != "kept" and kept["entry"] is None:
+                gone = record.files.pop(path)
+                remove_folders(gone.get("folders", []))
+            elif action != "kept":
+                record.files[path] = kept["entry"]
+            results.append({"path": path, "action": action})
+        if mine:
+            record.save()
+        self.forget(apps)
+        return results
+
+
+def _either(now: Optional[dict[str, Any]], before: Optional[dict[str, Any]]) -> dict[str, Any]:
+    """The entry of a file that is on its way back: both contents are known to be ours, wherever it is interrupted."""
+    entry: dict[str, Any] = json.loads(json.dumps(now or before or {}))
+    for key, noted in (before or {}).get("keys", {}).items():
+        there = entry["keys"].setdefault(key, json.loads(json.dumps(noted)))
+        if there.get("sha256") != noted.get("sha256"):
+            there["next"] = noted.get("sha256")
+    return entry
+
+
+def _give_back(path: str, kept: dict[str, Any]) -> str:
+    before = None if kept["before"] is None else base64.b64decode(kept["before"])
+    try:
+        found = look(path)
+    except FileRefused:
+        return "kept"
+    now = None if found.content is None else digest(found.content)
+    if found.target != kept["target"] or now not in (kept["after"], None if before is None else digest(before)):
+        return "kept"
+    if before is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(found.target)
+        action = "removed"
+    else:
+        mode = int(kept["mode"], 8)
+        os.replace(stage(found.target, before, mode, kept["gid"], kept["uid"]), found.target)
+        action = "restored"
+    _sync(os.path.dirname(found.target))
+    if kept["copy"]:
+        with contextlib.suppress(OSError):
+            os.unlink(kept["copy"])
+    return action
 
 
 def remove_folders(folders: Sequence[str]) -> None:
@@ -688,10 +801,17 @@ def plan_undo(
 
 
 class Transaction:
-    """All decisions of one user as one step: staged beside their places, then put there, or nothing of it."""
+    """All decisions of one user as one step: staged beside their places, then put there, or nothing of it.
 
-    def __init__(self, decisions: Sequence[Decision], record: Record) -> None:
+    With a `run`, what is replaced is kept for the apps named in `unconfirmed` until their change is confirmed.
+    """
+
+    def __init__(
+        self, decisions: Sequence[Decision], record: Record, run: str = "", unconfirmed: Collection[str] = ()
+    ) -> None:
         self.decisions, self.record = decisions, record
+        self.run, self.unconfirmed = run, unconfirmed
+        self._kept = record.generation.state()
         self.copies: dict[str, str] = {}
         self._saved = json.loads(json.dumps(record.files))
         self._staged: dict[str, str] = {}
@@ -722,6 +842,35 @@ class Transaction:
             self._staged[decision.path] = stage(found.target, decision.after, decision.mode, gid, uid)
         if self.copies:
             self._note(done=False)
+        self._keep(changing)
+
+    def _keep(self, changing: Sequence[Decision]) -> None:
+        """Keep what is about to be replaced, for the apps whose change waits to be confirmed."""
+        state = self.record.generation.state()
+        for decision in changing:
+            found, after = decision.found, decision.after
+            if decision.path not in state["files"] and not set(decision.apps) & set(self.unconfirmed):
+                continue
+            kept = state["files"].setdefault(
+                decision.path,
+                {
+                    "before": None if found.content is None else base64.b64encode(found.content).decode("ascii"),
+                    "target": found.target,
+                    "mode": f"{found.mode:04o}",
+                    "uid": found.uid if found.uid != os.geteuid() else -1,
+                    "gid": found.gid,
+                    "entry": self._saved.get(decision.path),
+                    "copy": self.copies.get(decision.path),
+                    "apps": [],
+                },
+            )
+            kept["apps"] = sorted({*kept["apps"], *decision.apps})
+            kept["after"] = None if after is None else digest(after)
+            state["apps"].update({app: self.run for app in decision.apps if app in self.unconfirmed})
+        # What a run that was killed left unconfirmed is this run's now.
+        if self.run:
+            state["apps"] = {app: self.run if app in self.unconfirmed else run for app, run in state["apps"].items()}
+        self.record.generation.set(state)
 
     def _note(self, done: bool) -> None:
         before = self.record.text() if self.record.files else b""
@@ -735,9 +884,10 @@ class Transaction:
             if not entry["keys"]:
                 self.record.files.pop(decision.path, None)
                 continue
-            for noted in entry["keys"].values():
-                if done and "next" in noted:
-                    noted["sha256"] = noted.pop("next")
+            if done:
+                entry["keys"] = {key: noted for key, noted in entry["keys"].items() if not noted.pop("gone", False)}
+                for noted in entry["keys"].values():
+                    noted["sha256"] = noted.pop("next", noted.get("sha256"))
             self.record.files[decision.path] = entry
         if self.record.files and self.record.text() != before:
             self.record.save()
@@ -791,6 +941,8 @@ class Transaction:
         for copy in self.copies.values():
             with contextlib.suppress(OSError):
                 os.unlink(copy)
+        with contextlib.suppress(OSError):
+            self.record.generation.set(self._kept)
         self.record.files = self._saved
         if self.record.files:
             with contextlib.suppress(OSError):

@@ -23,10 +23,12 @@ description:
     the other endpoints with the same login are not tried, because the service locks an address out after failed logins.
     In a run, one host tries a login first while the others wait; they are not tried either after a refusal.
   - Where the inventory has apps, what they would connect with is read back from their files, as their users.
+  - The check of an app runs with the rights of the app's user, so that it can read what the app can, and no more.
   - Needs nothing on the host but Python. Endpoints are checked in parallel, up to 16 at once. Nothing is written.
   - Without O(url) and O(endpoints), the connections of the host's apps are taken from the inventory.
 extends_documentation_fragment:
   - crdb.onboard.attributes
+  - crdb.onboard.endpoints
 attributes:
   check_mode:
     support: full
@@ -56,56 +58,6 @@ options:
       - What to check, already split. All of it can be used on the host without looking anything up.
     type: list
     elements: dict
-    suboptions:
-      name:
-        description: What the report calls the endpoint. The default is its host.
-        type: str
-      deployment:
-        description: The kind of cluster, which some faults mean different things for.
-        type: str
-        choices: [serverless, dedicated, self_hosted]
-        default: serverless
-      host:
-        description: Host name or IP address. The server's certificate has to hold it.
-        type: str
-        required: true
-      port:
-        description: TCP port.
-        type: int
-        default: 26257
-      database:
-        description: The database of the start-up message; for routing by database, C(ROUTING-ID.DATABASE).
-        type: str
-        required: true
-      options:
-        description: The options of the start-up message, such as C(--cluster=funky-skunk-123).
-        type: str
-      user:
-        description: SQL user.
-        type: str
-        required: true
-      password:
-        description: The user's password. Leave it out for a client certificate.
-        type: str
-      routing_id:
-        description: The routing id of a serverless cluster, for the report's sentences only.
-        type: str
-      ca_file:
-        description: The file on the host with the CA certificate (PEM), or V(public) for the system's public roots.
-        type: str
-      ca_text:
-        description: The CA certificate itself (PEM), used in place of a file.
-        type: str
-      sslcert:
-        description: The file on the host with the client certificate (PEM), for self-hosted clusters.
-        type: str
-      sslkey:
-        description: The file on the host with the client certificate's key (PEM), not encrypted, mode 0600.
-        type: str
-      hold_password:
-        description: Stop where the server asks for the password, without sending it.
-        type: bool
-        default: false
   apps:
     description:
       - What the apps' own files should hold, read back as the app's user. The action plugin makes this list from the
@@ -366,47 +318,27 @@ checks:
 
 import math
 import time
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils._app_files import inspect_as_user
+from ansible_collections.crdb.onboard.plugins.module_utils._app_files import Finding, inspect_as_user
 from ansible_collections.crdb.onboard.plugins.module_utils._check import (
-    DEFAULT_TIMEOUT,
-    DEPLOYMENTS,
     Endpoint,
     EndpointError,
     check_endpoints,
     failure_text,
     with_findings,
 )
+from ansible_collections.crdb.onboard.plugins.module_utils._endpoints import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
 from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS
-
-MAX_TIMEOUT = 3600.0
+from ansible_collections.crdb.onboard.plugins.module_utils._owner import Owner, UnknownOwner
 
 
 def _argument_spec() -> dict[str, object]:
     return {
         "url": {"type": "str", "no_log": True},
         "ca_file": {"type": "str"},
-        "endpoints": {
-            "type": "list",
-            "elements": "dict",
-            "options": {
-                "name": {"type": "str"},
-                "deployment": {"type": "str", "choices": list(DEPLOYMENTS), "default": "serverless"},
-                "host": {"type": "str", "required": True},
-                "port": {"type": "int", "default": 26257},
-                "database": {"type": "str", "required": True},
-                "options": {"type": "str"},
-                "user": {"type": "str", "required": True},
-                "password": {"type": "str", "no_log": True},
-                "routing_id": {"type": "str"},
-                "ca_file": {"type": "str"},
-                "ca_text": {"type": "str"},
-                "sslcert": {"type": "str"},
-                "sslkey": {"type": "str", "no_log": False},
-                "hold_password": {"type": "bool", "default": False, "no_log": False},
-            },
-        },
+        "endpoints": ENDPOINTS,
         "apps": {
             "type": "list",
             "elements": "dict",
@@ -450,6 +382,56 @@ def _argument_spec() -> dict[str, object]:
     }
 
 
+class Checker:
+    """The check of one user's endpoints."""
+
+    def __init__(
+        self,
+        endpoints: list[Endpoint],
+        findings: dict[str, tuple[str, list[Finding]]],
+        params: dict[str, Any],
+        check_mode: bool,
+    ) -> None:
+        self._endpoints, self._findings, self._params, self._check_mode = endpoints, findings, params, check_mode
+
+    def run(self, refused: dict[str, str]) -> dict[str, Any]:
+        """The reports, and which logins were `refused` so far; see check_endpoints."""
+        controller = self._params["controller_time"]
+        skew = None if controller is None or not math.isfinite(controller) else time.time() - controller
+        reports = [
+            with_findings(report, endpoint, found, user, only=self._check_mode).as_dict()
+            for report, endpoint in zip(
+                check_endpoints(self._endpoints, self._params["timeout"], skew, refused), self._endpoints
+            )
+            for user, found in [self._findings.get(endpoint.name, ("", []))]
+        ]
+        return {"reports": reports, "refused": refused}
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
+    """The reports in the order of the endpoints. Raises EndpointError, UnknownOwner, OSError."""
+    facts = [_with_ca(entry, params["ca_file"]) for entry in params["endpoints"]]
+    endpoints = [Endpoint.from_dict(entry) for entry in facts]
+    owners = {entry["run_as"]: Owner(entry["run_as"]) for entry in facts}
+    # Before the check, whose threads a forked child would not have; and other users' children before one's own threads.
+    findings = {app["endpoint"]: (app["user"], inspect_as_user(app)) for app in params["apps"]}
+    reports: dict[int, dict[str, Any]] = {}
+    refused: dict[str, str] = {}
+    for name, owner in sorted(owners.items(), key=lambda item: not item[1].foreign):
+        mine = [number for number, entry in enumerate(facts) if entry["run_as"] == name]
+        checker = owner.does(Checker([endpoints[number] for number in mine], findings, params, check_mode))
+        try:
+            answer = checker.run(refused)
+        finally:
+            checker.close()
+        refused = answer["refused"]
+        reports.update(zip(mine, answer["reports"]))
+    return [reports[number] for number in range(len(facts))]
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=_argument_spec(), supports_check_mode=True)
     params = module.params
@@ -461,25 +443,18 @@ def main() -> None:
     if not 0 < params["timeout"] <= MAX_TIMEOUT:
         module.fail_json(msg=f"timeout {params['timeout']:g} is not between 0 and {MAX_TIMEOUT:g} seconds")
     try:
-        endpoints = [Endpoint.from_dict(_with_ca(facts, params["ca_file"])) for facts in params["endpoints"]]
-    except EndpointError as exc:
+        reports = _check(params, module.check_mode)
+    except (EndpointError, UnknownOwner) as exc:
         module.fail_json(msg=str(exc))
-    controller = params["controller_time"]
-    skew = None if controller is None or not math.isfinite(controller) else time.time() - controller
-    # Before the check, whose threads a forked child would not have.
-    findings = {app["endpoint"]: (app["user"], inspect_as_user(app)) for app in params["apps"]}
-    reports = [
-        with_findings(report, endpoint, found, user, only=module.check_mode)
-        for report, endpoint in zip(check_endpoints(endpoints, params["timeout"], skew), endpoints)
-        for user, found in [findings.get(endpoint.name, ("", []))]
-    ]
-    result = {"changed": False, "checks": [report.as_dict() for report in reports]}
-    if params["fail"] and not all(report.ok for report in reports):
-        module.fail_json(msg=failure_text(result["checks"]), **result)
+    except OSError as exc:
+        module.fail_json(msg=f"The check did not end: {exc.strerror}.")
+    result = {"changed": False, "checks": reports}
+    if params["fail"] and not all(report["ok"] for report in reports):
+        module.fail_json(msg=failure_text(reports), **result)
     module.exit_json(**result)
 
 
-def _with_ca(facts: dict[str, object], ca_file: str | None) -> dict[str, object]:
+def _with_ca(facts: dict[str, Any], ca_file: Optional[str]) -> dict[str, Any]:
     return facts if facts.get("ca_file") or facts.get("ca_text") else {**facts, "ca_file": ca_file}
 
 

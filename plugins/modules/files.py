@@ -24,6 +24,7 @@ description:
   - The modules M(crdb.onboard.ca) and M(crdb.onboard.app_config) render on the controller and call this one.
 extends_documentation_fragment:
   - crdb.onboard.attributes
+  - crdb.onboard.endpoints
 attributes:
   check_mode:
     support: full
@@ -110,6 +111,33 @@ options:
         description: Leave the keys that were written before beside today's, as a change of a CA needs it.
         type: bool
         default: false
+      purpose:
+        description: What this file is for, where that differs from O(purpose).
+        type: str
+        default: ""
+  endpoints:
+    description:
+      - The connections that the files are for. Those of the apps whose files change are checked, with the rights of the
+        app's user, once everything is staged and before anything is in its place; a CA among O(files) is trusted as it
+        was staged. When one does not pass, nothing is put in place and the error has the code, the cause and the cure.
+      - In check mode nothing is checked.
+    default: []
+  timeout:
+    description: Seconds that the whole check of one endpoint may take.
+    type: float
+    default: 15.0
+  run:
+    description:
+      - The name of the run, for O(unconfirmed). What an earlier run left unconfirmed for these apps is this run's then.
+    type: str
+    default: ""
+  unconfirmed:
+    description:
+      - Apps whose change waits until M(crdb.onboard.app_service) confirms it. Until then what was there before is kept
+        beside the record, mode 0600, so that it can be given back.
+    type: list
+    elements: str
+    default: []
   purpose:
     description: What the files are for; the record is kept by it.
     type: str
@@ -160,8 +188,19 @@ files:
       action: created
       mode: "0600"
       backup: null
+      apps: [shop]
 notes:
   description: CA files that expire within 30 days.
+  returned: success
+  type: list
+  elements: str
+proofs:
+  description: The reports of the check before the files were put in place, as M(crdb.onboard.check) returns them.
+  returned: when the files are not refused
+  type: list
+  elements: dict
+unconfirmed:
+  description: The apps whose change waits to be confirmed, from this run or from one that was killed.
   returned: success
   type: list
   elements: str
@@ -174,20 +213,17 @@ refused:
 
 import base64
 import binascii
-import contextlib
-import functools
 import grp
-import json
+import importlib
 import os
-import pwd
-import sys
-import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Optional
+from collections.abc import Sequence
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils import _files, _pem
+from ansible_collections.crdb.onboard.plugins.module_utils._endpoints import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
 from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS
+from ansible_collections.crdb.onboard.plugins.module_utils._owner import Owner, UnknownOwner
 
 
 def _wanted(module: AnsibleModule, entry: dict[str, Any]) -> _files.Wanted:
@@ -220,72 +256,31 @@ def _wanted(module: AnsibleModule, entry: dict[str, Any]) -> _files.Wanted:
         trusts=tuple(entry["trusts"]),
         gid=gid,
         apps=tuple(entry["apps"]),
-        purpose=module.params["purpose"],
+        purpose=entry["purpose"] or module.params["purpose"],
         exclusive=entry["exclusive"],
         keep_previous=entry["keep_previous"],
     )
 
 
-class Owner:
-    """The files of one user: planned and written with that user's ids."""
-
-    def __init__(self, user: str, module: AnsibleModule) -> None:
-        self.wanted: list[_files.Wanted] = []
-        try:
-            entry = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
-        except KeyError:
-            module.fail_json(msg=f"There is no user {user or os.geteuid()!r} on this host.")
-        self.user, self.uid, self.gid, self.home = entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir
-        if self.foreign and os.geteuid() != 0:
-            module.fail_json(msg=f"The files of {user} need that user's rights: run as root (become) or as {user}.")
-        if not self.foreign:
-            self.home = os.environ.get("HOME") or self.home
-
-    @property
-    def state(self) -> str:
-        """The folder of the record."""
-        if os.path.isdir(self.home):
-            return os.path.join(self.home, _files.HOME_STATE)
-        return os.path.join(_files.SYSTEM_STATE, self.user)
-
-    def prepare(self) -> None:
-        """Make the folder of the record for a user who has no home; root makes it, it is the user's."""
-        if self.foreign and not os.path.isdir(self.home):
-            _files.make_folder(_files.SYSTEM_STATE)
-            _files.make_folder(self.state, 0o700)
-            os.chown(self.state, self.uid, self.gid)
-
-    @property
-    def foreign(self) -> bool:
-        """Whether these files belong to another user than the module runs as."""
-        return self.uid != os.geteuid()
-
-    def become(self) -> None:
-        """Take the ids of the user for good: only in a child process."""
-        os.umask(0o077)
-        os.initgroups(self.user, self.gid)
-        os.setgid(self.gid)
-        os.setuid(self.uid)
-        os.environ["HOME"] = self.home
-
-
 class Writer:
-    """One user's files, step by step: `plan` says what is refused, `stage` and `commit` write, `rollback` undoes."""
+    """One user's files, step by step: `plan`, `stage`, `prove` and `commit` write, `rollback` undoes."""
 
-    def __init__(self, owner: Owner, params: dict[str, Any], check_mode: bool) -> None:
-        self.owner, self.params, self.check_mode = owner, params, check_mode
+    def __init__(
+        self, state: str, wanted: list[_files.Wanted], endpoints: list[dict[str, Any]], params: dict[str, Any]
+    ) -> None:
+        self._state, self._wanted, self._endpoints, self._params = state, wanted, endpoints, params
         self._record: Optional[_files.Record] = None
 
     def plan(self) -> list[str]:
         """Decide about all files: the refusals."""
-        params = self.params
+        params = self._params
         try:
-            self._record = _files.Record(self.owner.state, write=not self.check_mode)
+            self._record = _files.Record(self._state, write=not params["check_mode"])
             if params["state"] == "present":
-                decisions, refusals = _files.plan(self.owner.wanted, self._record, params["force"])
+                decisions, refusals = _files.plan(self._wanted, self._record, params["force"])
             else:
                 decisions, refusals = _files.plan_undo(self._record, params["purpose"], params["apps"], params["force"])
-            self._transaction = _files.Transaction(decisions, self._record)
+            self._transaction = _files.Transaction(decisions, self._record, params["run"], params["unconfirmed"])
         except _files.FileRefused as exc:
             refusals = [str(exc)]
         return refusals
@@ -294,21 +289,46 @@ class Writer:
         """Write everything beside its place. Raises OSError."""
         self._transaction.stage()
 
+    def prove(self) -> list[dict[str, Any]]:
+        """Check the endpoints of the apps whose files change, with the CAs that were staged: a report each."""
+        changing = [d for d in self._transaction.decisions if d.changed]
+        apps = {app for decision in changing for app in decision.apps}
+        staged = {d.path: d.after.decode("ascii", "replace") for d in changing if d.after is not None}
+        facts = [entry for entry in self._endpoints if entry["for_app"] in apps]
+        if not facts:
+            return []
+        from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoints
+
+        for entry in facts:
+            entry["ca_text"] = staged.get(os.path.normpath(entry["ca_file"] or "")) or entry["ca_text"]
+        reports = check_endpoints([Endpoint.from_dict(entry) for entry in facts], self._params["timeout"])
+        return [report.as_dict() for report in reports]
+
     def commit(self) -> None:
         """Put everything in its place. Raises OSError."""
         self._transaction.commit()
 
     def finish(self) -> None:
-        """Note that everything is in its place. Raises OSError."""
+        """Note that everything is in its place, and what need not be given back any more. Raises OSError."""
         self._transaction.finish()
+        generation = self._transaction.record.generation
+        if self._params["state"] == "absent":
+            generation.forget(self._params["apps"])
+        elif self._params["run"]:
+            written = {app for wanted in self._wanted for app in wanted.apps}
+            generation.forget(written - set(self._params["unconfirmed"]))
 
     def rollback(self) -> None:
         """Give back what was there."""
         self._transaction.rollback()
 
+    def unconfirmed(self) -> list[str]:
+        """The apps whose change waits to be confirmed."""
+        return sorted(self._transaction.record.generation.apps)
+
     def report(self) -> list[dict[str, Any]]:
         """What became of each file."""
-        required = sorted({path for wanted in self.owner.wanted for path in wanted.trusts})
+        required = sorted({path for wanted in self._wanted for path in wanted.trusts})
         notes = [note for note in map(_pem.expiry, required) if note is not None]
         return [
             {
@@ -316,7 +336,8 @@ class Writer:
                 "action": d.action,
                 "mode": f"{d.mode:04o}",
                 "backup": self._transaction.copies.get(d.path),
-                "diff": _files.diff(d, self.params["secrets"]) if d.changed or d.action == "drifted" else None,
+                "apps": list(d.apps),
+                "diff": _files.diff(d, self._params["secrets"]) if d.changed or d.action == "drifted" else None,
                 "notes": notes if number == 0 else [],
             }
             for number, d in enumerate(self._transaction.decisions)
@@ -328,80 +349,52 @@ class Writer:
             self._record.close()
 
 
-class ChildWriter:
-    """The same in a child process with the user's ids, spoken to by one JSON line a step."""
+class _NotProved(Exception):  # noqa: N818 - a verdict
+    """The new files would not connect; `reports` says why."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        to_child, self._out = os.pipe()
-        self._in, to_parent = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(self._out)
-            os.close(self._in)
-            self._serve(to_child, to_parent)
-        os.close(to_child)
-        os.close(to_parent)
-        self._answers = os.fdopen(self._in, encoding="utf-8")
-
-    def _serve(self, requests: int, answers: int) -> NoReturn:
-        code = 1
-        try:
-            self._writer.owner.become()
-            with os.fdopen(requests, encoding="utf-8") as lines, os.fdopen(answers, "w", encoding="utf-8") as out:
-                for line in lines:
-                    name = json.loads(line)
-                    try:
-                        answer = {"result": getattr(self._writer, name)()}
-                    except OSError as exc:
-                        answer = {"error": [exc.errno, exc.strerror, exc.filename]}
-                    out.write(json.dumps(answer) + "\n")
-                    out.flush()
-                    # The pipe does not end with the parent's side: the children of other users have that too.
-                    if name == "close":
-                        break
-            code = 0
-        except BaseException:
-            traceback.print_exc(file=sys.stderr)
-        finally:
-            os._exit(code)
-
-    def _ask(self, step: str) -> Any:
-        try:
-            os.write(self._out, (json.dumps(step) + "\n").encode("utf-8"))
-            line = self._answers.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            raise OSError(0, f"the process with the rights of {self._writer.owner.user} ended early", "")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise OSError(*answer["error"])
-        return answer["result"]
-
-    def __getattr__(self, step: str) -> Callable[[], Any]:
-        return functools.partial(self._ask, step)
-
-    def close(self) -> None:
-        """Let the lock go, and end the child."""
-        with contextlib.suppress(OSError):
-            self._ask("close")
-        os.close(self._out)
-        os.waitpid(self._pid, 0)
+    def __init__(self, reports: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.reports = reports
 
 
-def _write(writers: Sequence[Any]) -> None:
-    """All users' files as one step. Raises OSError; what was there is then given back."""
+def _write(writers: Sequence[Any], prove: bool) -> list[dict[str, Any]]:
+    """All users' files as one step; the reports of the proof.
+
+    Raises OSError, or _NotProved before anything is in its place; what was there is then given back.
+    """
+    reports: list[dict[str, Any]] = []
     try:
-        for step in ("stage", "commit"):
-            for writer in writers:
-                getattr(writer, step)()
-    except OSError:
+        for writer in writers:
+            writer.stage()
+        for writer in writers if prove else ():
+            reports += writer.prove()
+            # The next user's endpoints may have the login that was refused: it is not tried again.
+            if not all(report["ok"] for report in reports):
+                raise _NotProved(reports)
+        for writer in writers:
+            writer.commit()
+    except (OSError, _NotProved):
         for writer in writers:
             writer.rollback()
         raise
     for writer in writers:
         writer.finish()
+    return reports
+
+
+def _owners(module: AnsibleModule) -> dict[str, Owner]:
+    """Every user of the call, by the name it was given, one object a user."""
+    params = module.params
+    names = {*params["users"], *(f["user"] for f in params["files"]), *(e["run_as"] for e in params["endpoints"])}
+    by_id: dict[int, Owner] = {}
+    try:
+        owners = {name: Owner(name) for name in sorted(names)}
+    except UnknownOwner as exc:
+        module.fail_json(msg=str(exc))
+    # Always in one order: two calls that lock the records of the same users never wait for each other.
+    for owner in owners.values():
+        by_id.setdefault(owner.uid, owner)
+    return dict(sorted(((name, by_id[owner.uid]) for name, owner in owners.items()), key=lambda item: item[1].uid))
 
 
 def main() -> None:
@@ -424,8 +417,13 @@ def main() -> None:
                     "apps": {"type": "list", "elements": "str", "default": []},
                     "exclusive": {"type": "bool", "default": False},
                     "keep_previous": {"type": "bool", "default": False},
+                    "purpose": {"type": "str", "default": ""},
                 },
             },
+            "endpoints": {**ENDPOINTS, "default": []},
+            "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
+            "run": {"type": "str", "default": ""},
+            "unconfirmed": {"type": "list", "elements": "str", "default": []},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "purpose": {"type": "str", "default": "files"},
             "apps": {"type": "list", "elements": "str"},
@@ -436,24 +434,37 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    owners: dict[str, Owner] = {user: Owner(user, module) for user in params["users"]}
+    if not 0 < params["timeout"] <= MAX_TIMEOUT:
+        module.fail_json(msg=f"timeout {params['timeout']:g} is not between 0 and {MAX_TIMEOUT:g} seconds")
+    owners = _owners(module)
+    wanted: dict[int, list[_files.Wanted]] = {}
     for entry in params["files"]:
-        if entry["user"] not in owners:
-            owners[entry["user"]] = Owner(entry["user"], module)
-        owners[entry["user"]].wanted.append(_wanted(module, entry))
+        wanted.setdefault(owners[entry["user"]].uid, []).append(_wanted(module, entry))
+    endpoints: dict[int, list[dict[str, Any]]] = {}
+    for entry in params["endpoints"]:
+        endpoints.setdefault(owners[entry["run_as"]].uid, []).append(entry)
+    if endpoints and not module.check_mode:
+        # Not where nothing is proved: it is the larger part of this module's start. Now, since the users' processes may
+        # not read this module's own file.
+        check = importlib.import_module("ansible_collections.crdb.onboard.plugins.module_utils._check")
     writers: list[Any] = []
+    proofs: list[dict[str, Any]] = []
+    options = {**params, "check_mode": module.check_mode}
     try:
-        for owner in owners.values():
+        for uid, owner in {owner.uid: owner for owner in owners.values()}.items():
             if not module.check_mode:
                 owner.prepare()
-            writer = Writer(owner, params, module.check_mode)
-            writers.append(ChildWriter(writer) if owner.foreign else writer)
+            writers.append(owner.does(Writer(owner.state, wanted.get(uid, []), endpoints.get(uid, []), options)))
         refusals = [refusal for writer in writers for refusal in writer.plan()]
         if not refusals and not module.check_mode:
-            _write(writers)
+            proofs = _write(writers, prove=bool(endpoints))
         reports = [] if refusals else [report for writer in writers for report in writer.report()]
+        unconfirmed = [] if refusals else sorted({app for writer in writers for app in writer.unconfirmed()})
     except OSError as exc:
         module.fail_json(msg=f"Nothing was written. {exc.filename or 'A file'}: cannot be written: {exc.strerror}.")
+    except _NotProved as exc:
+        first = "Nothing was written, for with the new configuration"
+        module.fail_json(msg=f"{first} {check.failure_text(exc.reports)}", proofs=exc.reports, files=[])
     finally:
         for writer in writers:
             writer.close()
@@ -474,6 +485,8 @@ def main() -> None:
         changed=any(report["action"] not in unwanted for report in reports),
         files=reports,
         notes=notes,
+        proofs=proofs,
+        unconfirmed=unconfirmed,
         diff=[d for d in diffs if d is not None],
     )
 

@@ -9,7 +9,10 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -18,7 +21,7 @@ from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import InvalidConnection
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _cloud_api, _cluster, _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _ca, _catalogue, _cloud_api, _cluster, _onboarding
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App, Source
 from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore
@@ -127,11 +130,19 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         named = [facts for facts in given if isinstance(facts, Mapping)]
         return {
             "apps": sorted({str(facts.get("name") or _onboarding.DEFAULT_APP_NAME) for facts in named}),
-            "users": sorted({str(facts.get("user") or "") for facts in named}),
+            # The drop-in of a service is root's.
+            "users": sorted(
+                {str(facts.get("user") or "") for facts in named} | {"root" for facts in named if facts.get("service")}
+            ),
         }
 
+    def services(self, variables: Mapping[str, Any]) -> list[str]:
+        """The systemd services that this host's apps name: what taking away needs, without any connection."""
+        given = _onboarding.app_facts(variables, {})
+        return [str(facts["service"]) for facts in given if isinstance(facts, Mapping) and facts.get("service")]
+
     def homes(self, apps: tuple[App, ...]) -> dict[str, str]:
-        """The home folder on the host of every user whose home a path names, by user."""
+        """The home folder on the host of every user whose home a path names, by user; empty when it is not there."""
         needed = {
             app.user
             for app in apps
@@ -144,12 +155,18 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
             return {}
         users = sorted(needed)
         # As the module will see it: the module's own HOME for its own user, which become may have changed.
-        answer = self._low_level_execute_command("; ".join(f"echo ~{user}" for user in users), sudoable=True)
-        homes = dict(zip(users, str(answer["stdout"]).splitlines(), strict=False))
+        look = 'do if [ -d "$h" ]; then echo "d$h"; else echo "-$h"; fi; done'
+        answer = self._low_level_execute_command(
+            f"for h in {' '.join(f'~{user}' for user in users)}; {look}", sudoable=True
+        )
+        homes: dict[str, str] = {}
+        for user, line in zip(users, str(answer["stdout"]).splitlines(), strict=False):
+            if line[1:].startswith("/"):
+                homes[user] = line[1:] if line.startswith("d") or not user else ""
         for user in users:
-            if not homes.get(user, "").startswith("/"):
+            if user not in homes:
                 raise OnboardingError(
-                    f"There is no user {user!r} on this host, or it has no home folder."
+                    f"There is no user {user!r} on this host."
                     if user
                     else f"The home folder on this host cannot be told: {answer.get('stderr') or 'HOME is not set'}"
                 )
@@ -162,7 +179,28 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
             return app.folder
         if app.folder != "~" and not app.folder.startswith("~/"):
             raise OnboardingError(f"crdb_apps entry {app.name!r}: folder {app.folder!r}: write ~/ or an absolute path.")
+        if not homes[app.user]:
+            raise OnboardingError(
+                f"crdb_apps entry {app.name!r}: {app.user} has no home folder on this host: give an absolute folder."
+            )
         return homes[app.user] + app.folder[1:]
+
+    @staticmethod
+    def endpoint(app: App, ca: Mapping[str, Any]) -> dict[str, Any]:
+        """The connection of an app as the modules that check take it: checked with the rights of the app's user."""
+        source = app.source
+        facts = _onboarding.endpoint_facts(f"{app.name}: {source.name}", source.connection, ca)
+        return {**facts, "for_app": app.name, "run_as": app.user}
+
+    def read(self, path: str) -> bytes:
+        """A small regular file of the host; empty when there is none."""
+        quoted = shlex.quote(path)
+        command = f"if test -f {quoted}; then head -c {_ca.DOWNLOAD_LIMIT} {quoted} | base64; fi"
+        answer = self._low_level_execute_command(command, sudoable=True)
+        try:
+            return base64.b64decode("".join(str(answer["stdout"]).split()), validate=True)
+        except (binascii.Error, ValueError):
+            return b""
 
     def call(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Run a module of the collection on the host with secrets among its arguments.

@@ -23,9 +23,10 @@ from ansible_collections.crdb.onboard.plugins.module_utils._connection import (
     is_cloud_host,
     resolve,
 )
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers, _cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers, _cluster, _commands
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import Authority, CaSource
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework, find
+from ansible_collections.crdb.onboard.plugins.plugin_utils._commands import Command
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 DEFAULT_APP_NAME = "app"
@@ -68,6 +69,7 @@ _APP_KEYS = {
     *("name", "connection", "folder", "user", "group", "frameworks", "environment_file", "password_place", "samples"),
     "psql_service",
     "trust_store",
+    *("service", "reload", "health"),
 }
 
 
@@ -110,7 +112,10 @@ class Source:
 
 @dataclass(frozen=True)
 class App:
-    """One consumer of a connection on a host; an empty `user` is the one that the play logs in as (or becomes)."""
+    """One consumer of a connection on a host; an empty `user` is the one that the play logs in as (or becomes).
+
+    `service` is its systemd unit, if it has one; `reload` and `health` are run on the host when its files changed.
+    """
 
     name: str
     source: Source
@@ -122,6 +127,9 @@ class App:
     samples: bool = False
     psql_service: str = ""
     trust_store: bool = False
+    service: str = ""
+    reload: Command | None = None
+    health: Command | None = None
 
     def ca_found_by(self, framework: Framework) -> str:
         """How a framework finds the CA without its path: one of PUBLIC_CA_SOURCES, ``none`` where the path is named."""
@@ -144,6 +152,16 @@ class App:
         if found == "trust_store":
             parameters.append(("sslfactory", JAVA_SSL_FACTORY))
         return connection.replace(sslrootcert=None, parameters=parameters)
+
+    @property
+    def confirmed_later(self) -> bool:
+        """Whether a change of its files has to be confirmed by its commands."""
+        return self.reload is not None or self.health is not None
+
+    def users(self) -> set[str]:
+        """The users of the host whose rights its files and commands need."""
+        commands = [command for command in (self.reload, self.health) if command is not None]
+        return {self.user, *("root" if command.run_as == "root" else self.user for command in commands)}
 
     def connection_for(self, framework: Framework) -> Connection:
         """The connection in the form that a framework can use; `auto` routing takes the first one that it can.
@@ -180,14 +198,30 @@ class App:
             )
         return connection
 
+    def ca_destinations(self, home: str) -> tuple[str, ...]:
+        """Where the CA goes; a system user whose `home` is not there (an empty text) gets it beside the app."""
+        chosen = self.source.ca_destination == "auto" and not home
+        return ("certs",) if chosen else self.source.destinations
+
     def ca_path(self, folder: str, home: str, destination: str | None = None) -> str:
-        """The CA's absolute path on the host, for `folder` and `home` as the host expands them."""
-        if destination is None and self.source.ca is None and self.source.connection.sslrootcert:
-            named = self.source.connection.sslrootcert
-            return home + named[1:] if named.startswith("~/") else named
+        """The CA's absolute path on the host, for `folder` and `home` as the host expands them.
+
+        Raises OnboardingError when it would lie in the home of a user who has none.
+        """
+        named = self.source.connection.sslrootcert if destination is None and self.source.ca is None else None
+        if named and not named.startswith("~/"):
+            return named
         if destination is None:
-            destination = self.source.destinations[0] if self.source.ca else "root_crt"
-        return str(PurePosixPath(home, ROOT_CRT) if destination == "root_crt" else PurePosixPath(folder, CA_CRT))
+            destination = self.ca_destinations(home)[0] if self.source.ca else "root_crt"
+        if destination != "root_crt":
+            return str(PurePosixPath(folder, CA_CRT))
+        if not home:
+            raise OnboardingError(
+                f"crdb_apps entry {self.name!r}: {self.user} has no home folder on this host, so there is no"
+                f" ~/{ROOT_CRT}. Give the connection {self.source.name} ca_file, ca_url or ca_text, with"
+                " ca_destination: certs."
+            )
+        return home + named[1:] if named else str(PurePosixPath(home, ROOT_CRT))
 
 
 def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> dict[str, Any]:
@@ -398,9 +432,13 @@ def _app(facts: Any, sources: Mapping[str, Source], catalogue: Mapping[str, Fram
     environment_file = str(facts.get("environment_file") or DEFAULT_ENVIRONMENT_FILE)
     if PurePosixPath(environment_file).is_absolute() or ".." in PurePosixPath(environment_file).parts:
         raise OnboardingError(f"{what}: environment_file {environment_file!r} does not stay inside the app's folder.")
-    service = str(facts.get("psql_service") or "")
-    if service and not _APP_NAME.fullmatch(service):
-        raise OnboardingError(f"{what}: psql_service {service!r}: has letters, digits, '.', '_' and '-', at most 63.")
+    psql_service = str(facts.get("psql_service") or "")
+    if psql_service and not _APP_NAME.fullmatch(psql_service):
+        raise OnboardingError(
+            f"{what}: psql_service {psql_service!r}: has letters, digits, '.', '_' and '-', at most 63."
+        )
+    service = _commands.unit(facts.get("service"), what)
+    secret = sources[str(connection)].connection.password
     found = App(
         name=str(name),
         source=sources[str(connection)],
@@ -410,8 +448,11 @@ def _app(facts: Any, sources: Mapping[str, Source], catalogue: Mapping[str, Fram
         frameworks=(),
         environment_file=environment_file,
         samples=_flag(facts.get("samples", False), f"{what}: samples"),
-        psql_service=service,
+        psql_service=psql_service,
         trust_store=_flag(facts.get("trust_store", False), f"{what}: trust_store"),
+        service=service,
+        reload=_commands.reload(facts.get("reload"), service, what, secret),
+        health=_commands.health(facts.get("health"), service, what, secret),
     )
     if found.trust_store and found.source.ca is None:
         raise OnboardingError(
@@ -465,11 +506,12 @@ def apps(
     for key, title in (
         (lambda a: a.name, "name"),
         (lambda a: (a.user, a.folder), "folder"),
-        (lambda a: (a.user, a.psql_service), "psql_service"),
+        (lambda a: (a.user, a.psql_service) if a.psql_service else None, "psql_service"),
+        (lambda a: a.service or None, "service"),
     ):
         seen: dict[Any, App] = {}
         for app in found:
-            if title == "psql_service" and not app.psql_service:
+            if key(app) is None:
                 continue
             if key(app) in seen:
                 raise OnboardingError(f"crdb_apps: {seen[key(app)].name} and {app.name} have the same {title}.")

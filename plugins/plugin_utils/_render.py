@@ -40,6 +40,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 # What an app without a framework gets, so that any program can connect.
 DEFAULT_ENVIRONMENT = {"DATABASE_URL": "url"}
+# Where an administrator's units and drop-ins lie.
+SYSTEMD_UNITS = "/etc/systemd/system"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class RenderedFile:
     """Bytes for one place on a host, in a format of module_utils/_formats.
 
     `secret`: it holds a password, so its diff is masked and its mode is 0600. `requires`: files that it names and that
-    have to be on the host already; `trusts`: CA files among them, which are looked into.
+    have to be on the host already; `trusts`: CA files among them, which are looked into. `user`: whose file it is,
+    where that is not the app's user.
     """
 
     path: str
@@ -57,6 +60,7 @@ class RenderedFile:
     secret: bool = False
     requires: tuple[str, ...] = ()
     trusts: tuple[str, ...] = ()
+    user: str | None = None
 
 
 def _escaped(value: str, named: dict[str, str], form: Callable[[int], str]) -> str:
@@ -259,6 +263,22 @@ def _maven_dependency(package: Package) -> str:
     return f"<dependency>{inner}</dependency>"
 
 
+def drop_in(app: App, environment_file: str) -> RenderedFile:
+    """The drop-in of an app's systemd unit that loads its environment file.
+
+    Raises OnboardingError for a path that a unit file has no form for.
+    """
+    if re.search(r"[\x00-\x1f\x7f\\]", environment_file):
+        raise OnboardingError(f"app {app.name}: {environment_file!r} cannot be named in a file of systemd.")
+    path = f"{SYSTEMD_UNITS}/{app.service}.d/crdb-onboard.conf"
+    lines = (
+        f"# Written by crdb.onboard for the app {comment_text(app.name)}: the environment of its connection.",
+        "[Service]",
+        f"EnvironmentFile={environment_file.replace('%', '%%')}",
+    )
+    return RenderedFile(path, ("\n".join(lines) + "\n").encode("utf-8"), 0o644, user="root")
+
+
 def install_line(framework: Framework) -> str:
     """What installs the framework's packages, at the versions that the tests run: the line for its package manager."""
     packages = framework.packages
@@ -388,4 +408,4 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
     environment = RenderedFile(
         path, environment_file(values, title=title), 0o600, "dotenv", True, _requires(app, base), _trusts(app, base)
     )
-    return [environment, *files]
+    return [environment, *files, *([drop_in(app, path)] if app.service else [])]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.crdb.onboard.plugins.doc_fragments import endpoints
 from ansible_collections.crdb.onboard.plugins.modules import check
 
 CANARY = "c4n4ry-Passw0rd"
@@ -103,7 +104,9 @@ def test_documentation_and_arguments_say_the_same() -> None:
                 assert option.get(key) == spec[name].get(key), (name, key)
             compare(option.get("suboptions", {}), spec[name].get("options", {}))
 
-    compare(yaml.safe_load(check.DOCUMENTATION)["options"], check._argument_spec())
+    documented = yaml.safe_load(check.DOCUMENTATION)["options"]
+    shared = yaml.safe_load(endpoints.ModuleDocFragment.DOCUMENTATION)["options"]
+    compare({name: {**shared.get(name, {}), **option} for name, option in documented.items()}, check._argument_spec())
 
 
 def test_only_leaves_are_secret() -> None:

@@ -1,0 +1,27 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _rollout
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+
+
+class ActionModule(OnboardingAction):
+    """Say how far the play has come, from what its tasks noted."""
+
+    _requires_connection = False
+
+    def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Return the outcome of every host of the play."""
+        rollout = _rollout.Rollout(self._task)
+        names = [str(host) for host in task_vars.get("ansible_play_hosts_all", ())]
+        hosts = {host: _rollout.outcome(rollout.noted(host)) for host in names}
+        return {
+            "changed": False,
+            "hosts": {host: {"outcome": outcome, "detail": detail} for host, (outcome, detail) in hosts.items()},
+            "report": _rollout.report(hosts, check=bool(self._task.check_mode)),
+        }

@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The commands of an app: what is understood, what is refused, and the drop-in of its unit."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _commands, _onboarding, _render, _rollout
+from ansible_collections.crdb.onboard.plugins.plugin_utils._commands import Command
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+
+URL = "postgresql://max:s3cret-canary@db.example.com:26257/bank?sslmode=verify-full"
+SOURCES = {"db": _onboarding.source("db", {"url": URL, "ca_file": "/ca.crt"})}
+
+
+def app(**facts):
+    (found,) = _onboarding.apps([{"folder": "/srv/shop", "user": "shop", **facts}], SOURCES, _catalogue.load())
+    return found
+
+
+def test_an_app_without_a_service_has_no_commands():
+    found = app()
+    assert (found.service, found.reload, found.health, found.confirmed_later) == ("", None, None, False)
+    assert found.users() == {"shop"}
+
+
+def test_a_service_brings_its_own_commands():
+    found = app(service="shop")
+    assert found.service == "shop.service"
+    assert found.reload == Command(("systemctl", "reload-or-restart", "shop.service"), "root", 90.0)
+    assert found.health == Command(("systemctl", "is-active", "--quiet", "shop.service"), "root", 10.0, 10, 1.0)
+    assert found.users() == {"shop", "root"}
+
+
+def test_commands_of_its_own():
+    found = app(
+        service="shop@blue.service",
+        reload=False,
+        health={"shell": ". ./.env && ./ping", "run_as": "root", "retries": 3, "delay": 0.5, "timeout": 2},
+    )
+    assert found.reload is None
+    assert found.health == Command(("/bin/sh", "-c", ". ./.env && ./ping"), "root", 2.0, 3, 0.5)
+    assert app(reload=["kill", "-HUP", 17]).reload == Command(("kill", "-HUP", "17"), "app", 90.0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"reload": "systemctl restart shop"}, "reload: wants a list of the program and its arguments; for"),
+        ({"reload": []}, "reload: wants texts, the program first"),
+        ({"reload": [["a"]]}, "reload: wants texts, the program first"),
+        ({"reload": [""]}, "reload: has an empty program"),
+        ({"reload": {"argv": ["a"], "shell": "b"}}, "reload: wants argv .* or shell"),
+        ({"reload": {"argv": ["a"], "retries": 3}}, "reload: does not know retries; it knows argv, run_as, she"),
+        ({"reload": {"argv": "a"}}, "reload: wants texts"),
+        ({"reload": {"argv": ["a"], "run_as": "shop"}}, "reload: run_as 'shop' is none of app, root"),
+        ({"reload": {"argv": ["a"], "timeout": 0}}, "reload: timeout: 0 is no number from 0.1 to 3600"),
+        ({"health": {"argv": ["a"], "retries": -1}}, "health: retries: -1 is no number from 0 to 600"),
+        ({"health": {"argv": ["a"], "delay": "long"}}, "health: delay: 'long' is no number"),
+        ({"health": 5}, "health: wants a list, a dictionary"),
+        ({"health": ["ping", URL]}, "health: has the password among its arguments"),
+        ({"service": "../shop"}, "service '../shop' is no name of a systemd service"),
+        ({"service": "--now"}, "is no name of a systemd service"),
+        ({"service": "shop.timer/x"}, "is no name of a systemd service"),
+        ({"service": ["shop"]}, "is no name of a systemd service"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(facts, message):
+    with pytest.raises(OnboardingError, match=f"crdb_apps entry 'app'.*{message}") as caught:
+        app(**facts)
+    assert "s3cret-canary" not in str(caught.value)
+
+
+def test_two_apps_do_not_share_a_service():
+    entries = [{"name": name, "folder": f"/srv/{name}", "service": "web"} for name in ("one", "two")]
+    with pytest.raises(OnboardingError, match="one and two have the same service"):
+        _onboarding.apps(entries, SOURCES, _catalogue.load())
+
+
+def test_the_drop_in_loads_the_environment_file():
+    files = _render.render_app(app(name="shop", service="shop", folder="/srv/100% shop"), "/srv/100% shop", "/ca.crt")
+    (drop_in,) = [file for file in files if file.user == "root"]
+    assert drop_in.path == "/etc/systemd/system/shop.service.d/crdb-onboard.conf"
+    assert drop_in.mode == 0o644
+    assert drop_in.content.decode().splitlines()[1:] == ["[Service]", "EnvironmentFile=/srv/100%% shop/.env"]
+    with pytest.raises(OnboardingError, match="cannot be named in a file of systemd"):
+        _render.drop_in(app(service="shop"), "/srv/a\\b/.env")
+
+
+def test_no_drop_in_without_an_environment_file():
+    inline = {"name": "psycopg2", "password_place": "inline"}
+    files = _render.render_app(app(service="shop", frameworks=[inline]), "/srv/shop", "/ca.crt")
+    assert [file.user for file in files] == [None]
+
+
+class TestOutcome:
+    @pytest.mark.parametrize(
+        ("facts", "outcome"),
+        [
+            (None, "untouched"),
+            ({}, "lost"),
+            ({"refused": "not ours"}, "refused"),
+            ({"changed": [], "unconfirmed": [], "service": {}, "check": ""}, "unchanged"),
+            ({"changed": ["shop"], "unconfirmed": [], "service": {}}, "updated"),
+            ({"changed": ["shop"], "unconfirmed": ["shop"]}, "lost"),
+            ({"changed": [], "service": {"shop": {"outcome": "updated", "detail": ""}}}, "updated"),
+            ({"changed": ["shop"], "service": {"shop": {"outcome": "rolled_back", "detail": "x"}}}, "rolled_back"),
+            ({"changed": ["shop"], "service": {"shop": {"outcome": "stuck", "detail": "x"}}}, "rolled_back"),
+            ({"changed": ["shop"], "service": {"shop": {"outcome": "overtaken", "detail": "x"}}}, "failed"),
+            ({"changed": ["shop"], "service": {}, "check": "shop: tcp_refused"}, "failed"),
+        ],
+    )
+    def test_of_a_host(self, facts, outcome):
+        assert _rollout.outcome(facts)[0] == outcome
+
+    def test_the_report_is_short_for_many_hosts(self):
+        hosts = {f"app{number}": ("untouched", "") for number in range(1000)}
+        lines = _rollout.report({**hosts, "canary": ("refused", "not ours")}, check=False)
+        assert lines[0] == "refused (1):"
+        assert lines[1] == "  canary: not ours"
+        assert lines[2].startswith("untouched (1000): app0, app1, ")
+        assert lines[2].endswith(" and 980 more")
+
+    def test_check_mode_says_what_would_be(self):
+        facts = {"changed": ["shop"], "unconfirmed": ["shop"], "service": {}}
+        assert _rollout.report({"app1": _rollout.outcome(facts)}, check=True) == ["would be updated (1): app1 [shop]"]
+
+
+def test_a_unit_of_great_length_is_refused():
+    assert _commands.unit("a" * 247, "x").endswith(".service")
+    with pytest.raises(OnboardingError):
+        _commands.unit("a" * 248, "x")
