@@ -105,8 +105,7 @@ class ActionModule(OnboardingAction):
     def _present(
         self, arguments: dict[str, Any], variables: dict[str, Any], common: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
-        apps = self.apps(variables, self.sources(variables))
-        homes = self.homes(apps)
+        apps, homes = self.placed(variables)
         folders = {app.name: self.folder(app, homes) for app in apps}
         files: list[dict[str, Any]] = []
         usage: list[dict[str, str]] = []

@@ -26,8 +26,7 @@ class ActionModule(OnboardingAction):
         if arguments["state"] == "absent":
             result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
             return {"notes": [], **result, "authorities": []}
-        apps = self.apps(variables, self.sources(variables))
-        homes = self.homes(apps)
+        apps, homes = self.placed(variables)
         folders = {app.name: self.folder(app, homes) for app in apps}
         places = _ca_files.places(apps, folders, homes)
         if not places:

@@ -201,8 +201,7 @@ class ActionModule(OnboardingAction):
 
     def _inventory(self, task_vars: dict[str, Any]) -> list[dict[str, Any]]:
         variables = self.variables(task_vars)
-        apps = self.apps(variables, self.sources(variables))
-        homes = self.homes(apps)
+        apps, homes = self.placed(variables)
         clusters = _onboarding.clusters(variables)
         endpoints = []
         for app in apps:

@@ -26,8 +26,7 @@ class ActionModule(OnboardingAction):
         probes = arguments["probes"]
         if probes is None:
             variables = self.variables(task_vars)
-            apps = self.apps(variables, self.sources(variables))
-            homes = self.homes(apps)
+            apps, homes = self.placed(variables)
             probes = [
                 {**_render.probe(app, framework), "folder": self.folder(app, homes), "user": app.user}
                 for app in apps

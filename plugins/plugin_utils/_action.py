@@ -141,6 +141,12 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         given = _onboarding.app_facts(variables, {})
         return [str(facts["service"]) for facts in given if isinstance(facts, Mapping) and facts.get("service")]
 
+    def placed(self, variables: Mapping[str, Any]) -> tuple[tuple[App, ...], dict[str, str]]:
+        """All apps of this host, with the CA where the host has a place for it, and the homes that paths name."""
+        apps = self.apps(variables, self.sources(variables))
+        homes = self.homes(apps)
+        return tuple(_onboarding.placed(app, homes.get(app.user)) for app in apps), homes
+
     def homes(self, apps: tuple[App, ...]) -> dict[str, str]:
         """The home folder on the host of every user whose home a path names, by user; empty when it is not there."""
         needed = {

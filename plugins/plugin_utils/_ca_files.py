@@ -62,7 +62,7 @@ def places(apps: Iterable[App], folders: Mapping[str, str], homes: Mapping[str, 
     found = []
     for app in given:
         home = homes.get(app.user, "")
-        for destination in app.ca_destinations(home):
+        for destination in app.source.destinations:
             path = app.ca_path(folders[app.name], home, destination)
             shared = destination == "root_crt"
             found.append(Place(path, app.user, app.group, shared, app.name, loaded[app.source.name]))

@@ -198,11 +198,6 @@ class App:
             )
         return connection
 
-    def ca_destinations(self, home: str) -> tuple[str, ...]:
-        """Where the CA goes; a system user whose `home` is not there (an empty text) gets it beside the app."""
-        chosen = self.source.ca_destination == "auto" and not home
-        return ("certs",) if chosen else self.source.destinations
-
     def ca_path(self, folder: str, home: str, destination: str | None = None) -> str:
         """The CA's absolute path on the host, for `folder` and `home` as the host expands them.
 
@@ -212,7 +207,7 @@ class App:
         if named and not named.startswith("~/"):
             return named
         if destination is None:
-            destination = self.ca_destinations(home)[0] if self.source.ca else "root_crt"
+            destination = self.source.destinations[0] if self.source.ca else "root_crt"
         if destination != "root_crt":
             return str(PurePosixPath(folder, CA_CRT))
         if not home:
@@ -222,6 +217,12 @@ class App:
                 " ca_destination: certs."
             )
         return home + named[1:] if named else str(PurePosixPath(home, ROOT_CRT))
+
+
+def placed(app: App, home: str | None) -> App:
+    """The app with its CA beside it, where it was to go to a `home` that is not there (an empty text) by itself."""
+    moved = home == "" and app.source.ca is not None and app.source.ca_destination == "auto"
+    return replace(app, source=replace(app.source, ca_destination="certs")) if moved else app
 
 
 def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> dict[str, Any]:

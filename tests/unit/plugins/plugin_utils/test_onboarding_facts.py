@@ -339,3 +339,28 @@ def test_samples_are_as_the_app_says_else_as_all_of_them():
     given = [{"name": "one", "folder": "/1", "samples": False}, {"name": "two", "folder": "/2"}]
     facts = _onboarding.app_facts({"crdb_apps": given, "crdb_app_samples": True}, sources())
     assert [app.samples for app in _onboarding.apps(facts, sources(), CATALOGUE)] == [False, True]
+
+
+class TestWithoutAHome:
+    def app(self, **facts):
+        (found,) = apps({"name": "x", "user": "shop", "folder": "/srv/x", "frameworks": ["psycopg2"]}, **facts)
+        return found
+
+    def test_a_public_ca_goes_beside_the_app_and_is_named_by_its_path(self):
+        public = self.app(ca_public=True)
+        assert public.ca_path("/srv/x", "/home/shop") == "/home/shop/.postgresql/root.crt"
+        moved = _onboarding.placed(public, "")
+        assert moved.ca_path("/srv/x", "") == "/srv/x/certs/ca.crt"
+        assert moved.ca_found_by(moved.frameworks[0]) == "none"
+        assert _onboarding.placed(public, "/home/shop") == public
+
+    @pytest.mark.parametrize("destination", ["root_crt", "both"])
+    def test_a_destination_that_was_asked_for_and_is_not_there_is_refused(self, destination):
+        found = _onboarding.placed(self.app(ca_destination=destination), "")
+        with pytest.raises(OnboardingError, match="shop has no home folder on this host, so there is no"):
+            found.ca_path("/srv/x", "", "root_crt")
+
+    def test_the_hosts_own_ca_is_refused_too(self):
+        found = self.app(url=URL + "&sslrootcert=~/ca.crt", ca_file=None)
+        with pytest.raises(OnboardingError, match="shop has no home folder"):
+            found.ca_path("/srv/x", "")
