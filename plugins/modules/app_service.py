@@ -341,10 +341,11 @@ class Roll:
 def _reload_units(module: AnsibleModule) -> None:
     """Tell systemd of drop-ins that are gone; a host without systemd has none."""
     try:
+        # NeedDaemonReload does not tell: older releases look into what they remember of the folders.
         needed = [
             unit
             for unit in module.params["units"]
-            if _systemctl("show", "--property=NeedDaemonReload", "--value", unit) == "yes"
+            if not all(map(os.path.exists, _systemctl("show", "--property=DropInPaths", "--value", unit).split()))
         ]
         if needed and not module.check_mode:
             _systemctl("daemon-reload")
