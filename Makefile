@@ -75,6 +75,7 @@ test-contract: $(VENV)/development.installed ## requests and responses against a
 
 .PHONY: test-clients
 test-clients: $(VENV)/development.installed ## every framework, version, deployment and form by the real drivers, 10,000 hostile values; prints the matrix
+	rm -f build/clients.json
 	CRDB_CLIENTS_ALL=1 $(BIN)/python -m pytest tests/clients
 	PYTHONPATH=collections $(BIN)/python -m tests.clients.report
 

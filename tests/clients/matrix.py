@@ -237,7 +237,8 @@ def jobs(cells: list[Cell], folders: dict[str, Path], home: Path, sandbox: Sandb
             ca_file = sandbox.clusters[CLUSTERS[cell.deployment]].ca_file
             params["environment"].update(counted_as_public(framework, ca_file, home))
         source = _onboarding.source("cell", cell.connection(sandbox))
-        described = App(cell.name, source, "", "", "", (framework,), ".env", False, cell.form.endswith("trust_store"))
+        stored = cell.form.endswith("trust_store")
+        described = App(cell.name, source, "", "", "", (framework,), ".env", trust_store=stored)
         yield {"probe": {**probe(described, framework), "folder": str(app), "user": ""}, "params": params}
 
 

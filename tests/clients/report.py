@@ -48,6 +48,10 @@ A framework is proved by a round trip over verified TLS as the right user, the c
 and by its refusal of a stranger's CA and of another host's certificate, and the cluster's refusal of an address outside
 its allowlist, on one form of every deployment.
 
+`serverless public_ca`: the CA counts as public, so the files have the guide's form and name no path; the sandbox's CA
+was put where each client finds the public ones (`~/.postgresql/root.crt`, `NODE_EXTRA_CA_CERTS`, Go's `SSL_CERT_FILE`,
+the JVM's trust store). `dedicated trust_store`: Java's guide form with the trust store that `trust_store: true` writes.
+
 """
 
 
@@ -114,6 +118,10 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         "",
         "To all other forms of the guide the CA's path is added (`sslrootcert`): as printed they want the CA in",
         "`~/.postgresql/root.crt` of the account that runs them.",
+        "",
+        "Where the CA is public, the guide's form is written word for word (`test_a_public_ca_has_the_guides_text`),",
+        "but for what fails with any CA: the JSON's last comma, createConnection, the dialect, the scheme of",
+        "ActiveRecord's URL, and asyncpg's query.",
         "",
     ]
     return "\n".join(lines)

@@ -695,10 +695,11 @@ def environment_files(tmp_path_factory):
     return path, values
 
 
-def read_by_shell(shell, path):
-    """What a shell makes of it, as its own environment."""
-    printed = ask(["env", "-i", shutil.which(shell) or shell, "-c", 'set -a; . "$1"; exec env -0', "sh", str(path)])
-    return dict(pair.split("=", 1) for pair in printed.split("\0") if pair)
+def read_by_shell(shell, path, names):
+    """What a shell makes of it: the values of these names, which are too many for one environment."""
+    program = '. "$1"\n' + "".join(f"printf '%s\\n' \"${name}\"\n" for name in names)
+    printed = ask(["env", "-i", shutil.which(shell) or shell, "-s", "-", str(path)], program)
+    return dict(zip(names, printed.splitlines(), strict=True))
 
 
 def read_by_systemd(path):
@@ -762,9 +763,7 @@ def read_by_loader(language, path, folder):
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_the_environment_file_as_a_shell_reads_it(environment_files, shell):
     path, values = environment_files
-    found = read_by_shell(shell, path)
-    assert {name: found[name] for name in values} == values
-    assert set(found) - set(values) <= {"PWD", "OLDPWD", "SHLVL", "_", "PATH"}
+    assert read_by_shell(shell, path, list(values)) == values
 
 
 def test_the_environment_file_as_systemd_reads_it(environment_files):

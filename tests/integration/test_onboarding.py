@@ -20,6 +20,8 @@ from tests.integration.conftest import BIN, CHECKOUT, Controller, files_below
 
 FRAMEWORKS = ["psycopg2", "django", "node-postgres"]
 APP_FILES = {".env", "certs/ca.crt", "crdb_database.py", "crdb_settings.py", "crdb_database.cjs"}
+# On a developer's machine; app_servers.yml writes none.
+SAMPLES = {"samples/psycopg2_accounts.py", "samples/django_accounts.py", "samples/node-postgres.cjs"}
 RECORD = ".local/state/crdb-onboard/files.json"
 NEWEST = CHECKOUT / ".venv-newest" / "bin"
 
@@ -53,7 +55,7 @@ def test_two_apps_are_onboarded_and_the_second_run_changes_nothing(controller, s
     first = controller.playbook("dev_machine", {**two_apps(sandbox), **drivers})
     assert first.status == 0, first.output
     written = files_below(controller.home)
-    assert set(written) == {f"{app}/{name}" for app in ("one", "two") for name in APP_FILES} | {RECORD}
+    assert set(written) == {f"{app}/{name}" for app in ("one", "two") for name in APP_FILES | SAMPLES} | {RECORD}
     assert first.output.count(": connected as maxroach to defaultdb") == 3
     assert first.output.count(": connected as petra to defaultdb") == 3
 
@@ -104,7 +106,7 @@ def test_the_connection_string_of_the_environment_is_taken(controller, sandbox, 
     facts = sandbox.connections["funky_skunk"]
     run = controller.playbook(
         "dev_machine",
-        {"crdb_connection_ca_file": facts["ca_file"], "crdb_frameworks": "psycopg2"},
+        {"crdb_connection_ca_file": facts["ca_file"], "crdb_frameworks": "psycopg2", "crdb_app_samples": False},
         **{variable: url_of(facts)},
     )
     assert run.status == 0, run.output
