@@ -80,7 +80,7 @@ class ActionModule(OnboardingAction):
         common = {"purpose": "app_config", "force": arguments["force"]}
         if arguments["state"] == "absent":
             result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
-            return {**result, "usage": [], "trust": []}
+            return {**result, "usage": [], "trust": [], "environment_files": []}
         variables.setdefault("crdb_app_samples", arguments["samples"])
         apps = self.apps(variables, self.sources(variables))
         homes = self.homes(apps)
@@ -103,4 +103,5 @@ class ActionModule(OnboardingAction):
                     {"app": app.name, "framework": "psql", "file": path, "use": f"psql service={app.psql_service}"}
                 )
         result = self.call("files", {**common, "files": files, "secrets": sorted(secrets)}, task_vars)
-        return {**result, "usage": usage, "trust": trust}
+        environment_files = [file["path"] for file in files if file["format"] == "dotenv"]
+        return {**result, "usage": usage, "trust": trust, "environment_files": environment_files}

@@ -18,8 +18,8 @@ from tests import vendor
 
 VERSION = "v25.4.11"
 APPS = {"skunk": "funky_skunk", "otter": "brave_otter", "heron": "steady_heron", "badger": "lone_badger"}
-# What matters of the vendor's client: COCKROACH_URL, and a CA in COCKROACH_CERTS_DIR (by default ~/.cockroach-certs), which
-# here always wins: the worst case.
+# What matters of the vendor's client: COCKROACH_URL, and a CA in COCKROACH_CERTS_DIR (by default ~/.cockroach-certs).
+# Here that always wins: the worst case.
 CLIENT = f"""#!{sys.executable}
 import os, sys
 if sys.argv[1:] in (["version"], ["--version"]):
@@ -68,6 +68,7 @@ def test_a_statement_is_executed_on_every_deployment(controller, sandbox, home, 
     }
     run = controller.playbook("dev_machine", facts)
     assert run.status == 0, run.output
+    assert f"crdb-sql -f {home}/heron/.env" in run.output
     environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
     for name, connection in APPS.items():
         words = ["-f", home / name / ".env", "--execute", "SELECT current_user || ' of ' || current_database()"]
