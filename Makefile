@@ -59,7 +59,7 @@ demo-down: $(VENV)/controller.installed ## stop the stand-in clusters, forget th
 	@rm -rf $(DEMO) .sandbox/allowlists.json
 
 .PHONY: test
-test: lint test-unit test-integration test-molecule-debian-12 sanity ## everything that CI runs
+test: lint test-unit test-integration test-molecule-debian-12 test-molecule-machine sanity ## everything that CI runs
 
 .PHONY: test-unit
 test-unit: $(VENV)/development.installed ## tests without servers of their own
@@ -90,6 +90,13 @@ docs-frameworks: ## write docs/frameworks.md from the last run of test-clients
 .PHONY: test-molecule-debian-12
 test-molecule-debian-12: $(VENV)/development.installed ## every scenario in a container of Debian 12
 	scripts/molecule bookworm
+
+# Both at once: a scenario mostly waits.
+.PHONY: test-molecule-machine
+test-molecule-machine: $(VENV)/development.installed ## the whole machine in containers of Debian 11 and 13 (Python 3.9, 3.13)
+	scripts/molecule bullseye dev_machine & first=$$!; \
+	    scripts/molecule trixie dev_machine; second=$$?; \
+	    wait $$first && exit $$second
 
 .PHONY: test-molecule
 test-molecule: $(VENV)/development.installed ## every scenario in containers of Debian 11, 12 and 13 (Python 3.9, 3.11, 3.13)

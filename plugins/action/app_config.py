@@ -87,7 +87,7 @@ class ActionModule(OnboardingAction):
         common = {"purpose": "app_config", "force": arguments["force"]}
         if arguments["state"] == "absent":
             result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
-            return {**result, "usage": [], "trust": []}
+            return {**result, "usage": [], "trust": [], "environment_files": []}
         variables.setdefault("crdb_app_samples", arguments["samples"])
         rollout = _rollout.Rollout(self._task)
         rollout.begin(task_vars)
@@ -158,4 +158,5 @@ class ActionModule(OnboardingAction):
             result["apps"] = changed
             result["unconfirmed"] = sorted(confirmed & set(waiting))
             result["notes"] = [*result["notes"], *_ca_files.notes(places, result["files"])]
-        return {**result, "usage": usage, "trust": trust}
+        environment_files = [file["path"] for file in files if file["format"] == "dotenv"]
+        return {**result, "usage": usage, "trust": trust, "environment_files": environment_files}

@@ -65,6 +65,11 @@ usage:
   returned: success
   type: list
   elements: dict
+environment_files:
+  description: The apps' environment files, which C(crdb-sql -f) opens a SQL shell with.
+  returned: success
+  type: list
+  elements: str
 trust:
   description: The CA that each framework of each app trusts, with C(app), C(framework), C(ca) and C(authorities).
   returned: success
