@@ -51,3 +51,5 @@ with (folder / "connections.log").open("a", buffering=1) as log, ThreadPoolExecu
         pool.submit(connect, log)
         turn += EVERY
         time.sleep(max(0.0, turn - time.monotonic()))
+    # Those that this machine was too slow to begin.
+    pool.shutdown(cancel_futures=True)
