@@ -38,6 +38,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._report import (
     read_host,
 )
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 GENERATOR = "crdb.onboard check"
 JSON_VERSION = 1
@@ -231,6 +232,11 @@ def _xml(value: str) -> str:
     return re.sub("[\ufffe\uffff\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]", "\ufffd", value)
 
 
+def _breakable(name: str) -> Markup:
+    """A host name that a narrow column breaks after its dots."""
+    return Markup(".<wbr>").join(escape(part) for part in name.split("."))
+
+
 @functools.lru_cache(maxsize=1)
 def _page() -> tuple[Template, str, str]:
     folder = Path(__file__).parent
@@ -241,6 +247,7 @@ def _page() -> tuple[Template, str, str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     style = (folder / "_report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
     return environment.get_template("_report.html.j2"), style, f"sha256-{digest}"

@@ -298,7 +298,7 @@ def test_reports_hold_no_password(person, sandbox, canary_user):
     for name, change in (("refused", {"user": "carl"}), ("unknown", {"routing_id": "happy-koala-7"})):
         facts = {**canary_user, "password": password, **change}
         (folder / "host_vars" / f"{name}.json").write_text(json.dumps({"crdb_connections": {"shop": facts}}))
-    (folder / "host_vars" / "broken.json").write_text(json.dumps({"crdb_apps": "nonsense"}))
+    (folder / "host_vars" / "broken.json").write_text(json.dumps({"crdb_apps": [{"connection": "nonsense"}]}))
     reports = person.home / "reports"
     formats = ["html", "json", "junit", "text"]
     variables = {"crdb_check_report_folder": str(reports), "crdb_check_report_formats": formats}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests import reports
 
-VOID = {"meta", "input", "br"}
+VOID = {"meta", "input", "br", "wbr"}
 
 
 def fleet_of(results):
@@ -242,7 +242,24 @@ class TestPage:
 # Of the page itself: anything else would be a host's.
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "section", "article", "h1", "h2", "h3", "p"),
-    *("a", "time", "strong", "span", "br", "ul", "li", "details", "summary", "dl", "dt", "dd", "div", "input", "label"),
+    *(
+        "a",
+        "time",
+        "strong",
+        "span",
+        "br",
+        "wbr",
+        "ul",
+        "li",
+        "details",
+        "summary",
+        "dl",
+        "dt",
+        "dd",
+        "div",
+        "input",
+        "label",
+    ),
     *("table", "caption", "thead", "tbody", "tr", "th", "td", "svg", "rect"),
 }
 ATTRIBUTES = {
