@@ -120,6 +120,8 @@ def test_exit_codes(controller, fleet):
     assert check(controller, fleet, "-l", "app3")[1].status == 2
     assert check(controller, fleet, "-l", "dead")[1].status == 2
     assert check(controller, fleet, "-l", "app3,dead", crdb_check_fail=False)[1].status == 0
+    ad_hoc = ("ansible", "app1,dead", "-i", fleet, "-m", "ansible.builtin.command", "-a", "false")
+    assert controller.run(*ad_hoc).status == 4
     assert controller.run("ansible-playbook", "playbooks/nowhere.yml").status == 1
     assert controller.run("ansible-playbook", "--nonsense").status == 2
 
