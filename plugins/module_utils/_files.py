@@ -192,7 +192,9 @@ def merge(files: Sequence[Wanted]) -> list[Wanted]:
         for segment in split(wanted.content):
             if segments.setdefault(segment.key, segment).raw != segment.raw and segment.key not in (None, HEADER):
                 both = " and ".join(dict.fromkeys((*first.apps, *wanted.apps)))
-                raise FileRefused(f"{wanted.path}: {both} want two different entries {segment.key}.")
+                raise FileRefused(
+                    f"{wanted.path}: {both} want two different entries {segment.key}: give them one connection."
+                )
             if segment.key is not None:
                 owners[segment.key] = tuple(dict.fromkeys((*owners.get(segment.key, ()), *wanted.apps)))
         merged[wanted.path] = replace(

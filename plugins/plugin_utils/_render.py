@@ -355,6 +355,9 @@ def render_psql(app: App, home: str, ca_path: str) -> list[RenderedFile]:
     if not app.psql_service:
         return []
     connection = app.source.connection.replace(sslrootcert=ca_path)
+    if connection.effective_routing == "options" and connection.routing == "auto":
+        # Clusters behind one host would share a line of .pgpass, which has no options: the database tells them apart.
+        connection = connection.replace(routing="database")
     files = [
         RenderedFile(
             str(PurePosixPath(home, SERVICE_FILE)),

@@ -97,7 +97,7 @@ def test_a_wrong_ca_and_a_wrong_host_are_refused_by_psql(controller, sandbox, va
         for name in ("strange", "impostor")
     ]
     run = controller.playbook(
-        "app_servers",
+        "./tests/clients/playbooks/write.yml",
         {
             "crdb_hosts": "localhost",
             "crdb_connections": {"strange": strange, "impostor": impostor},

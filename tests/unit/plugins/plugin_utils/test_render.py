@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding, _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,3 +110,19 @@ def test_the_same_name_twice_is_refused(tmp_path):
         target.symlink_to(Path(CATALOGUE["psycopg2"].folder))
     with pytest.raises(OnboardingError, match="two folders"):
         _catalogue.load(tmp_path)
+
+
+@pytest.mark.parametrize(("routing", "database"), [("auto", "{id}.defaultdb"), ("options", "defaultdb")])
+def test_clusters_behind_one_host_have_lines_of_their_own_in_pgpass(routing, database):
+    url = "postgresql://demo:{password}@proxy.example.com/defaultdb?options=--cluster%3D{id}"
+    lines = []
+    for name, password in (("funky-skunk-123", "one"), ("brave-otter-456", "two")):
+        facts = {"url": url.format(password=password, id=name), "routing": routing, "ca_file": "/ca.crt"}
+        source = _onboarding.source("db", facts)
+        (app,) = _onboarding.apps([{"psql_service": "s"}], {"db": source}, CATALOGUE)
+        service, passfile = _render.render_psql(app, "/home/max", "/ca.crt")
+        assert f"dbname={database.format(id=name)}\n".encode() in service.content
+        assert (b"options=" in service.content) is (routing == "options")
+        assert passfile.content == f"proxy.example.com:26257:{database.format(id=name)}:demo:{password}\n".encode()
+        lines.append(passfile.content)
+    assert lines[0] != lines[1]
