@@ -371,6 +371,8 @@ def masked(content: bytes, secrets: Sequence[str], format_: str = "whole") -> st
     if format_ == "pgpass":
         segments = split_pgpass(content)
         content = b"".join(s.raw if s.key is None else f"{s.key}:{MASK}\n".encode("utf-8", "replace") for s in segments)
+    if b"\0" in content:
+        return f"(not text: SHA-256 {digest(content)})\n"
     text = content.decode("utf-8", "replace")
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, MASK)

@@ -17,6 +17,8 @@ description:
     authorities in their dates and nothing else.
   - Places it at C(certs/ca.crt) in the folder of the app, or at C(~/.postgresql/root.crt) of the app's user, as
     C(ca_destination) of the connection says.
+  - For an app with C(trust_store), writes a PKCS12 trust store for Java, C(certs/truststore.p12), and the arguments
+    that make a JVM use it, C(certs/truststore.args). A store that holds the same certificates already stays as it is.
   - All of a host's files are written by one call of M(crdb.onboard.files), with its rules.
 extends_documentation_fragment:
   - crdb.onboard.attributes
