@@ -36,7 +36,9 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import en
 
 # A password in a connection string that was typed, and not one that is looked up.
 _TYPED_PASSWORD = re.compile(
-    r"\b[a-z+]+://[^:/@\s{]*:(?!\{\{)[^@\s{]+@|password[\"']?\s*[=:]\s*[\"']?(?!\{\{|[\"'\s])", re.IGNORECASE
+    r"\b[a-z+]+://[^:/@\s{]*:(?!\{\{)[^@\s{]+@"
+    r"|password[\"']?\s*[=:]\s*[\"']?(?!\{\{|[\"'\s]|(true|false|yes|no|always|on_create)\b)",
+    re.IGNORECASE,
 )
 # What an endpoint has here and the module does not take.
 _OWN_KEYS = ("cluster", "app")
