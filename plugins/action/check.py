@@ -36,7 +36,9 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import en
 
 # A password in a connection string that was typed, and not one that is looked up.
 _TYPED_PASSWORD = re.compile(
-    r"\b[a-z+]+://[^:/@\s{]*:(?!\{\{)[^@\s{]+@|password[\"']?\s*[=:]\s*[\"']?(?!\{\{|[\"'\s])", re.IGNORECASE
+    r"\b[a-z+]+://[^:/@\s{]*:(?!\{\{)[^@\s{]+@"
+    r"|password[\"']?\s*[=:]\s*[\"']?(?!\{\{|[\"'\s]|(true|false|yes|no|always|on_create)\b)",
+    re.IGNORECASE,
 )
 # What an endpoint has here and the module does not take.
 _OWN_KEYS = ("cluster", "app")
@@ -226,6 +228,7 @@ class ActionModule(OnboardingAction):
 def _expected(app: _onboarding.App, rendered: list[_render.RenderedFile], ca_path: str) -> dict[str, Any]:
     """What the files of an app should hold, for the module's option `apps`: digests in place of secrets."""
     salt = secrets.token_hex(16)
+    forms = [form.encode("utf-8") for form in _render.secret_forms(app.source.connection)]
     files = []
     for file in rendered:
         variables = [
@@ -235,6 +238,9 @@ def _expected(app: _onboarding.App, rendered: list[_render.RenderedFile], ca_pat
             for segment in (FORMATS[file.format](file.content) if file.format != "whole" else ())
             if segment.key is not None and segment.key != HEADER
         ]
+        if file.format == "whole" and file.secret:
+            lines = [line for line in file.content.splitlines() if any(form in line for form in forms)]
+            variables = [{"name": "the password", "digest": digest(salt, line)} for line in lines]
         facts = {"path": file.path, "format": file.format, "secret": file.secret, "variables": variables}
         files.append({**facts, "digest": digest(salt, file.content)})
     connection = app.source.connection

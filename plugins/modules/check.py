@@ -104,7 +104,7 @@ options:
             type: str
             default: ""
           variables:
-            description: What a file of independent keys has to set.
+            description: What a file of independent keys has to set, or the lines with the password of another one.
             type: list
             elements: dict
             default: []

@@ -501,3 +501,20 @@ class TestAppsOwnView:
         stale = controller.playbook("check", variables)
         assert stale.status == 2, stale.output
         assert "not tried, because the check says env_value_differs" in " ".join(stale.output.split())
+
+    def test_a_note_in_a_file_with_a_password_is_none_of_a_fault(self, controller, sandbox):
+        facts = sandbox.connections["funky_skunk"]
+        variables = {"crdb_connections": {"shop": facts}, "crdb_frameworks": "psycopg2", "crdb_hosts": "localhost",
+                     "crdb_app_password_place": "inline"}  # fmt: skip
+        run = controller.playbook("dev_machine", variables)
+        assert run.status == 0, run.output
+        path = controller.home / "crdb-app" / "crdb_database.py"
+        written = path.read_text()
+        assert facts["password"] in written
+        path.write_text(written + "# a note\n")
+        status, output = self.check(controller, (path.parent, variables))
+        assert status == 0, output
+        path.write_text(written.replace(facts["password"], "another"))
+        status, output = self.check(controller, (path.parent, variables))
+        assert status == 2
+        assert "app_config_differs" in output

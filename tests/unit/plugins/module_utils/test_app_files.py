@@ -56,7 +56,12 @@ def app(tmp_path: Path) -> dict[str, Any]:
         "files": [
             _file(tmp_path / ".env", format="dotenv", secret=True, variables=variables),
             _file(tmp_path / "config.py", digest=digest(SALT, b"config\n")),
-            _file(tmp_path / "inline.py", secret=True, digest=digest(SALT, b"with a password\n")),
+            _file(
+                tmp_path / "inline.py",
+                secret=True,
+                digest=digest(SALT, b"with a password\n"),
+                variables=[{"name": "the password", "digest": digest(SALT, b"with a password")}],
+            ),
         ],
         "ca_file": str(authority.path),
         "ca_fingerprints": [authority.certificate.fingerprint(hashes.SHA256()).hex()],
@@ -136,6 +141,8 @@ DRIFTS: list[tuple[str, Change, str, str]] = [
     ("a config", lambda folder: (folder / "config.py").write_text("mine\n") and None, "app_file_changed", "config.py"),
     ("a config with a password", lambda folder: (folder / "inline.py").write_text("mine\n") and None,
      "app_config_differs", "inline.py"),
+    ("a note beside a password", lambda folder: (folder / "inline.py").write_text("# x\nwith a password\n") and None,
+     "app_file_changed", "inline.py"),
     ("another CA", other_ca, "app_ca_changed", "App-CA.crt"),
 ]  # fmt: skip
 
