@@ -101,7 +101,9 @@ class Fleet:
     def _start(self, name: str) -> None:
         (self.folder / name).mkdir()
         port = _free_port()
-        words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c", START]
+        # It ends with what started it, however that ends.
+        words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        words += ["--propagation", "private", "sh", "-c", START]
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 [*words, "sh", self.folder / name, str(port), self.key.with_suffix(".pub").read_text().strip()],
