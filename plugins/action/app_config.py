@@ -52,6 +52,12 @@ def _usage(app: App, folder: str) -> list[dict[str, str]]:
     ]
 
 
+def _report(usage: list[dict[str, str]], trust: list[dict[str, str]]) -> list[str]:
+    return [f"{row['file']}: {row['use']}" for row in usage] + [
+        f"{row['app']}: {row['framework']} trusts {row['ca']} ({row['authorities']})" for row in trust
+    ]
+
+
 def _entry(app: App, file: _render.RenderedFile, group: str) -> dict[str, Any]:
     return {
         "path": file.path,
@@ -87,7 +93,7 @@ class ActionModule(OnboardingAction):
         common = {"purpose": "app_config", "force": arguments["force"]}
         if arguments["state"] == "absent":
             result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
-            return {**result, "usage": [], "trust": [], "environment_files": []}
+            return {**result, "usage": [], "trust": [], "report": [], "environment_files": []}
         variables.setdefault("crdb_app_samples", arguments["samples"])
         rollout = _rollout.Rollout(self._task)
         rollout.begin(task_vars)
@@ -159,4 +165,5 @@ class ActionModule(OnboardingAction):
             result["unconfirmed"] = sorted(confirmed & set(waiting))
             result["notes"] = [*result["notes"], *_ca_files.notes(places, result["files"])]
         environment_files = [file["path"] for file in files if file["format"] == "dotenv"]
-        return {**result, "usage": usage, "trust": trust, "environment_files": environment_files}
+        report = _report(usage, trust) + (result.get("notes", []) if arguments["ca"] else [])
+        return {**result, "usage": usage, "trust": trust, "report": report, "environment_files": environment_files}

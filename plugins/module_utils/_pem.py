@@ -9,7 +9,6 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import ssl
 import time
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -27,6 +26,8 @@ def authorities(path: str) -> Union[str, list[dict[str, Any]]]:
 
     A file whose every authority is out of its dates is no use; one among others is passed over by TLS too.
     """
+    import ssl  # a thirtieth of the time of a call that looks into no CA
+
     try:
         with Path(path).open("rb") as stream:
             content = stream.read(1024 * 1024)

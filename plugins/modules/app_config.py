@@ -75,4 +75,9 @@ trust:
   returned: success
   type: list
   elements: dict
+report:
+  description: The lines that the role shows, which say the same as RV(usage) and RV(trust), and what the CAs change.
+  returned: success
+  type: list
+  elements: str
 """

@@ -54,7 +54,8 @@ Host bench-*
   BatchMode yes
   LogLevel ERROR
 """
-_FIRST_SESSION = "Starting session: "
+_SETTLE = 60
+_SESSION = "Starting session: "
 
 
 def missing() -> list[str]:
@@ -103,6 +104,15 @@ class Host:
                 raise TimeoutError(f"{self.name}: sshd does not listen: {self._log()[-500:]}")
             time.sleep(0.02)
 
+    def _processes(self) -> list[str]:
+        """The ids of the host's sshd, and of what runs below it."""
+        first = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0]
+        return [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]
+
+    def is_idle(self) -> bool:
+        """Whether nobody is connected."""
+        return len(self._processes()) == 1
+
     def stop(self) -> None:
         """End everything that runs on the host."""
         self._process.kill()
@@ -114,12 +124,11 @@ class Host:
 
     def sessions(self) -> int:
         """How many commands came by ssh since the host is up."""
-        return self._log().count(_FIRST_SESSION)
+        return self._log().count(_SESSION)
 
     def cpu_seconds(self) -> float:
-        """Processor time of the host's sshd and of all that ended below it."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        fields = Path(f"/proc/{children[0]}/stat").read_text().rpartition(")")[2].split()
+        """Processor time of the host's sshd and of all that ended below it: of everything, while it is idle."""
+        fields = Path(f"/proc/{self._processes()[0]}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / _TICKS
 
     def empty(self, *folders: str) -> None:
@@ -151,6 +160,14 @@ class Fleet:
     def names(self, count: int) -> list[str]:
         """The names of the first `count` hosts."""
         return [host.name for host in self.hosts[:count]]
+
+    def settle(self) -> None:
+        """Wait until nobody is connected to any host. Raises TimeoutError."""
+        deadline = time.monotonic() + _SETTLE
+        while not all(host.is_idle() for host in self.hosts):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"somebody is still connected to a host after {_SETTLE} s")
+            time.sleep(0.02)
 
     def cpu_seconds(self, count: int) -> float:
         """Processor time that the first `count` hosts used."""

@@ -87,6 +87,7 @@ class Scene:
 
     def _with_targets(self, outcome: Outcome, before: tuple[float, int], count: int) -> Outcome:
         sample = outcome.sample
+        self.fleet.settle()
         targets = self.fleet.cpu_seconds(count) - before[0]
         trips = self.fleet.sessions(count) - before[1]
         return Outcome(outcome.output, Sample(sample.wall, sample.cpu, targets, trips, sample.memory))
