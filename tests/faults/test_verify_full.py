@@ -84,36 +84,36 @@ GO_CLIENT = """
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"fmt"
-	"net"
-	"os"
+    "crypto/tls"
+    "crypto/x509"
+    "encoding/json"
+    "fmt"
+    "net"
+    "os"
 )
 
 func one(port int, host string, file string) bool {
-	text, _ := os.ReadFile(file)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(text)
-	plain, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return false
-	}
-	defer plain.Close()
-	plain.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47})
-	plain.Read(make([]byte, 1))
-	return tls.Client(plain, &tls.Config{RootCAs: roots, ServerName: host}).Handshake() == nil
+    text, _ := os.ReadFile(file)
+    roots := x509.NewCertPool()
+    roots.AppendCertsFromPEM(text)
+    plain, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+    if err != nil {
+        return false
+    }
+    defer plain.Close()
+    plain.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47})
+    plain.Read(make([]byte, 1))
+    return tls.Client(plain, &tls.Config{RootCAs: roots, ServerName: host}).Handshake() == nil
 }
 
 func main() {
-	var rows [][3]any
-	json.NewDecoder(os.Stdin).Decode(&rows)
-	found := []bool{}
-	for _, row := range rows {
-		found = append(found, one(int(row[0].(float64)), row[1].(string), row[2].(string)))
-	}
-	json.NewEncoder(os.Stdout).Encode(found)
+    var rows [][3]any
+    json.NewDecoder(os.Stdin).Decode(&rows)
+    found := []bool{}
+    for _, row := range rows {
+        found = append(found, one(int(row[0].(float64)), row[1].(string), row[2].(string)))
+    }
+    json.NewEncoder(os.Stdout).Encode(found)
 }
 """
 
