@@ -11,6 +11,10 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action import STORE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._user_action import BY_SQL, USER_ARGUMENTS, UserAction
 
+_NOTHING = (
+    "No connection of this host has a user that the Cloud API, or crdb_sql_user_admin, could make: nothing to do."
+)
+
 
 class ActionModule(UserAction):
     """Create, change or remove the SQL user of each cluster that the host means, each once a run.
@@ -34,7 +38,7 @@ class ActionModule(UserAction):
         if arguments["password_store"]:
             variables[STORE] = arguments["password_store"]
         results = self._by_sql(variables, arguments) if arguments["admin"] else self._by_api(variables, arguments)
-        if not results:
+        if not results and (arguments["name"] or arguments["clusters"]):
             raise OnboardingError(
                 "No SQL user was named: set crdb_sql_user_name and crdb_sql_user_clusters (or crdb_sql_user_admin), or"
                 " a connection with cluster and user."
@@ -42,7 +46,7 @@ class ActionModule(UserAction):
         found: dict[str, Any] = {
             "changed": any(result["changed"] for result in results),
             "users": [{key: result[key] for key in ("cluster", "user", "changed")} for result in results],
-            "report": [line for result in results for line in result["report"]],
+            "report": [line for result in results for line in result["report"]] or [_NOTHING],
         }
         if self._task.diff:
             found["diff"] = [result["diff"] for result in results if result["changed"]]
@@ -55,10 +59,14 @@ class ActionModule(UserAction):
                 f"{' and '.join(only_sql)}: the Cloud API makes administrators only. Name the connection of one in"
                 " crdb_sql_user_admin, and the user is made by SQL."
             )
+        named = self._named(variables, arguments)
+        if not named:
+            # A fleet of self-hosted clusters has no key.
+            return []
         settings = self.settings(variables)
         store = self.store(variables)
         results = []
-        for cluster_name, user in self._named(variables, arguments):
+        for cluster_name, user in named:
             cluster = _cluster.lookup(settings, cluster_name)
             target = _users.Target(str(cluster["id"]), str(cluster["name"]), user)
             results.append(self.user_by_api(settings, target, store, arguments))

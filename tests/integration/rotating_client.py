@@ -4,8 +4,8 @@
 
 """A program that connects ten times a second, by the module that was rendered for it, with what it loaded last.
 
-Arguments: the app's folder, where each connection is noted in connections.log; seconds between reloads. It ends by
-SIGTERM.
+Its argument is the app's folder, where `program.pid` has its process id and `connections.log` gets a line a connection.
+SIGHUP makes it load its configuration again, SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-folder, reload_every = Path(sys.argv[1]), float(sys.argv[2])
+folder = Path(sys.argv[1])
 sys.path.insert(0, str(folder))
 
 import crdb_database  # noqa: E402 - rendered there
@@ -38,15 +38,23 @@ def connect(log):
         log.write(f"{time.time():.3f} FAILED {' '.join(str(exc).split())}\n")
 
 
-ended = []
+def load():
+    """Take what the files say now."""
+    os.environ.pop("DATABASE_URL", None)
+    os.environ["DATABASE_URL"] = crdb_database.database_url()
+
+
+ended, changed = [], []
 signal.signal(signal.SIGTERM, lambda _number, _frame: ended.append(True))
-loaded, turn = 0.0, time.monotonic()
+signal.signal(signal.SIGHUP, lambda _number, _frame: changed.append(True))
+load()
+(folder / "program.pid").write_text(f"{os.getpid()}\n")
+turn = time.monotonic()
 with (folder / "connections.log").open("a", buffering=1) as log, ThreadPoolExecutor(8) as pool:
     while not ended:
-        if time.monotonic() - loaded >= reload_every:
-            os.environ.pop("DATABASE_URL", None)
-            os.environ["DATABASE_URL"] = crdb_database.database_url()
-            loaded = time.monotonic()
+        if changed:
+            changed.clear()
+            load()
         # Ten a second, however long each takes.
         pool.submit(connect, log)
         turn += EVERY

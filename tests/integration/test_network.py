@@ -301,6 +301,15 @@ def test_validation_needs_no_key_and_names_every_mistake(controller):
     assert good.status == 0, good.output
 
 
+def test_a_fleet_of_self_hosted_clusters_needs_no_key_and_has_nothing_to_do(controller, tmp_path):
+    connections = {"shop": {"host": "db.example.com", "user": "shop", "password": "p" * 16, "ca_text": "x"}}
+    variables = {"crdb_connections": connections, "crdb_sql_user_password_store": str(tmp_path / "store.json")}
+    run = controller.playbook("sql_user", variables)
+    assert run.status == 0, run.output
+    assert run.recap()["changed"] == 0
+    assert "nothing to do" in run.output
+
+
 def test_without_a_key_it_says_where_one_comes_from(controller):
     run = controller.playbook("authorize_network", {"crdb_network_clusters": ["x"]})
     assert run.status == 2, run.output

@@ -73,7 +73,6 @@ class Fleet:
         self.output = ""
         self.port = front.port
         self._python = drivers["crdb_check_interpreters"]["python"]
-        self._programs = []
         facts = {"deployment": "self_hosted", "host": "localhost", "port": front.port, "database": "defaultdb"}
         self.variables = {
             "crdb_hosts": "all",
@@ -89,7 +88,10 @@ class Fleet:
         hosts = {}
         for name in ("app1", "app2"):
             (folder / name).mkdir()
-            app = {"name": "shop", "connection": "shop_db", "folder": str(folder / name), "frameworks": ["psycopg2"]}
+            app = {
+                **{"name": "shop", "connection": "shop_db", "folder": str(folder / name), "frameworks": ["psycopg2"]},
+                "reload": {"shell": "test ! -e program.pid || kill -HUP $(cat program.pid)"},
+            }
             local = {"ansible_connection": "local", "ansible_python_interpreter": str(BIN / "python")}
             hosts[name] = {**local, "crdb_apps": [app]}
         self.inventory = folder / "hosts.yml"
@@ -103,11 +105,9 @@ class Fleet:
         return " ".join(done.output.split())
 
     @contextlib.contextmanager
-    def programs(self, reload_every):
+    def programs(self):
         """Run the apps' programs."""
-        programs = [
-            subprocess.Popen([self._python, CLIENT, self.folder / app, str(reload_every)]) for app in ("app1", "app2")
-        ]
+        programs = [subprocess.Popen([self._python, CLIENT, self.folder / app]) for app in ("app1", "app2")]
         try:
             self.wait_for("shop_a")
             yield
@@ -156,20 +156,20 @@ def may_log_in(boss, user):
 
 
 def test_passwords_and_the_ca_change_and_no_connection_fails(controller, front, boss, drivers, tmp_path):
-    """Programs connect ten times a second, and reload their configuration each second."""
+    """Programs connect ten times a second, and load their configuration again when they are told to."""
     fleet = Fleet(controller, front, drivers, tmp_path, users=["shop_a", "shop_b"])
     secrets = []
     fleet.play("sql_user")
     fleet.play("app_servers")
     secrets += fleet.passwords().values()
     fleet.make_table("shop_a")
-    with fleet.programs(reload_every=1.0):
+    with fleet.programs():
         preview = fleet.play("rotate_credentials", "--check", "--diff")
         assert "shop_b would get a new password, and be rolled out in place of shop_a" in preview
         assert boss.execute("SELECT 1 FROM pg_roles WHERE rolname = 'shop_b'").fetchone() is None
 
         # From one user to the other.
-        said = fleet.play("rotate_credentials", crdb_rotation_grace=3)
+        said = fleet.play("rotate_credentials", crdb_rotation_grace=2)
         secrets += fleet.passwords().values()
         assert "every host uses shop_b; shop_a can no longer log in" in said
         fleet.wait_for("shop_b")
@@ -183,11 +183,11 @@ def test_passwords_and_the_ca_change_and_no_connection_fails(controller, front, 
         assert [again.recap(host)["changed"] for host in ("app1", "app2")] == [0, 0]
 
         # Back to the first, one host after the other: nobody is locked out in between.
-        said = fleet.play("rotate_credentials", "-l", "app1", crdb_rotation_grace=3)
+        said = fleet.play("rotate_credentials", "-l", "app1", crdb_rotation_grace=2)
         secrets += fleet.passwords().values()
         assert "app2 has not the new credentials yet. Run this for it as well; until then shop_b can log in too" in said
         assert may_log_in(boss, "shop_a") == may_log_in(boss, "shop_b") == (True, True)
-        said = fleet.play("rotate_credentials", crdb_rotation_grace=3)
+        said = fleet.play("rotate_credentials", crdb_rotation_grace=2)
         assert "the change to shop_a goes on; app1 has finished it" in said
         assert "every host uses shop_a; shop_b can no longer log in" in said
         fleet.wait_for("shop_a")
@@ -223,7 +223,7 @@ def test_the_password_of_a_single_user_changes_with_a_gap_that_is_said(controlle
     refused = fleet.controller.playbook("rotate_credentials", {**fleet.variables, **named}, "-i", fleet.inventory)
     assert refused.status == 2
     assert "its programs cannot log in anew. Give two in users, or say" in " ".join(refused.output.split())
-    with fleet.programs(reload_every=0.2):
+    with fleet.programs():
         said = fleet.play("rotate_credentials", crdb_rotation_single=True, **named)
         fleet.wait_for("shop_a")
         end = time.time()
