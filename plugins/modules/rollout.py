@@ -40,18 +40,26 @@ EXAMPLES = r"""
   tasks:
     - name: Roll out
       block:
-        - ansible.builtin.import_role:
+        - name: Write the configuration
+          ansible.builtin.import_role:
             name: crdb.onboard.crdb_app_config
-        - ansible.builtin.import_role:
+
+        - name: Reload what changed
+          ansible.builtin.import_role:
             name: crdb.onboard.crdb_app_service
       rescue:
-        - crdb.onboard.rollout:
+        - name: Say how far it has come
+          crdb.onboard.rollout:
           run_once: true
           register: rollout
-        - ansible.builtin.debug:
+
+        - name: Show it
+          ansible.builtin.debug:
             msg: "{{ rollout.report | join('\n') }}"
           run_once: true
-        - ansible.builtin.fail:
+
+        - name: Stop
+          ansible.builtin.fail:
             msg: The roll stops here.
 """
 

@@ -70,8 +70,9 @@ _PROBE_CURE = (
 
 def line(text: object, cap: int = _TEXT_CAP) -> str:
     """A text of unknown origin on one line: non-printable characters (colours, direction marks) out, length capped."""
-    spaced = re.sub(r"\s+", " ", str(text)[: 4 * cap]).strip()
-    printable = spaced if spaced.isprintable() else "".join(char for char in spaced if char.isprintable())
+    given = str(text)[: 4 * cap]
+    kept = given if given.isprintable() else "".join(char for char in given if char.isprintable() or char.isspace())
+    printable = re.sub(r"\s+", " ", kept).strip()
     return printable if len(printable) <= cap else printable[: cap - 3] + "..."
 
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _report, _report_formats
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import Fleet, read_host
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests import reports
@@ -349,6 +349,7 @@ def test_no_answer_breaks_a_format(hosts):
 
 
 @given(HOSTILE, HOSTILE)
+@example("0\r\x1b\r\ud7fc", "x")
 @settings(deadline=None)
 def test_what_a_server_says_is_shown_as_it_is(cause, name):
     """Escaped once, never twice, never evaluated: every format gives the cleaned text back."""
