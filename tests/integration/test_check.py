@@ -7,11 +7,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import re
 import time
-import types
 from pathlib import Path
 
 import pytest
@@ -268,7 +266,7 @@ class TestCloudApi:
     def test_a_dedicated_cluster_that_drops_packets(self, ask, cloud, entry, code, says):
         cloud.store("steady-heron", entry)
         facts = {"deployment": "dedicated", "routing_id": None, "cluster": "steady-heron"}
-        found = ask(_filtered(), **facts)
+        found = ask(_Filtered(), **facts)
         assert found["code"] == code
         assert "steady-heron" in found["cause"]
         assert says in found["cure"]
@@ -355,10 +353,16 @@ class TestCloudApi:
         assert cloud.api.requests == []
 
 
-@contextlib.contextmanager
-def _filtered():
-    with target(table.Fault("", "", "", filtered=True)) as (port, _none):
-        yield types.SimpleNamespace(port=port)
+class _Filtered:
+    """A port that does not answer."""
+
+    def __enter__(self):
+        self._target = target(table.Fault("", "", "", filtered=True))
+        self.port, _none = self._target.__enter__()
+        return self
+
+    def __exit__(self, *raised):
+        return self._target.__exit__(*raised)
 
 
 class TestAdHoc:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -252,11 +253,10 @@ def test_a_run_that_breaks_off_at_any_statement_says_how_far_it_came_and_is_fini
     run = _sql.Session.run
     grants = [*GRANTS, {"schema": "shop", "privileges": "CREATE"}]
     for behind in (False, True):
-        seen = []
+        numbers = itertools.count(1)
 
-        def broken(self, statement, behind=behind, seen=seen):
-            seen.append(statement)
-            if len(seen) < number:
+        def broken(self, statement, behind=behind, numbers=numbers):
+            if next(numbers) < number:
                 run(self, statement)
                 return
             if behind:
