@@ -53,6 +53,13 @@ class Owner:
             _files.make_folder(self.state, 0o700)
             os.chown(self.state, self.uid, self.gid)
 
+    def tidy(self) -> None:
+        """Take the folder that `prepare` made away again, where nothing is left in it."""
+        if self.foreign and not os.path.isdir(self.home):
+            with contextlib.suppress(OSError):
+                os.rmdir(self.state)
+                os.rmdir(_files.SYSTEM_STATE)
+
     @property
     def foreign(self) -> bool:
         """Whether this is another user than the process runs as."""

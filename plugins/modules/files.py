@@ -468,6 +468,8 @@ def main() -> None:
     finally:
         for writer in writers:
             writer.close()
+        for owner in owners.values() if not module.check_mode else ():
+            owner.tidy()
     if refusals:
         module.fail_json(msg="Nothing was written. " + " ".join(refusals), refused=refusals, files=[])
     for report in reports:

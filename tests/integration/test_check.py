@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import time
@@ -357,12 +358,12 @@ class _Filtered:
     """A port that does not answer."""
 
     def __enter__(self):
-        self._target = target(table.Fault("", "", "", filtered=True))
-        self.port, _none = self._target.__enter__()
+        self._stack = contextlib.ExitStack()
+        self.port, _none = self._stack.enter_context(target(table.Fault("", "", "", filtered=True)))
         return self
 
     def __exit__(self, *raised):
-        return self._target.__exit__(*raised)
+        return self._stack.__exit__(*raised)
 
 
 class TestAdHoc:
