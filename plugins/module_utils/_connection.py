@@ -696,6 +696,9 @@ def _database(value: object, deployment: str) -> str:
     _refuse_placeholder("database", database)
     if len(database.encode()) > 63:
         _fail("database", f"the database name {database!r} is longer than 63 bytes")
+    if database in (".", ".."):
+        # Measured: the WHATWG parser (Node.js) takes such a segment out of a URL's path, encoded or not.
+        _fail("database", f"the database name {database!r} means a folder to those who read URLs: use another name")
     if deployment == "serverless" and "." in database:
         _fail(
             "database",

@@ -54,7 +54,7 @@ users = st.builds(
 ).filter(lambda name: name.lower() != "none" and not name.lower().startswith(("pg_", "crdb_internal")))
 passwords = st.one_of(st.none(), st.sampled_from(PASSWORDS), text.filter(_allowed_password))
 databases = st.one_of(st.just("defaultdb"), text).filter(
-    lambda name: len(name.encode()) <= 63 and name[0] not in "<{$" and "{{" not in name
+    lambda name: len(name.encode()) <= 63 and name[0] not in "<{$" and "{{" not in name and name not in (".", "..")
 )
 paths = st.one_of(st.none(), text.filter(lambda path: path != "system"))
 ports = st.integers(1, 65535)

@@ -142,6 +142,8 @@ BAD_URLS: list[tuple[str, str, str]] = [
     # database
     (f"postgresql://max:hunter@{SNI}/my.db", "database", "'my.db' holds a dot"),
     (f"postgresql://max:hunter@{SNI}/a.b.c", "database", "holds a dot"),
+    (f"postgresql://max:hunter@{DEDICATED}/%2E", "database", "'.' means a folder"),
+    (f"postgresql://max:hunter@{DEDICATED}/..", "database", "'..' means a folder"),
     (f"postgresql://max:hunter@{SNI}/{'d' * 64}", "database", "longer than 63 bytes"),
     (f"postgresql://max:hunter@{SNI}/{'%C3%A9' * 32}", "database", "longer than 63 bytes"),
     (f"postgresql://max:hunter@{SNI}/d%00", "database", "a NUL character"),
