@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import os
 import pwd
@@ -19,6 +20,9 @@ import traceback
 from typing import Any, Callable, NoReturn
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _files
+
+# What Python loads at its first use, which the user may not be able to: this interpreter can lie where only we read.
+_LOADED_LATE = ("_strptime", "encodings.idna", "ssl")
 
 
 class UnknownOwner(Exception):  # noqa: N818 - a verdict about one user
@@ -83,6 +87,8 @@ class Child:
 
     def __init__(self, owner: Owner, worker: Any) -> None:
         self._owner, self._worker = owner, worker
+        for name in _LOADED_LATE:
+            importlib.import_module(name)
         to_child, self._out = os.pipe()
         self._in, to_parent = os.pipe()
         self._pid = os.fork()

@@ -287,7 +287,7 @@ def test_secrets_are_in_their_files_only(fresh_state: Path) -> None:
     )
     told += run_sandbox("up", "--state", str(fresh_state))
     known = json.loads((fresh_state / "secrets.json").read_text())
-    assert set(known) == {*EVERY, "sandbox", "cloud api"}
+    assert set(known) == {*EVERY, "sandbox", "cloud api", "lone-badger root"}
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{24}", password) for password in known.values())
     hidden = {*known.values(), "spoken-in-sql", "spoken-at-login"}
     places: dict[str, Any] = {
