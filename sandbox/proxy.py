@@ -34,8 +34,11 @@ from sandbox.throttle import Throttle
 
 log = logging.getLogger("sandbox.proxy")
 
-STARTUP_LIMIT = 10.0
-"""Seconds from the connection to the end of its startup message; after them it is closed."""
+STARTUP_LIMIT = 30.0
+"""Seconds from the connection to the end of its startup message; after them it is closed.
+
+Ten were measured to be too few for JVMs on a loaded machine.
+"""
 
 SESSION_REVIVAL_TOKEN = "crdb:session_revival_token_base64"  # noqa: S105 - the name of a parameter
 _PROXY_PARAMETER_PREFIX = "crdb:"
