@@ -18,6 +18,8 @@ import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils import _files
 from ansible_collections.crdb.onboard.plugins.module_utils._files import Record, Transaction, Wanted
 
+from tests.killed import ends_before
+
 
 def env(path, value, **options):
     """An environment file of ours."""
@@ -353,27 +355,6 @@ def test_modes_do_not_depend_on_the_umask(home, umask):
     assert found["state/files.json"][1] == 0o600
 
 
-KILLED = """
-    import os, signal, sys
-    sys.path[:0] = {path!r}
-    from ansible_collections.crdb.onboard.plugins.module_utils import _files
-    from tests.unit.plugins.module_utils import test_files
-    calls = 0
-    def counted(real):
-        def call(*args, **kwargs):
-            global calls
-            calls += 1
-            if calls == {point}:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **kwargs)
-        return call
-    for name in ("replace", "fsync", "mkdir", "chmod", "fchmod", "unlink", "open"):
-        setattr(os, name, counted(getattr(os, name)))
-    test_files.run({home!r}, test_files.thirty({home!r}, "two"))
-    print(calls)
-"""
-
-
 def thirty(home, value):
     """Thirty files in three folders, the content of each naming its version."""
     files = [whole(f"{home}/a/{n:02}.py", f"{value}\n" * 200) for n in range(20)]
@@ -389,10 +370,9 @@ def test_killed_at_every_point_it_converges(tmp_path, first):
     while not ended:
         if first:
             run(home, thirty(home, "one"), force=True)
-        program = textwrap.dedent(KILLED).format(path=[p for p in sys.path if p], point=point, home=home)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-        assert done.returncode in (0, -9), done.stderr
-        ended = done.returncode == 0
+        ended = ends_before(
+            point, "tests.unit.plugins.module_utils.test_files", f'run({home!r}, it.thirty({home!r}, "two"))'
+        )
         for wanted in thirty(home, "x"):
             if Path(wanted.path).exists():
                 versions = [w.content for v in ("one", "two") for w in thirty(home, v) if w.path == wanted.path]

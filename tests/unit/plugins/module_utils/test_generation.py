@@ -9,15 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils import _files
 from ansible_collections.crdb.onboard.plugins.module_utils._files import Record, Transaction, Wanted
 
+from tests.killed import ends_before
 from tests.unit.plugins.module_utils.test_files import tree
 
 
@@ -213,25 +211,6 @@ def test_a_failed_write_keeps_what_was_kept(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "state" / "unconfirmed.json").read_text()) == json.loads(kept)
 
 
-KILLED = """
-    import os, signal, sys
-    sys.path[:0] = {path!r}
-    from ansible_collections.crdb.onboard.plugins.module_utils import _files
-    from tests.unit.plugins.module_utils import test_generation as it
-    calls = 0
-    def counted(real):
-        def call(*args, **kwargs):
-            global calls
-            calls += 1
-            if calls == {point}:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **kwargs)
-        return call
-    for name in ("replace", "fsync", "mkdir", "chmod", "fchmod", "unlink", "rmdir", "open"):
-        setattr(os, name, counted(getattr(os, name)))
-    it.{step}
-    print(calls)
-"""
 STEPS = {
     "written": "write({home!r}, 'two', 'killed')",
     "taken back": "restore({home!r})",
@@ -252,12 +231,7 @@ def test_killed_at_every_point(tmp_path, step):
         before = confirmed(home, "one")
         if step != "written":
             write(home, "two", "run")
-        program = textwrap.dedent(KILLED).format(
-            path=[p for p in sys.path if p], point=point, step=STEPS[step].format(home=home)
-        )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-        assert done.returncode in (0, -9), done.stderr
-        ended = done.returncode == 0
+        ended = ends_before(point, "tests.unit.plugins.module_utils.test_generation", STEPS[step].format(home=home))
         assert all(path.read_bytes() in contents for path, contents in versions.items())
         if point % 2 and waiting(home):
             restore(home)
