@@ -67,6 +67,8 @@ class Sandbox:
     """The content of ``connections.json``: a value for ``crdb_connections``."""
     stranger_ca_file: Path
     """A CA that signed nothing that is in use."""
+    cloud: dict[str, str]
+    """What the playbooks need to reach its Cloud API."""
 
     @classmethod
     def read(cls, state: Path) -> Sandbox:
@@ -94,6 +96,11 @@ class Sandbox:
             clusters={name: cluster(name, facts) for name, facts in described["clusters"].items()},
             connections=connections,
             stranger_ca_file=Path(described["stranger_ca_file"]),
+            cloud={
+                "crdb_cloud_url": described["cloud"]["url"],
+                "crdb_cloud_ca_file": described["cloud"]["ca_file"],
+                "crdb_cloud_api_key_file": described["cloud"]["api_key_file"],
+            },
         )
 
 

@@ -334,14 +334,11 @@ class TestWithSql:
 
     @pytest.fixture
     def variables(self, sandbox, tmp_path):
-        described = json.loads((sandbox.state / "sandbox.json").read_text())["cloud"]
-        self.url, self.ca_file = described["url"], described["ca_file"]
+        self.url, self.ca_file = sandbox.cloud["crdb_cloud_url"], sandbox.cloud["crdb_cloud_ca_file"]
         self.key = (sandbox.state / "api-key").read_text().strip()
         self.ask("PUT", "/sandbox/switches", {"rate": 10})
         return {
-            "crdb_cloud_url": self.url,
-            "crdb_cloud_ca_file": self.ca_file,
-            "crdb_cloud_api_key_file": described["api_key_file"],
+            **sandbox.cloud,
             "crdb_network_allow_private": True,
             "crdb_network_current": "controller",
             "crdb_network_name": "ann",

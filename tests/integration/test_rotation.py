@@ -240,12 +240,9 @@ def test_the_password_of_a_single_user_changes_with_a_gap_that_is_said(controlle
 
 
 def test_through_the_cloud_api_the_old_user_gets_a_password_that_nobody_knows(controller, sandbox, tmp_path):
-    described = json.loads((sandbox.state / "sandbox.json").read_text())["cloud"]
     cluster = sandbox.clusters["steady-heron"]
     variables = {
-        "crdb_cloud_url": described["url"],
-        "crdb_cloud_ca_file": described["ca_file"],
-        "crdb_cloud_api_key_file": described["api_key_file"],
+        **sandbox.cloud,
         "crdb_network_allow_private": True,
         "crdb_network_entries": [{"cidr": "192.0.2.44", "name": "rotation"}],
         "crdb_network_name": "rotation",

@@ -396,12 +396,9 @@ def test_by_playbook_with_no_password_and_no_verifier_in_any_output(controller, 
 
 
 def test_an_administrator_of_the_api_makes_a_plain_user_and_becomes_one(controller, sandbox, tmp_path):
-    described = json.loads((sandbox.state / "sandbox.json").read_text())["cloud"]
     inside = sandbox.clusters["brave-otter"]
     cloud = {
-        "crdb_cloud_url": described["url"],
-        "crdb_cloud_ca_file": described["ca_file"],
-        "crdb_cloud_api_key_file": described["api_key_file"],
+        **sandbox.cloud,
         "crdb_sql_user_password_store": str(tmp_path / "passwords.json"),
     }
     made = {**cloud, "crdb_sql_user_clusters": ["brave-otter"], "crdb_sql_user_name": "chief"}
