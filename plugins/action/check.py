@@ -5,13 +5,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from typing import Any
 
 from ansible import context
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
-from ansible_collections.crdb.onboard.plugins.module_utils._app_files import digest, unquoted, url_parts
 from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     DEFAULT_TIMEOUT,
     REFUSED_LOGINS,
@@ -19,11 +17,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     skipped,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS, HEADER, normal
 from ansible_collections.crdb.onboard.plugins.plugin_utils import (
     _canary,
     _cloud_api,
     _confirm,
+    _expected_files,
     _onboarding,
     _render,
     _report_formats,
@@ -207,60 +205,23 @@ class ActionModule(OnboardingAction):
         clusters = _onboarding.clusters(variables)
         endpoints = []
         for app in apps:
-            source = app.source
+            source, folder, home = app.source, self.folder(app, homes), homes.get(app.user, "")
+            ca_path = app.ca_path(folder, home)
             if self._task.check_mode and source.ca is not None:
                 # The CA may not be on the host yet.
                 ca = {"ca_text": bundle(source.authorities()).decode("ascii")}
             else:
-                ca = {"ca_file": app.ca_path(self.folder(app, homes), homes.get(app.user, ""))}
+                ca = {"ca_file": ca_path}
             endpoint = self.endpoint(app, ca)
+            rendered = [*_render.render_app(app, folder, ca_path), *_render.render_psql(app, home, ca_path)]
             endpoint["cluster"] = (clusters.get(source.name) or {}).get("cluster")
-            ca_path = app.ca_path(self.folder(app, homes), homes.get(app.user, ""))
-            rendered = [
-                *_render.render_app(app, self.folder(app, homes), ca_path),
-                *_render.render_psql(app, homes.get(app.user, ""), ca_path),
-            ]
-            endpoint["app"] = {"name": app.name, "endpoint": endpoint["name"], **_expected(app, rendered, ca_path)}
+            endpoint["app"] = {
+                "name": app.name,
+                "endpoint": endpoint["name"],
+                **_expected_files.expected(app, rendered, ca_path),
+            }
             endpoints.append(endpoint)
         return endpoints
-
-
-def _expected(app: _onboarding.App, rendered: list[_render.RenderedFile], ca_path: str) -> dict[str, Any]:
-    """What the files of an app should hold, for the module's option `apps`: digests in place of secrets."""
-    salt = secrets.token_hex(16)
-    forms = [form.encode("utf-8") for form in _render.secret_forms(app.source.connection)]
-    files = []
-    for file in rendered:
-        variables = [
-            _variable(segment.key, unquoted(segment.raw), salt)
-            if file.format == "dotenv"
-            else {"name": segment.key, "digest": digest(salt, normal(segment.raw))}
-            for segment in (FORMATS[file.format](file.content) if file.format != "whole" else ())
-            if segment.key is not None and segment.key != HEADER
-        ]
-        if file.format == "whole" and file.secret:
-            lines = [line for line in file.content.splitlines() if any(form in line for form in forms)]
-            variables = [{"name": "the password", "digest": digest(salt, line)} for line in lines]
-        facts = {"path": file.path, "format": file.format, "secret": file.secret, "variables": variables}
-        files.append({**facts, "digest": digest(salt, file.content)})
-    connection = app.source.connection
-    return {
-        "user": app.user,
-        "salt": salt,
-        "files": files,
-        "ca_file": ca_path,
-        "ca_fingerprints": [authority.fingerprint for authority in app.source.authorities()],
-        "sslcert": connection.sslcert,
-        "sslkey": connection.sslkey,
-    }
-
-
-def _variable(name: str, value: str, salt: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": name, "digest": digest(salt, value.encode("utf-8"))}
-    if "://" in value:
-        parts, password = url_parts(value)
-        found.update(parts=parts, password_digest=digest(salt, password.encode("utf-8", "surrogateescape")))
-    return found
 
 
 def _warn_of_typed_passwords() -> None:

@@ -13,12 +13,10 @@ secrets on the host than the check itself. Nothing is written.
 from __future__ import annotations
 
 import hmac
-import json
 import os
-import pwd
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -194,49 +192,3 @@ def _keys(app: Mapping[str, Any]) -> Iterator[Finding]:
             if not expected <= held:
                 first = sorted(expected - held)[0]
                 yield Finding("app_ca_changed", {"path": path, "fingerprint": first})
-
-
-def inspect_as_user(app: Mapping[str, Any]) -> list[Finding]:
-    """The findings with the rights of the app's user: in a child process where that is another user than this one."""
-    user = app["user"]
-    if not user:
-        return inspect(app)
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        return [Finding("app_not_read", {"reason": f"there is no user {user} on this host"})]
-    if entry.pw_uid == os.geteuid():
-        return inspect(app)
-    if os.geteuid() != 0:
-        return [Finding("app_not_read", {"reason": f"to read as {user}, run as root (become)"})]
-
-    def become() -> None:
-        os.initgroups(user, entry.pw_gid)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-
-    answer = _in_child(become, lambda: inspect(app))
-    if answer is None:
-        return [Finding("app_not_read", {"reason": f"the process with the rights of {user} ended early"})]
-    return [Finding(code, words) for code, words in answer]
-
-
-def _in_child(prepare: Callable[[], None], work: Callable[[], Sequence[Any]]) -> Any:
-    """What `work` returns in a child process, through JSON; None when it failed."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.close(ours)
-            prepare()
-            with os.fdopen(theirs, "w", encoding="utf-8") as stream:
-                json.dump(work(), stream)
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(theirs)
-    with os.fdopen(ours, encoding="utf-8") as stream:
-        text = stream.read()
-    _pid, status = os.waitpid(child, 0)
-    return json.loads(text) if status == 0 else None

@@ -1322,7 +1322,6 @@ NOTES: Mapping[str, str] = {
     "that leaves a certificate's dates.",
     "app_not_configured": "{name} has no configs on this host yet ({path} is not there): the connection to {host} was "
     "checked with what the inventory says.",
-    "app_not_read": "The files of {name} for {host} were not read: {reason}.",
     "app_file_too_open": "The file {path} of {name} holds a password for {host} and has mode {mode}: chmod 600 it.",
     "app_file_changed": "The file {path} of {name} for {host} is not as the inventory would write it.",
     "app_ca_changed": "The CA file {path} of {name} for {host} does not hold the CA of the inventory (SHA-256 "

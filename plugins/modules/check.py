@@ -72,10 +72,6 @@ options:
         description: Name of the endpoint in O(endpoints).
         type: str
         required: true
-      user:
-        description: The user to read as; another one than the module runs as needs root.
-        type: str
-        default: ""
       salt:
         description: What the digests are made with.
         type: str
@@ -321,7 +317,7 @@ import time
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils._app_files import Finding, inspect_as_user
+from ansible_collections.crdb.onboard.plugins.module_utils._app_files import inspect
 from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     Endpoint,
     EndpointError,
@@ -345,7 +341,6 @@ def _argument_spec() -> dict[str, object]:
             "default": [],
             "options": {
                 "endpoint": {"type": "str", "required": True},
-                "user": {"type": "str", "default": ""},
                 "salt": {"type": "str", "required": True, "no_log": True},
                 "files": {
                     "type": "list",
@@ -383,27 +378,22 @@ def _argument_spec() -> dict[str, object]:
 
 
 class Checker:
-    """The check of one user's endpoints."""
+    """The check of one user's endpoints, and of the files that their apps connect by."""
 
-    def __init__(
-        self,
-        endpoints: list[Endpoint],
-        findings: dict[str, tuple[str, list[Finding]]],
-        params: dict[str, Any],
-        check_mode: bool,
-    ) -> None:
-        self._endpoints, self._findings, self._params, self._check_mode = endpoints, findings, params, check_mode
+    def __init__(self, user: str, endpoints: list[Endpoint], params: dict[str, Any], check_mode: bool) -> None:
+        self._user, self._endpoints, self._params, self._check_mode = user, endpoints, params, check_mode
 
     def run(self, refused: dict[str, str]) -> dict[str, Any]:
         """The reports, and which logins were `refused` so far; see check_endpoints."""
         controller = self._params["controller_time"]
         skew = None if controller is None or not math.isfinite(controller) else time.time() - controller
+        names = {endpoint.name for endpoint in self._endpoints}
+        found = {app["endpoint"]: inspect(app) for app in self._params["apps"] if app["endpoint"] in names}
         reports = [
-            with_findings(report, endpoint, found, user, only=self._check_mode).as_dict()
+            with_findings(report, endpoint, found.get(endpoint.name, []), self._user, only=self._check_mode).as_dict()
             for report, endpoint in zip(
                 check_endpoints(self._endpoints, self._params["timeout"], skew, refused), self._endpoints
             )
-            for user, found in [self._findings.get(endpoint.name, ("", []))]
         ]
         return {"reports": reports, "refused": refused}
 
@@ -416,13 +406,12 @@ def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
     facts = [_with_ca(entry, params["ca_file"]) for entry in params["endpoints"]]
     endpoints = [Endpoint.from_dict(entry) for entry in facts]
     owners = {entry["run_as"]: Owner(entry["run_as"]) for entry in facts}
-    # Before the check, whose threads a forked child would not have; and other users' children before one's own threads.
-    findings = {app["endpoint"]: (app["user"], inspect_as_user(app)) for app in params["apps"]}
     reports: dict[int, dict[str, Any]] = {}
     refused: dict[str, str] = {}
+    # Other users' children first: they would not have the threads of one's own check.
     for name, owner in sorted(owners.items(), key=lambda item: not item[1].foreign):
         mine = [number for number, entry in enumerate(facts) if entry["run_as"] == name]
-        checker = owner.does(Checker([endpoints[number] for number in mine], findings, params, check_mode))
+        checker = owner.does(Checker(name, [endpoints[number] for number in mine], params, check_mode))
         try:
             answer = checker.run(refused)
         finally:

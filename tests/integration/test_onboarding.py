@@ -299,6 +299,7 @@ def test_files_of_another_user_are_written_with_that_users_ids(controller, sandb
         for changed in (1, 0):
             run = controller.playbook("app_servers", {**facts, "crdb_hosts": "localhost"})
             assert run.status == 0, run.output
+            assert "were not read" not in run.output
             assert run.recap()["changed"] == changed
         written = [path for path in (folder / "app").rglob("*") if path.is_file()]
         assert {str(path.relative_to(folder / "app")) for path in written} == APP_FILES

@@ -1,4 +1,5 @@
 # Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """What an app's files say, against what they should: each drift with its own code, and no secret in any text."""
@@ -11,12 +12,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.action.check import _variable
 from ansible_collections.crdb.onboard.plugins.module_utils._app_files import (
     Finding,
     digest,
     inspect,
-    inspect_as_user,
     unquoted,
     url_parts,
 )
@@ -29,6 +28,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     with_findings,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS, normal
+from ansible_collections.crdb.onboard.plugins.module_utils._owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.plugin_utils._expected_files import variable
 from cryptography.hazmat.primitives import hashes
 
 from tests.faults.certificates import Authority
@@ -48,10 +49,9 @@ def app(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "inline.py").write_text("with a password\n")
     (tmp_path / "inline.py").chmod(0o600)
     authority = Authority(tmp_path, "App CA")
-    variables = [_variable("DATABASE_URL", URL, SALT), _variable("DATABASE_CA", "/srv/ca.crt", SALT)]
+    variables = [variable("DATABASE_URL", URL, SALT), variable("DATABASE_CA", "/srv/ca.crt", SALT)]
     return {
         "endpoint": "shop",
-        "user": "",
         "salt": SALT,
         "files": [
             _file(tmp_path / ".env", format="dotenv", secret=True, variables=variables),
@@ -215,32 +215,50 @@ def test_a_named_pipe_does_not_hang(app: dict[str, Any], tmp_path: Path) -> None
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests as root to see other users")
 
 
+class Reader:
+    """What the check does of it, for a process of another user."""
+
+    def __init__(self, app: dict[str, Any]) -> None:
+        self._app = app
+
+    def codes(self) -> list[str]:
+        return found(self._app)
+
+    def close(self) -> None:
+        pass
+
+
 @needs_root
 def test_files_are_read_with_the_rights_of_the_apps_user(app: dict[str, Any], tmp_path: Path) -> None:
-    app["user"] = "nobody"
+    def codes() -> list[str]:
+        reader = Owner("nobody").does(Reader(app))
+        try:
+            return list(reader.codes())
+        finally:
+            reader.close()
+
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     app["sslkey"] = app["files"][2]["path"]
-    codes = [finding.code for finding in inspect_as_user(app)]
-    assert codes == ["app_file_unreadable", "app_file_unreadable", "app_key_unreadable"]
+    assert codes() == ["app_file_unreadable", "app_file_unreadable", "app_key_unreadable"]
     Path(app["ca_file"]).chmod(0o600)
-    assert "app_ca_unreadable" in [finding.code for finding in inspect_as_user(app)]
+    assert "app_ca_unreadable" in codes()
     nobody = pwd.getpwnam("nobody")
     for name in (".env", "config.py", "inline.py", "App-CA.crt"):
         os.chown(tmp_path / name, nobody.pw_uid, nobody.pw_gid)
-    assert inspect_as_user(app) == []
+    assert codes() == []
     assert os.geteuid() == 0
 
 
-def test_an_unknown_user_is_a_note(app: dict[str, Any]) -> None:
-    app["user"] = "nobody-at-all-here"
-    assert [finding.code for finding in inspect_as_user(app)] == ["app_not_read"]
+def test_an_unknown_user_is_refused() -> None:
+    with pytest.raises(UnknownOwner, match="There is no user 'nobody-at-all-here' on this host"):
+        Owner("nobody-at-all-here")
 
 
-def test_another_user_without_root_is_a_note(app: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    app["user"] = "daemon"
+def test_another_user_without_root_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    assert [finding.code for finding in inspect_as_user(app)] == ["app_not_read"]
+    with pytest.raises(UnknownOwner, match=r"need that user's rights: run as root \(become\)"):
+        Owner("daemon")
 
 
 @pytest.mark.parametrize(
@@ -301,6 +319,6 @@ def test_it_is_a_note_beside_another_verdict_and_in_check_mode(ok: bool, only: b
 
 
 def test_every_code_is_in_the_catalogue_or_among_the_notes() -> None:
-    codes = {drift[2] for drift in DRIFTS} | {"app_ca_unreadable", "app_key_unreadable", "app_not_read"}
+    codes = {drift[2] for drift in DRIFTS} | {"app_ca_unreadable", "app_key_unreadable"}
     assert codes <= set(CATALOGUE) | set(NOTES)
     assert not set(CATALOGUE) & set(NOTES)
