@@ -16,14 +16,17 @@ import mmap
 import multiprocessing
 import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
-_SIZE = 16 * 1024 * 1024  # of address space: only pages that are used take memory
-_LENGTH_BYTES = 8
+_SIZE = 256 * 1024 * 1024  # of address space: only pages that are used take memory
+_BUCKETS = 4096
+_OFFSET = struct.Struct("Q")
+_RECORD = struct.Struct("QII")
 _BURST = 9
 _WINDOW = 1.05
 _RATE = struct.Struct(f"{_BURST}d")
@@ -37,27 +40,46 @@ _rate_lock = _fork.Lock()
 _work_locks = tuple(_fork.RLock() for _number in range(_WORK_LOCKS))
 
 
-def _read() -> dict[str, Any]:
-    length = int.from_bytes(_memory[:_LENGTH_BYTES], "big")
-    return json.loads(_memory[_LENGTH_BYTES : _LENGTH_BYTES + length]) if length else {}
+# The memory: where the next record goes; the newest record of each bucket; the records, each with the one before it in
+# its bucket, and the lengths of key and value. Nothing grows with what others have put.
+
+
+def _bucket(key: bytes) -> int:
+    return _OFFSET.size * (1 + zlib.crc32(key) % _BUCKETS)
+
+
+def _offset(place: int) -> int:
+    return int(_OFFSET.unpack_from(_memory, place)[0])
 
 
 def get(key: str) -> Any:
     """What was put under this key in this run, or None."""
+    name = key.encode("utf-8")
     with _lock:
-        return _read().get(key)
+        place = _offset(_bucket(name))
+        while place:
+            older, key_size, size = _RECORD.unpack_from(_memory, place)
+            start = place + _RECORD.size + key_size
+            if _memory[place + _RECORD.size : start] == name:
+                return json.loads(_memory[start : start + size])
+            place = older
+    return None
 
 
 def put(key: str, value: Any) -> None:
     """Tell the other tasks of this run; the value has to be JSON, and no secret."""
+    name, data = key.encode("utf-8"), json.dumps(value).encode("utf-8")
+    bucket = _bucket(name)
     with _lock:
-        content = _read()
-        content[key] = value
-        data = json.dumps(content).encode("utf-8")
-        if len(data) > _SIZE - _LENGTH_BYTES:
-            raise OnboardingError(f"too much to remember for one run: {len(data)} bytes")
-        _memory[_LENGTH_BYTES : _LENGTH_BYTES + len(data)] = data
-        _memory[:_LENGTH_BYTES] = len(data).to_bytes(_LENGTH_BYTES, "big")
+        place = _offset(0) or _OFFSET.size * (1 + _BUCKETS)
+        end = place + _RECORD.size + len(name) + len(data)
+        if end > _SIZE:
+            raise OnboardingError(f"too much to remember for one run: {end} bytes")
+        _RECORD.pack_into(_memory, place, _offset(bucket), len(name), len(data))
+        _memory[place + _RECORD.size : end] = name + data
+        # Last: a process that is killed before has told nothing.
+        _OFFSET.pack_into(_memory, bucket, place)
+        _OFFSET.pack_into(_memory, 0, end)
 
 
 @contextmanager

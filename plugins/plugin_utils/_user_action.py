@@ -27,8 +27,6 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import Pas
 _SAID = {"create": "created", "set": "has a new password", "": "is there", "remove": "removed", "gone": "is not there"}
 _WOULD = {"create": "would be created", "set": "would get a new password", "remove": "would be removed"}
 BY_SQL = ("grants", "revoke", "role", "reassign_to")
-
-
 """The options that make sense for users made by SQL only."""
 
 USER_ARGUMENTS: dict[str, Any] = {
@@ -77,7 +75,6 @@ class UserAction(CloudAction):
     ) -> dict[str, Any]:
         check = bool(self._task.check_mode)
         password = _users.given_password(arguments["password"])
-
         what = title_of(target)
 
         def work() -> dict[str, Any]:
