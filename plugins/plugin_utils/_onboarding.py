@@ -65,12 +65,15 @@ SHORTHAND_KEYS = (
 
 _APP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
 _SYSTEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-_APP_KEYS = {
-    *("name", "connection", "folder", "user", "group", "frameworks", "environment_file", "password_place", "samples"),
-    "psql_service",
-    "trust_store",
-    *("service", "reload", "health"),
+APP_SHORTHAND = {
+    "frameworks": "crdb_frameworks",
+    **{
+        key: f"crdb_app_{key}"
+        for key in ("name", "folder", "user", "connection", "password_place", "samples", "psql_service", "trust_store")
+    },
 }
+"""The keys of the one app that needs no `crdb_apps`, with their variables."""
+_APP_KEYS = {*APP_SHORTHAND, "group", "environment_file", "service", "reload", "health"}
 
 
 @dataclass(frozen=True)
@@ -380,18 +383,8 @@ def app_facts(variables: Mapping[str, Any], sources: Mapping[str, Any]) -> list[
     """The apps of a host as they were given, or the one app that the shorthand makes."""
     apps = variables.get("crdb_apps")
     if apps is None:
-        shorthand = {
-            "name": variables.get("crdb_app_name"),
-            "folder": variables.get("crdb_app_folder"),
-            "user": variables.get("crdb_app_user"),
-            "connection": variables.get("crdb_app_connection"),
-            "frameworks": variables.get("crdb_frameworks"),
-            "password_place": variables.get("crdb_app_password_place"),
-            "samples": variables.get("crdb_app_samples"),
-            "psql_service": variables.get("crdb_app_psql_service"),
-            "trust_store": variables.get("crdb_app_trust_store"),
-        }
-        apps = [{key: value for key, value in shorthand.items() if value is not None}]
+        given = {key: variables.get(name) for key, name in APP_SHORTHAND.items()}
+        apps = [{key: value for key, value in given.items() if value is not None}]
     if not isinstance(apps, (list, tuple)):
         raise OnboardingError("crdb_apps: wants a list, one entry an app.")
     if variables.get("crdb_apps") is None and len(sources) > 1 and "connection" not in apps[0]:

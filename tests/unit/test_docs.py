@@ -19,7 +19,11 @@ import pytest
 import yaml
 from ansible_collections.crdb.onboard.plugins.module_utils._check import CATALOGUE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_api import VARIABLES as CLOUD_VARIABLES
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import SHORTHAND, SHORTHAND_KEYS
+from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import (
+    APP_SHORTHAND,
+    SHORTHAND,
+    SHORTHAND_KEYS,
+)
 
 TOP = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -35,8 +39,7 @@ PAGES = [
 # Inputs of the playbooks and of the data model, which no role's argument_specs have.
 OF_NO_ROLE = {
     *("crdb_hosts", "crdb_offboard_apps"),
-    *(f"crdb_app_{key}" for key in ("name", "folder", "user", "connection", "password_place", "samples")),
-    *(f"crdb_app_{key}" for key in ("psql_service", "trust_store")),
+    *APP_SHORTHAND.values(),
     *(f"{SHORTHAND}{key}" for key in SHORTHAND_KEYS),
     *CLOUD_VARIABLES,
 }
