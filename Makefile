@@ -44,6 +44,9 @@ $(NEWEST)/controller.installed: requirements/controller-newest.txt
 	fi
 	@touch $@
 
+# Ansible's own folder, which is otherwise made in the person's home.
+lint test-unit test-integration test-contract test-clients docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
+
 .PHONY: install
 install: $(VENV)/controller.installed ## install the controller's packages into .venv
 

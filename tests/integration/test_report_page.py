@@ -60,7 +60,7 @@ return [seen, [...low]];
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(tmp_path_factory):
     """Debian's Chromium, without a window."""
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in programs:
@@ -72,7 +72,9 @@ def browser():
         options.add_argument(argument)
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")
-    driver = webdriver.Chrome(options, Service(programs[1]))
+    # With a home of its own: the person's gets no settings of a browser.
+    home = str(tmp_path_factory.mktemp("home"))
+    driver = webdriver.Chrome(options, Service(programs[1], env={**os.environ, "HOME": home}))
     yield driver
     driver.quit()
 
