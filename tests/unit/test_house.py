@@ -80,6 +80,16 @@ class TestRole:
         rows = re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)
         assert rows == list(_specification(role))
 
+    def test_the_readmes_example_is_ansible_docs(self, role):
+        specification = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]
+        assert f"```yaml\n{specification['examples']}```\n" in (role / "README.md").read_text()
+        shown = subprocess.run(
+            [BIN / "ansible-doc", "--type", "role", f"crdb.onboard.{role.name}"],
+            cwd=TOP, check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        assert "EXAMPLES:" in shown
+        assert specification["examples"].splitlines()[0] in shown
+
     def test_shared_inputs_read_the_same_in_every_role(self, role):
         first = _specification(ROLES[0])
         assert {k: _specification(role)[k] for k in SHARED_INPUTS} == {k: first[k] for k in SHARED_INPUTS}
