@@ -76,6 +76,7 @@ def _entry(app: App, file: _render.RenderedFile, group: str) -> dict[str, Any]:
 class ActionModule(OnboardingAction):
     """Render every framework of every app on the controller, and write all of a host's files in one call."""
 
+    MODULE = "files"
     ARGUMENTS = {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "ca": {"type": "bool", "default": False},
@@ -92,7 +93,7 @@ class ActionModule(OnboardingAction):
         variables = self.variables(task_vars)
         common = {"purpose": "app_config", "force": arguments["force"]}
         if arguments["state"] == "absent":
-            result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
+            result = self.call({**common, "state": "absent", **self.names(variables)}, task_vars)
             return {**result, "usage": [], "trust": [], "report": [], "environment_files": []}
         variables.setdefault("crdb_app_samples", arguments["samples"])
         rollout = _rollout.Rollout(self._task)
@@ -143,7 +144,6 @@ class ActionModule(OnboardingAction):
                 endpoints.append(self.endpoint(app, {"ca_file": ca_path}))
         confirmed = {app.name for app in apps if app.confirmed_later} if arguments["confirm"] else set()
         result = self.call(
-            "files",
             {
                 **common,
                 "files": files,

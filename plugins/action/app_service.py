@@ -15,6 +15,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import Ap
 class ActionModule(OnboardingAction):
     """Reload the apps whose change is not confirmed, in one call, which confirms it or takes it back."""
 
+    MODULE = "app_service"
     ARGUMENTS = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -22,7 +23,7 @@ class ActionModule(OnboardingAction):
         variables = self.variables(task_vars)
         if arguments["state"] == "absent":
             services = [_commands.unit(name, "crdb_apps") for name in self.services(variables)]
-            return self.call("app_service", {"units": services}, task_vars) if services else self._nothing()
+            return self.call({"units": services}, task_vars) if services else self._nothing()
         rollout = _rollout.Rollout(self._task)
         noted = rollout.noted(str(task_vars["inventory_hostname"]))
         waiting = None if noted is None else set(noted.get("unconfirmed", ()))
@@ -37,7 +38,6 @@ class ActionModule(OnboardingAction):
             return {"changed": bool(would), "apps": {}, "report": [f"{name}: would be reloaded" for name in would]}
         homes = self.homes(tuple(apps))
         result = self.call(
-            "app_service",
             {
                 "apps": [_arguments(app, self.folder(app, homes)) for app in apps],
                 "run": "" if waiting is None else _rollout.run_name(),

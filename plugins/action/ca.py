@@ -13,6 +13,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action import Onboar
 class ActionModule(OnboardingAction):
     """Verify every CA on the controller, and place all of a host's in one call, or take them away."""
 
+    MODULE = "files"
     ARGUMENTS = {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "keep_previous": {"type": "bool", "default": False},
@@ -24,7 +25,7 @@ class ActionModule(OnboardingAction):
         variables = self.variables(task_vars)
         common = {"purpose": _ca_files.PURPOSE, "force": arguments["force"]}
         if arguments["state"] == "absent":
-            result = self.call("files", {**common, "state": "absent", **self.names(variables)}, task_vars)
+            result = self.call({**common, "state": "absent", **self.names(variables)}, task_vars)
             return {"notes": [], **result, "authorities": []}
         apps, homes = self.placed(variables)
         folders = {app.name: self.folder(app, homes) for app in apps}
@@ -32,7 +33,7 @@ class ActionModule(OnboardingAction):
         if not places:
             return {"changed": False, "files": [], "authorities": [], "notes": []}
         files = _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
-        result = self.call("files", {**common, "files": files}, task_vars)
+        result = self.call({**common, "files": files}, task_vars)
         authorities = {
             (place.path, place.user, authority.fingerprint): {
                 "path": place.path,

@@ -11,12 +11,12 @@ from typing import Any
 from ansible import context
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
 from ansible_collections.crdb.onboard.plugins.module_utils._check import (
-    DEFAULT_TIMEOUT,
     REFUSED_LOGINS,
     failure_text,
     skipped,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
+from ansible_collections.crdb.onboard.plugins.module_utils._endpoints import DEFAULT_TIMEOUT, ENDPOINTS
 from ansible_collections.crdb.onboard.plugins.plugin_utils import (
     _canary,
     _cloud_api,
@@ -47,6 +47,9 @@ _WITHHELD = (
 )
 _ECHO = "crdb_network_echo"
 
+# The main process imports this before it forks one process a host.
+_render.compile_all()
+
 
 class _CheckFailedError(Exception):
     """The module gave no reports; its result is what the task ends with."""
@@ -62,13 +65,14 @@ class ActionModule(OnboardingAction):
     A login that no host has tried yet is tried by one host, while the others wait.
     """
 
+    MODULE = "check"
     ARGUMENTS = {
         "url": {"type": "str", "no_log": True},
         "ca_file": {"type": "str"},
         "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
         "fail": {"type": "bool", "default": True},
         "confirm": {"type": "bool", "default": True},
-        "endpoints": {"type": "list", "elements": "dict"},
+        "endpoints": ENDPOINTS,
     }
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +81,8 @@ class ActionModule(OnboardingAction):
         if arguments["url"] is not None:
             endpoints = [self._given(arguments["url"], arguments["ca_file"])]
         elif arguments["endpoints"] is not None:
-            endpoints = [{"ca_file": arguments["ca_file"], **endpoint} for endpoint in arguments["endpoints"]]
+            given = arguments["endpoints"]
+            endpoints = [{**one, "ca_file": one["ca_file"] or arguments["ca_file"]} for one in given]
         else:
             endpoints = self._inventory(task_vars)
         try:
@@ -86,7 +91,8 @@ class ActionModule(OnboardingAction):
             return exc.result
         if arguments["confirm"]:
             checks = self._confirmed(checks, endpoints, task_vars)
-        result: dict[str, Any] = {"changed": False, "checks": checks}
+        ok = all(check["ok"] for check in checks)
+        result: dict[str, Any] = {"changed": False, "ok": ok, "checks": checks}
         apps = {number: str(one["app"]["name"]) for number, one in enumerate(endpoints) if one.get("app")}
         result["withheld"] = {
             name: checks[number]["code"] for number, name in apps.items() if checks[number]["code"] in _WITHHELD
@@ -95,7 +101,7 @@ class ActionModule(OnboardingAction):
             failed = [f"{check['name']}: {check['code']}" for check in checks if not check["ok"]]
             _rollout.Rollout(self._task).note(task_vars, check=", ".join(failed))
         result["report"] = _report_formats.of_host(str(task_vars["inventory_hostname"]), result)
-        if arguments["fail"] and not all(check["ok"] for check in checks):
+        if arguments["fail"] and not ok:
             result.update(failed=True, msg=failure_text(checks))
         return result
 
@@ -154,7 +160,7 @@ class ActionModule(OnboardingAction):
             {key: value for key, value in one["app"].items() if key != "name"} for one in endpoints if one.get("app")
         ]
         common = {"timeout": arguments["timeout"], "fail": False, "controller_time": time.time()}
-        result = self.call("check", {"endpoints": sent, "apps": apps, **common}, task_vars)
+        result = self.call({"endpoints": sent, "apps": apps, **common}, task_vars)
         if "checks" not in result:
             raise _CheckFailedError(result)
         checks: list[dict[str, Any]] = result["checks"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.module_utils._probes import PROBES
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
 
@@ -13,11 +14,12 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action import Onboar
 class ActionModule(OnboardingAction):
     """Take every app's probes from the catalogue, and run all of a host's in one call."""
 
+    MODULE = "probe"
     ARGUMENTS = {
         "interpreters": {"type": "dict", "default": {}},
         "environment": {"type": "dict", "default": {}},
         "timeout": {"type": "float", "default": 60.0},
-        "probes": {"type": "list", "elements": "dict"},
+        "probes": PROBES,
         "withheld": {"type": "dict", "default": {}},
     }
 
@@ -34,7 +36,7 @@ class ActionModule(OnboardingAction):
             ]
         withheld = arguments.pop("withheld")
         tried = [probe for probe in probes if probe["app"] not in withheld]
-        result = self.call("probe", {**arguments, "probes": tried}, task_vars)
+        result = self.call({**arguments, "probes": tried}, task_vars)
         for probe in probes if "probes" in result else ():
             if probe["app"] in withheld:
                 message = f"not tried, because the check says {withheld[probe['app']]}"

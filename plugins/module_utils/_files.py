@@ -47,8 +47,6 @@ from ansible_collections.crdb.onboard.plugins.module_utils._formats import (
 )
 
 # Where the record of what was written lies: in a user's home, or for a user without one, by name.
-HOME_STATE = ".local/state/crdb-onboard"
-SYSTEM_STATE = "/var/lib/crdb-onboard"
 TEMPORARY = ".crdb-onboard."
 LOCK_SECONDS = 60
 

@@ -19,7 +19,8 @@ import sys
 import traceback
 from typing import Any, Callable, NoReturn
 
-from ansible_collections.crdb.onboard.plugins.module_utils import _files
+HOME_STATE = ".local/state/crdb-onboard"
+SYSTEM_STATE = "/var/lib/crdb-onboard"
 
 # What Python loads at its first use, which the user may not be able to: this interpreter can lie where only we read.
 _LOADED_LATE = ("_strptime", "encodings.idna", "ssl")
@@ -47,13 +48,15 @@ class Owner:
     def state(self) -> str:
         """The folder of the record."""
         if os.path.isdir(self.home):
-            return os.path.join(self.home, _files.HOME_STATE)
-        return os.path.join(_files.SYSTEM_STATE, self.user)
+            return os.path.join(self.home, HOME_STATE)
+        return os.path.join(SYSTEM_STATE, self.user)
 
     def prepare(self) -> None:
         """Make the folder of the record for a user who has no home; root makes it, it is the user's."""
         if self.foreign and not os.path.isdir(self.home):
-            _files.make_folder(_files.SYSTEM_STATE)
+            from ansible_collections.crdb.onboard.plugins.module_utils import _files  # a check does without it
+
+            _files.make_folder(SYSTEM_STATE)
             _files.make_folder(self.state, 0o700)
             os.chown(self.state, self.uid, self.gid)
 
@@ -62,7 +65,7 @@ class Owner:
         if self.foreign and not os.path.isdir(self.home):
             with contextlib.suppress(OSError):
                 os.rmdir(self.state)
-                os.rmdir(_files.SYSTEM_STATE)
+                os.rmdir(SYSTEM_STATE)
 
     @property
     def foreign(self) -> bool:

@@ -204,6 +204,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ok:
+  description: Whether every endpoint passed.
+  returned: when the action plugin of the same name ran
+  type: bool
 withheld:
   description:
     - The inventory's apps whose own drivers should not log in, each with the code of its check, because the password in

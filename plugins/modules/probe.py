@@ -108,6 +108,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+ok:
+  description: Whether no driver that was asked failed.
+  returned: success
+  type: bool
 probes:
   description: One entry a framework and app.
   returned: success
@@ -142,6 +146,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._formats import mask_urls
+from ansible_collections.crdb.onboard.plugins.module_utils._probes import PROBES
 
 # Not a verdict about the connection: the driver is not installed for this interpreter.
 _NO_DRIVER = re.compile(
@@ -287,21 +292,7 @@ def main() -> None:
             "environment": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 60.0},
             "withheld": {"type": "dict", "default": {}},
-            "probes": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "app": {"type": "str", "required": True},
-                    "framework": {"type": "str", "required": True},
-                    "interpreter": {"type": "str", "required": True},
-                    "program": {"type": "str", "required": True},
-                    "sources": {"type": "list", "elements": "str", "default": []},
-                    "arguments": {"type": "list", "elements": "str", "default": []},
-                    "environment_file": {"type": "str", "default": ""},
-                    "folder": {"type": "path", "required": True},
-                    "user": {"type": "str", "default": ""},
-                },
-            },
+            "probes": PROBES,
         },
         supports_check_mode=True,
     )
@@ -316,7 +307,8 @@ def main() -> None:
     with ThreadPoolExecutor(_PARALLEL) as pool:
         params = {**module.params, "check_mode": module.check_mode}
         reports = list(pool.map(lambda probe: _run(probe, params), probes))
-    module.exit_json(changed=False, probes=reports, report=[_line(report) for report in reports])
+    ok = all(report["verdict"] != "failed" for report in reports)
+    module.exit_json(changed=False, ok=ok, probes=reports, report=[_line(report) for report in reports])
 
 
 if __name__ == "__main__":

@@ -17,11 +17,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from ansible import constants
 from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.crdb.onboard.plugins.module_utils._connection import InvalidConnection
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _ca, _catalogue, _cloud_api, _cluster, _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils import (
+    _ca,
+    _catalogue,
+    _cloud_api,
+    _cluster,
+    _onboarding,
+    _program,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App, Source
 from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore
@@ -52,11 +60,20 @@ def prompt(question: str) -> str:
 
 
 class OnboardingAction(ActionBase):  # type: ignore[misc]
-    """An action plugin of the collection: `work` does it, and raises OnboardingError to fail the task."""
+    """An action plugin of the collection: `work` does it, and raises OnboardingError to fail the task.
 
+    `MODULE` is the module that `call` runs on the host.
+    """
+
+    MODULE: ClassVar[str] = ""
     ARGUMENTS: ClassVar[dict[str, Any]] = {}
     _supports_check_mode = True
     _supports_diff = True
+
+    def __init_subclass__(cls) -> None:
+        """Read the module, once a run: see above."""
+        if cls.MODULE:
+            _program.prepared(cls.MODULE)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task; see ActionBase."""
@@ -208,8 +225,8 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         except (binascii.Error, ValueError):
             return b""
 
-    def call(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Run a module of the collection on the host with secrets among its arguments.
+    def call(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Run the module on the host, with secrets among its arguments.
 
         Pipelining is turned on for it: otherwise the arguments lie in a file on the host, and stay there when the run
         is killed. Raises OnboardingError where that cannot be.
@@ -223,8 +240,26 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
                 "This task passes a password to the host, which is safe with pipelining only, and something turns that"
                 " off: ANSIBLE_KEEP_REMOTE_FILES, a become method such as su, or the connection plugin."
             )
-        result: dict[str, Any] = self._execute_module(
-            module_name=f"crdb.onboard.{module}", module_args=arguments, task_vars=task_vars
+        log = not self._task.no_log and not self._setting("DEFAULT_NO_TARGET_SYSLOG", task_vars)
+        program = _program.program(
+            self.MODULE,
+            arguments,
+            check_mode=self._task.check_mode,
+            log=str(self._setting("DEFAULT_SYSLOG_FACILITY", task_vars)) if log else "",
         )
-        result.pop("invocation", None)
-        return result
+        command = _program.command(self._interpreters(task_vars), self._compute_environment_string())
+        display.vvv(f"crdb.onboard.{self.MODULE} as a program of {len(program)} bytes")
+        return _program.result(self._low_level_execute_command(command, sudoable=True, in_data=program))
+
+    @staticmethod
+    def _setting(name: str, variables: Mapping[str, Any]) -> Any:
+        return constants.config.get_config_value(name, variables=variables)
+
+    def _interpreters(self, task_vars: Mapping[str, Any]) -> list[str]:
+        """The host's Python: the one that was set or discovered for it, else those that Ansible would look for."""
+        delegated = self._task.delegate_to
+        variables = task_vars["ansible_delegated_vars"][delegated] if delegated else task_vars
+        interpreter = str(self._templar.template(self._setting("INTERPRETER_PYTHON", variables)) or "auto")
+        if interpreter.startswith("auto"):
+            interpreter = variables.get("ansible_facts", {}).get("discovered_interpreter_python")
+        return [interpreter] if interpreter else list(self._setting("INTERPRETER_PYTHON_FALLBACK", variables))

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import yaml
 
-from tests.bench.measure import Median, Sample, Way, in_turn
+from tests.bench.measure import Median, Outcome, Way, in_turn
 from tests.bench.scene import CONNECTIONS, FILES_A_HOST, FOLDER, FRAMEWORKS, HERE, Scene
 
 BARE, OURS, AGAIN = "bare ssh tar", "ours", "ours, second run"
+EMPTY = "an empty module, `ping`"
 TASKS, TASKS_AGAIN = "one template task a file", "one template task a file, second run"
 ONE, ALL = "1 framework an app", f"{len(FRAMEWORKS)} frameworks an app"
 PLAYBOOK = HERE / "playbooks" / "files.yml"
+_PING = HERE / "playbooks" / "ping.yml"
 _LARGEST_WITH_TASKS = 10
 
 
@@ -93,13 +95,14 @@ class Files:
         config = scene.fleet.ssh_config
         command = f"ssh -F {config} $1 tar -x -C /{FOLDER} < $2"
 
-        def playbook(path: Path) -> Callable[[], Sample]:
+        def playbook(path: Path) -> Callable[[], Outcome]:
             return lambda: scene.playbook(path, count, self.variables)
 
         ways = [
             scene.cold(BARE, count, self._the_same(lambda: scene.bare(count, command, str(self.archive)), count)),
             scene.cold(OURS, count, self._the_same(playbook(PLAYBOOK), count)),
             scene.again(AGAIN, playbook(PLAYBOOK)),
+            Way(EMPTY, lambda: playbook(_PING)().sample),
         ]
         if count <= _LARGEST_WITH_TASKS:
             ways += [
@@ -108,10 +111,10 @@ class Files:
             ]
         return ways
 
-    def _the_same(self, work: Callable[[], Sample], count: int) -> Callable[[], Sample]:
+    def _the_same(self, work: Callable[[], Outcome], count: int) -> Callable[[], Outcome]:
         """The work, after which every host has the files, byte for byte. Raises ValueError."""
 
-        def checked() -> Sample:
+        def checked() -> Outcome:
             outcome = work()
             for host in self.scene.fleet.hosts[:count]:
                 found = host.tree(FOLDER)

@@ -37,6 +37,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.connection import ConnectionBase
+from ansible_collections.crdb.onboard.plugins.module_utils._frame import ANSWER
 
 
 def spend(cost: dict[str, float]) -> None:
@@ -69,7 +70,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         self._connect()
         spend(self._told["call"])
-        answer = json.dumps(self._told["answer"]) if in_data else "/root"
+        answer = f"{ANSWER}{json.dumps(self._told['answer'])}" if in_data else "/root"
         return 0, answer.encode("utf-8") + b"\n", b""
 
     def put_file(self, in_path: str, out_path: str) -> None:
