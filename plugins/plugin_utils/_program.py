@@ -86,13 +86,18 @@ def command(interpreters: list[str], environment: str) -> str:
     """The shell's command that runs a program by the first of these interpreters that the host has.
 
     `environment` is how the shell writes assignments, or empty. One interpreter is taken as it is written, words and
-    all; of several a name is looked up.
+    all; of several, those that do not run (pyenv's shims may not) or are too old are passed over.
     """
     prefix = f"exec env {environment} " if environment else "exec "
     if len(interpreters) == 1:
         return f"{prefix}{interpreters[0]} -c {_READ}"
-    lookup = f'if command -v "$p" >/dev/null 2>&1; then {prefix}"$p" -c {_READ}; fi'
-    return f"for p in {' '.join(interpreters)}; do {lookup}; done; echo 'There is no Python 3.' >&2; exit 127"
+    runs = f'"$p" -c {shlex.quote("import sys; sys.exit(sys.version_info < (3, 9))")} 2>/dev/null'
+    names = " ".join(map(shlex.quote, interpreters))
+    nothing = "There is no Python 3.9 or newer on this host: install one, or set ansible_python_interpreter."
+    return (
+        f'for p in {names}; do if {runs}; then {prefix}"$p" -c {_READ}; fi; done;'
+        f" echo {shlex.quote(nothing)} >&2; exit 127"
+    )
 
 
 def result(answer: Mapping[str, Any]) -> dict[str, Any]:

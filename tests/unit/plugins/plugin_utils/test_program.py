@@ -145,11 +145,20 @@ def test_a_python_that_is_too_old_is_named(version: str, host: Host) -> None:
     assert f"is {version}: set ansible_python_interpreter" in result["msg"]
 
 
-def test_the_first_python_that_is_there_runs_it(host: Host) -> None:
+def test_the_first_python_that_can_run_it_does(host: Host) -> None:
     program = _program.program("files", {"files": [file(host.folder / "f")]}, check_mode=False, log="")
-    assert host.run(program, ["python9.9", sys.executable, "false"])["changed"]
-    nothing = host.run(program, ["python9.9", "python9.8"])
-    assert nothing == {"failed": True, "msg": "The module did not answer: There is no Python 3.", "rc": 127}
+    shim = host.home / "python3.99"
+    shim.write_text("#!/bin/sh\necho 'python3.99: command not found' >&2\nexit 127\n")
+    shim.chmod(0o755)
+    assert host.run(program, ["python9.9", str(shim), sys.executable, "false"])["changed"]
+    nothing = host.run(program, ["python9.9", str(shim)])
+    assert nothing["rc"] == 127
+    assert nothing["msg"].startswith("The module did not answer: There is no Python 3.9 or newer on this host: install")
+
+
+def test_a_python_that_is_too_old_is_passed_over(host: Host) -> None:
+    program = _program.program("files", {"files": [file(host.folder / "f")]}, check_mode=False, log="")
+    assert host.run(program, [python("3.8"), sys.executable])["changed"]
 
 
 def test_the_environment_reaches_the_module(host: Host, tmp_path: Path) -> None:
