@@ -83,7 +83,8 @@ def masked(value: Any, secrets: list[str]) -> Any:
 class AnsibleModule:
     """The arguments and the answer of one call, as Ansible's class of this name has them.
 
-    `request` is set before: `module`, `arguments`, `check_mode` and `log`, the facility of syslog, if it is to be told.
+    `request` is set before: `module`, `arguments`, `check_mode`, `diff` (whether differences are shown), and `log`, the
+    facility of syslog, if it is to be told.
     """
 
     request: ClassVar[dict[str, Any]] = {}
@@ -91,6 +92,7 @@ class AnsibleModule:
 
     def __init__(self, argument_spec: Mapping[str, Any], supports_check_mode: bool = False) -> None:
         self.check_mode: bool = self.request["check_mode"]
+        self._diff: bool = self.request["diff"]
         self.params = _with_defaults(argument_spec, self.request["arguments"])
         # The longest first: one can be a part of another.
         self._secrets = sorted(set(_secrets(argument_spec, self.params)), key=len, reverse=True)

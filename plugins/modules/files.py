@@ -328,6 +328,7 @@ class Writer:
 
     def report(self) -> list[dict[str, Any]]:
         """What became of each file."""
+        shown = self._params["diff"]
         required = sorted({path for wanted in self._wanted for path in wanted.trusts})
         notes = [note for note in map(_pem.expiry, required) if note is not None]
         return [
@@ -337,7 +338,9 @@ class Writer:
                 "mode": f"{d.mode:04o}",
                 "backup": self._transaction.copies.get(d.path),
                 "apps": list(d.apps),
-                "diff": _files.diff(d, self._params["secrets"]) if d.changed or d.action == "drifted" else None,
+                "diff": _files.diff(d, self._params["secrets"])
+                if shown and (d.changed or d.action == "drifted")
+                else None,
                 "notes": notes if number == 0 else [],
             }
             for number, d in enumerate(self._transaction.decisions)
@@ -449,7 +452,7 @@ def main() -> None:
         check = importlib.import_module("ansible_collections.crdb.onboard.plugins.module_utils._check")
     writers: list[Any] = []
     proofs: list[dict[str, Any]] = []
-    options = {**params, "check_mode": module.check_mode}
+    options = {**params, "check_mode": module.check_mode, "diff": module._diff}
     try:
         for uid, owner in {owner.uid: owner for owner in owners.values()}.items():
             if not module.check_mode:

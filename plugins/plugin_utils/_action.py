@@ -245,6 +245,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
             self.MODULE,
             arguments,
             check_mode=self._task.check_mode,
+            diff=self._task.diff,
             log=str(self._setting("DEFAULT_SYSLOG_FACILITY", task_vars)) if log else "",
         )
         command = _program.command(self._interpreters(task_vars), self._compute_environment_string())

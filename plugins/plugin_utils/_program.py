@@ -72,12 +72,13 @@ def prepared(module: str) -> Mapping[str, str]:
     return {"module": name, "start": _packed(start), "sources": json.dumps(packed)}
 
 
-def program(module: str, arguments: Mapping[str, Any], *, check_mode: bool, log: str) -> bytes:
+def program(module: str, arguments: Mapping[str, Any], *, check_mode: bool, diff: bool, log: str) -> bytes:
     """The program that calls a module with arguments that need no validation. `log` is a facility of syslog, or empty.
 
     It holds the arguments, secrets too: it goes to a standard input, never to a file or a command line.
     """
-    request = {"module": f"crdb.onboard.{module}", "arguments": arguments, "check_mode": check_mode, "log": log}
+    how = {"check_mode": check_mode, "diff": diff, "log": log}
+    request = {"module": f"crdb.onboard.{module}", "arguments": arguments, **how}
     encoded = base64.b64encode(json.dumps(request).encode("utf-8")).decode("ascii")
     return (_PROGRAM % {**prepared(module), "request": encoded}).encode("ascii")
 

@@ -21,6 +21,7 @@ from tests.conftest import CHECKOUT
 
 CANARY = "c4n4ry-Passw0rd"
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+PLAIN: dict[str, Any] = {"check_mode": False, "diff": False, "log": ""}
 MODULES = ("app_service", "check", "files", "probe")
 
 
@@ -56,7 +57,7 @@ class Host:
         return _program.result({"rc": self.done.returncode, **text})
 
     def call(self, module: str, arguments: dict[str, Any], interpreter: str = sys.executable, **more: Any) -> Any:
-        options = {"check_mode": False, "log": "", **more}
+        options = {**PLAIN, **more}
         return self.run(_program.program(module, arguments, **options), [interpreter])
 
 
@@ -78,19 +79,22 @@ def test_every_module_answers_on_every_python(version: str, module: str, host: H
     assert result["changed"] is False
 
 
+@pytest.mark.parametrize("diff", [False, True])
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize(
     "changes",
     [{}, {"mode": "0640"}, {"mode": "no mode"}, {"format": "dotenv", "secret": True, "mode": "0600"}],
     ids=["as it is", "a mode", "refused", "keys"],
 )
-def test_the_answer_is_that_of_ansibles_own_frame(changes: dict[str, Any], check_mode: bool, host: Host) -> None:
+def test_the_answer_is_that_of_ansibles_own_frame(
+    changes: dict[str, Any], check_mode: bool, diff: bool, host: Host
+) -> None:
     text = "URL='x'\n"
     arguments = {
         "files": [file(host.folder / "a" / "f", text, **changes), file(host.folder / "b")],
         "secrets": [CANARY],
     }
-    given = json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check_mode}})
+    given = json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check_mode, "_ansible_diff": diff}})
     work = CHECKOUT / "collections"
     command = [sys.executable, "-m", "ansible_collections.crdb.onboard.plugins.modules.files"]
     environment = {**host.environment, "PYTHONPATH": f"{work}{os.pathsep}{os.pathsep.join(sys.path)}"}
@@ -103,8 +107,9 @@ def test_the_answer_is_that_of_ansibles_own_frame(changes: dict[str, Any], check
     for name in ("a/f", "b"):
         (host.folder / name).unlink(missing_ok=True)
     (host.home / ".local/state/crdb-onboard/files.json").unlink(missing_ok=True)
-    found = host.call("files", arguments, check_mode=check_mode)
+    found = host.call("files", arguments, check_mode=check_mode, diff=diff)
     assert found == expected
+    assert bool(found.get("diff")) is (diff and "failed" not in found)
     assert (host.folder / "b").exists() is ("failed" not in found and not check_mode)
 
 
@@ -146,7 +151,7 @@ def test_a_python_that_is_too_old_is_named(version: str, host: Host) -> None:
 
 
 def test_the_first_python_that_can_run_it_does(host: Host) -> None:
-    program = _program.program("files", {"files": [file(host.folder / "f")]}, check_mode=False, log="")
+    program = _program.program("files", {"files": [file(host.folder / "f")]}, **PLAIN)
     shim = host.home / "python3.99"
     shim.write_text("#!/bin/sh\necho 'python3.99: command not found' >&2\nexit 127\n")
     shim.chmod(0o755)
@@ -157,17 +162,17 @@ def test_the_first_python_that_can_run_it_does(host: Host) -> None:
 
 
 def test_a_python_that_is_too_old_is_passed_over(host: Host) -> None:
-    program = _program.program("files", {"files": [file(host.folder / "f")]}, check_mode=False, log="")
+    program = _program.program("files", {"files": [file(host.folder / "f")]}, **PLAIN)
     assert host.run(program, [python("3.8"), sys.executable])["changed"]
 
 
 def test_the_environment_reaches_the_module(host: Host, tmp_path: Path) -> None:
     other = tmp_path / "other home"
     other.mkdir()
-    program = _program.program("files", {"files": [file(host.folder / "f")]}, check_mode=False, log="")
+    program = _program.program("files", {"files": [file(host.folder / "f")]}, **PLAIN)
     assert host.run(program, [sys.executable], f"HOME='{other}'")["changed"]
     assert (other / ".local/state/crdb-onboard/files.json").exists()
-    again = _program.program("files", {"files": [file(host.folder / "g")]}, check_mode=False, log="")
+    again = _program.program("files", {"files": [file(host.folder / "g")]}, **PLAIN)
     assert host.run(again, ["python9.9", sys.executable], f"HOME='{other}'")["changed"]
     assert str(host.folder / "g") in (other / ".local/state/crdb-onboard/files.json").read_text()
     assert not list(host.home.iterdir())
@@ -203,7 +208,7 @@ def test_syslog_gets_words_and_no_secret(host: Host) -> None:
         f"def syslog(*words): print(*words, file=open({str(told)!r}, 'a'))\n"
     )
     arguments = {"files": [file(host.folder / "f", CANARY)], "secrets": [CANARY], "purpose": f"for {CANARY}"}
-    program = _program.program("files", arguments, check_mode=False, log="LOG_LOCAL3")
+    program = _program.program("files", arguments, **{**PLAIN, "log": "LOG_LOCAL3"})
     assert host.run(program, [sys.executable], f"PYTHONPATH={fake.parent}")["changed"]
     lines = told.read_text().splitlines()
     assert lines[0] == "ansible-crdb.onboard.files 0 152"
