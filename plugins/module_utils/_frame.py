@@ -11,10 +11,8 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sys
 import syslog
 import traceback
 from collections.abc import Iterator, Mapping
@@ -120,12 +118,12 @@ class AnsibleModule:
     def exit_json(self, **result: Any) -> NoReturn:
         """Answer, and end."""
         self._answer(result)
-        sys.exit(0)
+        raise SystemExit(0)
 
     def fail_json(self, msg: str, **result: Any) -> NoReturn:
         """Answer that it failed, and end."""
         self._answer({"failed": True, "msg": msg, **result})
-        sys.exit(1)
+        raise SystemExit(1)
 
     def _answer(self, result: dict[str, Any]) -> None:
         if self._warnings:
@@ -149,9 +147,7 @@ def run(main: Callable[[], None]) -> None:
     except Exception as exc:  # as Ansible's own frame
         module = AnsibleModule.current
         facts = {"msg": f"The module ended early: {type(exc).__name__}: {exc}", "exception": traceback.format_exc()}
-        with contextlib.suppress(SystemExit):
-            if module is None:
-                answer({"failed": True, **facts})
-            else:
-                module.fail_json(**facts)
-        sys.exit(1)
+        if module is not None:
+            module.fail_json(**facts)
+        answer({"failed": True, **facts})
+        raise SystemExit(1) from None
