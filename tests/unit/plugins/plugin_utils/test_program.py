@@ -197,6 +197,14 @@ def test_no_answer_is_a_failure_with_what_was_said_instead(answer: dict[str, Any
     assert result == {"failed": True, "msg": f"The module did not answer: {said}", "rc": answer["rc"]}
 
 
+def test_a_home_in_a_folder_is_the_hosts(host: Host) -> None:
+    (host.home / "app").mkdir()
+    said = "import os; raise SystemExit(os.getcwd())"
+    probe = {"app": "shop", "framework": "any", "interpreter": "python", "program": said, "folder": "~/app"}
+    result = host.call("probe", {"probes": [probe], "interpreters": {"python": sys.executable}})
+    assert [found["message"] for found in result["probes"]] == [str(host.home / "app")]
+
+
 def test_syslog_gets_words_and_no_secret(host: Host) -> None:
     told = host.folder / "told"
     # What syslog is told, seen by a stand-in of Python's module.
