@@ -330,7 +330,9 @@ def test_two_operators_at_once(controller, sandbox, fleet, tmp_path):
     outputs = [run.communicate(timeout=300)[0] for run in runs]
     print(*outputs, sep="\n" + "=" * 100 + "\n")
     assert {run.returncode for run in runs} <= {0, 2}
+    # Files that the other run took over before they were confirmed, or before they were checked at the end.
+    lost = ("another run changed its files meanwhile", "the check does not pass")
     for run, output in zip(runs, outputs):
-        assert (run.returncode == 0) == ("another run changed its files meanwhile" not in output), output
+        assert (run.returncode == 0) == (not any(reason in output for reason in lost)), output
     assert at_rest(sandbox, fleet, [*names, "brave_otter"]) <= {*names, "brave_otter"}
     settle(controller, sandbox, fleet, "funky_skunk")
