@@ -10,6 +10,9 @@ from ansible_collections.crdb.onboard.plugins.module_utils._probes import PROBES
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
 
+# A path would be expanded here, and ~ is of the host.
+_GIVEN = {**PROBES, "options": {**PROBES["options"], "folder": {"type": "str", "required": True}}}
+
 
 class ActionModule(OnboardingAction):
     """Take every app's probes from the catalogue, and run all of a host's in one call."""
@@ -19,7 +22,7 @@ class ActionModule(OnboardingAction):
         "interpreters": {"type": "dict", "default": {}},
         "environment": {"type": "dict", "default": {}},
         "timeout": {"type": "float", "default": 60.0},
-        "probes": PROBES,
+        "probes": _GIVEN,
         "withheld": {"type": "dict", "default": {}},
     }
 

@@ -24,11 +24,20 @@ MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 _PART_MASK = "********"
 
 
+def _expanded(facts: Mapping[str, Any], value: Any) -> Any:
+    """A path, or those of a list, as the host has them; anything else as it is."""
+    if isinstance(value, list) and facts.get("elements") == "path":
+        return [_expanded({"type": "path"}, entry) for entry in value]
+    if isinstance(value, str) and facts.get("type") == "path":
+        return os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 - Path also changes what it does not expand
+    return value
+
+
 def _with_defaults(specification: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments with the defaults of those that are not given, in those of dictionaries and lists of them too."""
     found: dict[str, Any] = {}
     for name, facts in specification.items():
-        value = given.get(name)
+        value = _expanded(facts, given.get(name))
         if value is None:
             value = facts.get("default")
         options = facts.get("options")

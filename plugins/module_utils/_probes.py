@@ -22,8 +22,7 @@ PROBES: dict[str, Any] = {
         "sources": {"type": "list", "elements": "str", "default": []},
         "arguments": {"type": "list", "elements": "str", "default": []},
         "environment_file": {"type": "str", "default": ""},
-        # Not a path, which Ansible expands where it validates: ~ is of the host.
-        "folder": {"type": "str", "required": True},
+        "folder": {"type": "path", "required": True},
         "user": {"type": "str", "default": ""},
     },
 }

@@ -91,7 +91,7 @@ options:
         default: ""
       folder:
         description: Folder of the app.
-        type: str
+        type: path
         required: true
       user:
         description: The user to run as; another one than the module runs as needs root.
@@ -298,7 +298,6 @@ def main() -> None:
     )
     probes: list[dict[str, Any]] = module.params["probes"] or []
     for probe in probes:
-        probe["folder"] = os.path.expanduser(probe["folder"])
         try:
             owner = pwd.getpwnam(probe["user"]).pw_uid if probe["user"] else os.geteuid()
         except KeyError:
