@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: distinct_reports
 short_description: Show once what several hosts report alike
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:

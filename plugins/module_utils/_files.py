@@ -46,7 +46,6 @@ from ansible_collections.crdb.onboard.plugins.module_utils._formats import (
     take,
 )
 
-# Where the record of what was written lies: in a user's home, or for a user without one, by name.
 TEMPORARY = ".crdb-onboard."
 LOCK_SECONDS = 60
 

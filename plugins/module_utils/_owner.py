@@ -19,6 +19,7 @@ import sys
 import traceback
 from typing import Any, Callable, NoReturn
 
+# Where the record of what was written lies: in a user's home, or for a user without one, by name.
 HOME_STATE = ".local/state/crdb-onboard"
 SYSTEM_STATE = "/var/lib/crdb-onboard"
 

@@ -47,7 +47,7 @@ begin["start"](%(sources)s, "%(module)s", "%(request)s")
 
 
 def _packed(source: str) -> str:
-    return base64.b64encode(zlib.compress(source.encode("utf-8"), 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(source.encode("utf-8"))).decode("ascii")
 
 
 def _needed(source: str, found: dict[str, str]) -> None:
