@@ -16,7 +16,9 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import json
 import os
 import pwd
@@ -200,15 +202,23 @@ class Installation:
     def _text(record: dict[str, Any]) -> bytes:
         return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode("utf-8")
 
-    def found(self, record: dict[str, Any]) -> None:
-        """Make the base with its record, and the folders above it that are missing, at once. Raises OSError."""
+    @property
+    def stage_mark(self) -> str:
+        """How the stages of this prefix begin: those of another one beside it may be of a run that goes on."""
+        return f"{STAGE_MARK}{hashlib.sha256(os.fsencode(self.base)).hexdigest()[:12]}."
+
+    def found(self, record: dict[str, Any]) -> bool:
+        """Make the base with its record, and the folders above it that are missing, at once; whether it was this run.
+
+        Raises OSError.
+        """
         missing, parent = [], self.base
         while not os.path.isdir(parent):
             missing.append(parent)
             parent = os.path.dirname(parent)
         if not missing:
-            return
-        stage = tempfile.mkdtemp(prefix=STAGE_MARK, dir=parent)
+            return False
+        stage = tempfile.mkdtemp(prefix=self.stage_mark, dir=parent)
         try:
             inside = os.path.join(stage, os.path.relpath(self.base, parent))
             self.make(inside)
@@ -219,6 +229,9 @@ class Installation:
             # Another run may have been first.
             if not os.path.isdir(self.base):
                 raise
+            return False
+        else:
+            return True
         finally:
             shutil.rmtree(stage, ignore_errors=True)
 
@@ -257,7 +270,7 @@ class Installation:
         }
         above = os.path.dirname(self.base)
         while above != os.path.dirname(above):
-            marks[above] = (*marks.get(above, ()), STAGE_MARK)
+            marks[above] = (*marks.get(above, ()), self.stage_mark)
             above = os.path.dirname(above)
         found = []
         for folder, starts in marks.items():
@@ -269,10 +282,15 @@ class Installation:
     def sweep(self) -> None:
         """Remove the leftovers. Raises OSError."""
         for path in self.leftovers():
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
+            try:
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
+            except OSError as exc:
+                # A run that began beside this one still fills, or takes away, what it made.
+                if exc.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
 
 
 def relink(path: str, target: str) -> bool:
@@ -454,25 +472,22 @@ class Client:
     def _install(self, pending: dict[str, str]) -> None:
         if not self.report.changed and not self._extras_pending():
             return
-        record = self.at.record()
-        new = not os.path.isdir(self.at.base)
         try:
-            self.at.found(record)
+            new = self.at.found(self.at.record())
             with self.at.locked():
-                record = self.at.record()
-                if pending:
-                    self._bring(pending, record)
-                for product in self.report.products:
-                    self._switch(product, record)
-                self._extras(record)
-        except ClientRefused:
-            if new:
-                self._remove()
-            raise
+                try:
+                    record = self.at.record()
+                    if pending:
+                        self._bring(pending, record)
+                    for product in self.report.products:
+                        self._switch(product, record)
+                    self._extras(record)
+                except (OSError, ClientRefused):
+                    if new:
+                        with contextlib.suppress(OSError, ClientRefused):
+                            self._remove()
+                    raise
         except OSError as exc:
-            if new:
-                with contextlib.suppress(OSError, ClientRefused):
-                    self._remove()
             raise ClientRefused(
                 f"{exc.filename or self.at.prefix}: {exc.strerror or exc}. Nothing of the version in use was changed."
             ) from None
@@ -523,9 +538,10 @@ class Client:
     def _switch(self, product: dict[str, Any], record: dict[str, Any]) -> None:
         name, link = product["name"], product["path"]
         self.at.make(os.path.dirname(link), record)
-        if product["before"]:
+        before = self.at.current(name)
+        if before:
             with contextlib.suppress(OSError):
-                os.utime(self.at.folder(name, product["before"]))
+                os.utime(self.at.folder(name, before))
         elif os.path.lexists(link):
             self._keep_foreign(link, record)
         folder = self.at.folder(name, self.wanted.version)

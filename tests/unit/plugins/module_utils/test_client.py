@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import gzip
 import os
 import pwd
@@ -557,6 +559,49 @@ def test_killed_at_twenty_points_a_second_run_converges(upgrade, home, server, w
         assert second.returncode == 0, (number, second.stderr)
         assert tree(home) == goal, number
     assert halves == {OLD if upgrade else None, NEW}
+
+
+def at_the_first_record(monkeypatch, act):
+    """Let something happen while a first run's record is written, before its prefix is there."""
+    write = _client._files.write
+
+    def once(*arguments):
+        monkeypatch.setattr(_client._files, "write", write)
+        act()
+        return write(*arguments)
+
+    monkeypatch.setattr(_client._files, "write", once)
+
+
+def test_first_runs_for_prefixes_side_by_side_leave_each_other_alone(home, wanted, monkeypatch):
+    other = replace(wanted, prefix=str(home / "other"), version=OLD)
+    at_the_first_record(monkeypatch, lambda: present(other))
+    assert [p["action"] for p in present(wanted).products] == ["installed"]
+    assert (said(home / ".local/bin/cockroach"), said(home / "other/bin/cockroach")) == (NEW, OLD)
+    assert sorted(path.name for path in home.iterdir()) == [".local", "other"]
+
+
+def test_a_first_run_that_another_one_overtook_goes_on_with_what_is_there(home, wanted, monkeypatch):
+    at_the_first_record(monkeypatch, lambda: present(replace(wanted, version=OLD)))
+    assert [p["action"] for p in present(wanted).products] == ["installed"]
+    assert said(home / ".local/bin/cockroach") == NEW
+    assert [path.name for path in home.iterdir()] == [".local"]
+    Client(wanted).absent(check_mode=False)
+    assert tree(home) == {}
+
+
+def test_a_first_run_that_another_one_locked_out_takes_nothing_of_it_away(home, wanted, monkeypatch):
+    with contextlib.ExitStack() as held:
+
+        def overtake():
+            present(replace(wanted, version=OLD))
+            lock = held.enter_context((home / ".local/lib/crdb-onboard/lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+
+        at_the_first_record(monkeypatch, overtake)
+        with pytest.raises(ClientRefused, match="another run installs a client there"):
+            present(wanted)
+    assert said(home / ".local/bin/cockroach") == OLD
 
 
 # A Mac as docs/macos.md records it: no /proc, BSD's ps, a login shell that is zsh, libraries that end in .dylib.
