@@ -133,7 +133,9 @@ class ActionModule(OnboardingAction):
             usage += _usage(app, folder)
             if app.psql_service:
                 if not home:
-                    raise OnboardingError(f"crdb_apps entry {app.name!r}: psql_service: {app.user} has no home folder.")
+                    raise OnboardingError(
+                        f"crdb_apps entry {app.name!r}: psql_service: {app.user} has no home of its own."
+                    )
                 # The home's files have the group of their user, whatever the app's is.
                 files += [_entry(app, file, "") for file in _render.render_psql(app, home, ca_path)]
                 path = str(PurePosixPath(home, SERVICE_FILE))

@@ -510,9 +510,14 @@ def make_folder(path: str, mode: int = 0o755) -> list[str]:
     return made
 
 
+def _temporary() -> str:
+    """How this user's unfinished files begin: a record is a user's, and its lock keeps out that user's runs only."""
+    return f"{TEMPORARY}{os.geteuid()}."
+
+
 def stage(path: str, content: bytes, mode: int, gid: int = -1, uid: int = -1) -> str:
     """Write bytes to a new file beside a path, synced, with mode and ids; its name. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=os.path.dirname(path))
+    handle, temporary = tempfile.mkstemp(prefix=_temporary(), dir=os.path.dirname(path))
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
@@ -557,8 +562,8 @@ def backup(path: str, content: bytes, mode: int) -> str:
 
 
 def sweep(folder: str, keep: Collection[str] = ()) -> None:
-    """Take away what a run that was killed left in a folder; the record's lock says that nobody else is writing."""
-    for path in glob.glob(os.path.join(glob.escape(folder), TEMPORARY + "*")):
+    """Take away what a run of this user that was killed left in a folder: the record's lock says that none goes on."""
+    for path in glob.glob(os.path.join(glob.escape(folder), _temporary() + "*")):
         if path not in keep and os.path.isfile(path) and not os.path.islink(path):
             with contextlib.suppress(OSError):
                 os.unlink(path)

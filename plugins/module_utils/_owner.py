@@ -15,11 +15,12 @@ import importlib
 import json
 import os
 import pwd
+import stat
 import sys
 import traceback
 from typing import Any, Callable, NoReturn
 
-# Where the record of what was written lies: in a user's home, or for a user without one, by name.
+# Where the record of what was written lies: in a user's home, or for a user without one of its own, by name.
 HOME_STATE = ".local/state/crdb-onboard"
 SYSTEM_STATE = "/var/lib/crdb-onboard"
 
@@ -46,15 +47,25 @@ class Owner:
             self.home = os.environ.get("HOME") or self.home
 
     @property
+    def has_home(self) -> bool:
+        """Whether its home is there and its own: that of www-data is often root's /var/www, of daemon /usr/sbin."""
+        try:
+            status = os.stat(self.home)
+        except OSError:
+            return False
+        own = status.st_uid == self.uid or (not self.foreign and os.access(self.home, os.W_OK))
+        return stat.S_ISDIR(status.st_mode) and own
+
+    @property
     def state(self) -> str:
         """The folder of the record."""
-        if os.path.isdir(self.home):
+        if self.has_home:
             return os.path.join(self.home, HOME_STATE)
         return os.path.join(SYSTEM_STATE, self.user)
 
     def prepare(self) -> None:
-        """Make the folder of the record for a user who has no home; root makes it, it is the user's."""
-        if self.foreign and not os.path.isdir(self.home):
+        """Make the folder of the record for a user who has no home of its own; root makes it, it is the user's."""
+        if self.foreign and not self.has_home:
             from ansible_collections.crdb.onboard.plugins.module_utils import _files  # a check does without it
 
             _files.make_folder(SYSTEM_STATE)
@@ -63,7 +74,7 @@ class Owner:
 
     def tidy(self) -> None:
         """Take the folder that `prepare` made away again, where nothing is left in it."""
-        if self.foreign and not os.path.isdir(self.home):
+        if self.foreign and not self.has_home:
             with contextlib.suppress(OSError):
                 os.rmdir(self.state)
                 os.rmdir(SYSTEM_STATE)

@@ -165,7 +165,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         return tuple(_onboarding.placed(app, homes.get(app.user)) for app in apps), homes
 
     def homes(self, apps: tuple[App, ...]) -> dict[str, str]:
-        """The home folder on the host of every user whose home a path names, by user; empty when it is not there."""
+        """The home on the host of every user whose home a path names, by user; empty where it has none of its own."""
         needed = {
             app.user
             for app in apps
@@ -178,10 +178,9 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
             return {}
         users = sorted(needed)
         # As the module will see it: the module's own HOME for its own user, which become may have changed.
-        look = 'do if [ -d "$h" ]; then echo "d$h"; else echo "-$h"; fi; done'
-        answer = self._low_level_execute_command(
-            f"for h in {' '.join(f'~{user}' for user in users)}; {look}", sudoable=True
-        )
+        look = '{ set -- $(ls -ldn "$h/."); [ "$3" = "$(id -u $u)" ] && echo "d$h" || echo "-$h"; } 2>/dev/null'
+        command = "; ".join(f"h=~{user} u={user}; {look}" for user in users)
+        answer = self._low_level_execute_command(command, sudoable=True)
         homes: dict[str, str] = {}
         for user, line in zip(users, str(answer["stdout"]).splitlines(), strict=False):
             if line[1:].startswith("/"):
@@ -204,7 +203,8 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
             raise OnboardingError(f"crdb_apps entry {app.name!r}: folder {app.folder!r}: write ~/ or an absolute path.")
         if not homes[app.user]:
             raise OnboardingError(
-                f"crdb_apps entry {app.name!r}: {app.user} has no home folder on this host: give an absolute folder."
+                f"crdb_apps entry {app.name!r}: {app.user} has no home folder of its own on this host: give an absolute"
+                " folder."
             )
         return homes[app.user] + app.folder[1:]
 

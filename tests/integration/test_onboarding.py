@@ -290,12 +290,13 @@ def test_a_password_is_not_written_where_git_would_commit_it(controller, sandbox
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can write another user's files: run the tests as root")
-def test_files_of_another_user_are_written_with_that_users_ids(controller, sandbox):
+@pytest.mark.parametrize("user", ["nobody", "daemon"], ids=["no home", "root's home"])
+def test_files_of_another_user_are_written_with_that_users_ids(controller, sandbox, user):
     folder = new_state()
-    shutil.chown(folder, "nobody")
+    shutil.chown(folder, user)
     try:
         facts = two_apps(sandbox)
-        facts["crdb_apps"] = [{**facts["crdb_apps"][0], "folder": str(folder / "app"), "user": "nobody"}]
+        facts["crdb_apps"] = [{**facts["crdb_apps"][0], "folder": str(folder / "app"), "user": user}]
         for changed in (1, 0):
             run = controller.playbook("app_servers", {**facts, "crdb_hosts": "localhost"})
             assert run.status == 0, run.output
@@ -303,10 +304,10 @@ def test_files_of_another_user_are_written_with_that_users_ids(controller, sandb
             assert run.recap()["changed"] == changed
         written = [path for path in (folder / "app").rglob("*") if path.is_file()]
         assert {str(path.relative_to(folder / "app")) for path in written} == APP_FILES
-        assert {path.owner() for path in (folder / "app").rglob("*")} == {"nobody"}
+        assert {path.owner() for path in (folder / "app").rglob("*")} == {user}
     finally:
         shutil.rmtree(folder)
-        shutil.rmtree("/var/lib/crdb-onboard/nobody", ignore_errors=True)
+        shutil.rmtree(f"/var/lib/crdb-onboard/{user}", ignore_errors=True)
 
 
 class TestForms:

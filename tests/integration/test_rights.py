@@ -21,6 +21,8 @@ from tests.unit.plugins.module_utils.test_files import tree
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: these are another user's files and mounts")
 USER = "nobody"
+# Its home is there, and is root's: /usr/sbin.
+HOME_OF_ROOTS = "daemon"
 
 
 @pytest.fixture
@@ -36,7 +38,8 @@ def place():
     subprocess.run(["umount", "-q", folder / "own"], check=False)
     subprocess.run(["chattr", "-R", "-i", folder], check=False, capture_output=True)
     shutil.rmtree(folder)
-    shutil.rmtree(f"/var/lib/crdb-onboard/{USER}", ignore_errors=True)
+    for user in (USER, HOME_OF_ROOTS):
+        shutil.rmtree(f"/var/lib/crdb-onboard/{user}", ignore_errors=True)
 
 
 def write(controller, *files, **options):
@@ -126,6 +129,15 @@ def test_files_of_two_users_are_one_step(controller, place):
     )
     assert run.status == 2
     assert not (place / "mine").exists()
+
+
+def test_two_users_may_share_a_folder(controller, place):
+    (place / "own").chmod(0o777)
+    users = (USER, HOME_OF_ROOTS, "root")
+    run = write(controller, *[{"user": u, "path": str(place / "own" / u), "content": u} for u in users])
+    assert run.status == 0, run.output
+    found = {path.name: (path.read_text(), path.owner()) for path in (place / "own").iterdir()}
+    assert found == {user: (user, user) for user in users}
 
 
 def test_files_of_several_other_users_are_written_and_the_run_ends(controller, place):

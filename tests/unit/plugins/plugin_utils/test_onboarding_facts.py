@@ -357,7 +357,7 @@ class TestWithoutAHome:
     @pytest.mark.parametrize("destination", ["root_crt", "both"])
     def test_a_destination_that_was_asked_for_and_is_not_there_is_refused(self, destination):
         found = _onboarding.placed(self.app(ca_destination=destination), "")
-        with pytest.raises(OnboardingError, match="shop has no home folder on this host, so there is no"):
+        with pytest.raises(OnboardingError, match="shop has no home folder of its own on this host, so there is no"):
             found.ca_path("/srv/x", "", "root_crt")
 
     def test_the_hosts_own_ca_is_refused_too(self):
