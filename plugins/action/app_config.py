@@ -106,7 +106,8 @@ class ActionModule(OnboardingAction):
         if result.get("failed"):
             rollout.note(task_vars, refused=str(result.get("msg", "")))
         else:
-            rollout.note(task_vars, changed=result["apps"], unconfirmed=result["unconfirmed"])
+            drifted = {name for file in result["files"] if file["action"] == "drifted" for name in file["apps"]}
+            rollout.note(task_vars, changed=result["apps"], unconfirmed=result["unconfirmed"], drifted=sorted(drifted))
         return result
 
     def _present(

@@ -45,6 +45,11 @@ _WITHHELD = (
     *REFUSED_LOGINS,
     *("canary_refused", "not_tried", "env_value_differs", "env_value_twice", "app_config_differs"),
 )
+# An app's files are not as this inventory's run writes them.
+_REPLACED = {
+    *("app_ca_changed", "app_config_differs", "app_file_changed", "app_file_missing", "app_not_configured"),
+    *("env_value_differs", "env_value_missing"),
+}
 _ECHO = "crdb_network_echo"
 
 # The main process imports this before it forks one process a host.
@@ -98,12 +103,22 @@ class ActionModule(OnboardingAction):
             name: checks[number]["code"] for number, name in apps.items() if checks[number]["code"] in _WITHHELD
         }
         if arguments["url"] is None and arguments["endpoints"] is None:
-            failed = [f"{check['name']}: {check['code']}" for check in checks if not check["ok"]]
-            _rollout.Rollout(self._task).note(task_vars, check=", ".join(failed))
+            self._note(checks, apps, task_vars)
         result["report"] = _report_formats.of_host(str(task_vars["inventory_hostname"]), result)
         if arguments["fail"] and not ok:
             result.update(failed=True, msg=failure_text(checks))
         return result
+
+    def _note(self, checks: list[dict[str, Any]], apps: dict[int, str], task_vars: dict[str, Any]) -> None:
+        failed = {number: check for number, check in enumerate(checks) if not check["ok"]}
+        replaced = []
+        # In check mode they are not written.
+        for number, check in failed.items() if not self._task.check_mode else ():
+            codes = {check["code"], *(note["code"] for note in check["notes"])}
+            if number in apps and codes & _REPLACED:
+                replaced.append(apps[number])
+        said = ", ".join(f"{check['name']}: {check['code']}" for check in failed.values())
+        _rollout.Rollout(self._task).note(task_vars, check=said, replaced=replaced)
 
     def _check(
         self, endpoints: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]

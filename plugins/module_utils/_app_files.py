@@ -51,9 +51,12 @@ def url_parts(value: str) -> tuple[dict[str, str], str]:
     JDBC's user and password come from its query.
     """
     parts = urlsplit(value[5:] if value.startswith("jdbc:") else value)
+    scheme = value.partition("://")[0].lower()
     query = dict(parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape"))
     password = query.pop("password", None) or unquote(parts.password or "", errors="surrogateescape")
     found = {
+        # The two names are the same to libpq and to every driver that reads this variable.
+        "scheme": "postgresql" if scheme == "postgres" else scheme,
         "host": parts.hostname or "",
         "port": str(parts.port or ""),
         "database": unquote(parts.path[1:]),

@@ -74,7 +74,10 @@ def outcome(facts: dict[str, Any] | None) -> tuple[str, str]:
     if "service" not in facts and facts.get("unconfirmed"):
         return "lost", "no answer came while its apps were reloaded: the next run finds out, and completes it"
     if facts.get("check"):
-        return "failed", f"the check does not pass: {facts['check']}"
+        # What was left as somebody had changed it before is not meant.
+        meanwhile = [name for name in facts.get("replaced", ()) if name not in facts.get("drifted", ())]
+        theirs = f"another run changed the files of {', '.join(meanwhile)} meanwhile: " if meanwhile else ""
+        return "failed", f"{theirs}the check does not pass: {facts['check']}"
     touched = facts["changed"] or any(app["outcome"] == "updated" for app in apps.values())
     return ("updated" if touched else "unchanged"), ", ".join(facts["changed"])
 

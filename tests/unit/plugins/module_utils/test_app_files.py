@@ -122,6 +122,8 @@ DRIFTS: list[tuple[str, Change, str, str]] = [
     ("sslmode", env("verify-full", "require"), "env_value_differs", "sslmode is require and not verify-full"),
     ("CA path", env("%2Fsrv%2Fca.crt", "%2Fold.crt"), "env_value_differs", "sslrootcert is /old.crt and not /srv"),
     ("a parameter", env("?sslmode", "?options=-c%20a&sslmode"), "env_value_differs", "options is -c a and not given"),
+    ("scheme", env("'postgresql:", "'xpostgresql:"), "env_value_differs", "scheme is another one"),
+    ("JDBC's scheme", env("'postgresql:", "'jdbc:postgresql:"), "env_value_differs", "scheme is another one"),
     ("no URL", env(URL, "hello"), "env_value_differs", "host is missing"),
     ("broken URL", env("@db.test:26257", "@[db.test:26257"), "env_value_differs", "no connection string"),
     ("another variable", env("='/srv/ca.crt'", "=/else.crt"), "env_value_differs", "it is /else.crt"),
@@ -157,6 +159,7 @@ def test_each_drift_has_its_code(app: dict[str, Any], tmp_path: Path, change: Ch
 SAME: list[Change] = [
     env(f"'{URL}'", f'"{URL}"'),
     env(f"'{URL}'", URL),
+    env("'postgresql:", "'postgres:"),
     env("DATABASE_URL=", "export DATABASE_URL="),
     env("DATABASE_URL=", "A=1\n\n# mine\nDATABASE_URL="),
     env("\n", "\r\n"),

@@ -115,6 +115,12 @@ class TestOutcome:
     def test_of_a_host(self, facts, outcome):
         assert _rollout.outcome(facts)[0] == outcome
 
+    def test_files_that_another_run_changed_before_the_last_check_are_named(self):
+        facts = {"changed": ["a", "b"], "service": {}, "check": "a: tls_unknown_ca", "replaced": ["a", "c"]}
+        said = "another run changed the files of a meanwhile: the check does not pass: a: tls_unknown_ca"
+        assert _rollout.outcome({**facts, "drifted": ["c"]}) == ("failed", said)
+        assert "the files of a, c meanwhile" in _rollout.outcome(facts)[1]
+
     def test_the_report_is_short_for_many_hosts(self):
         hosts = {f"app{number}": ("untouched", "") for number in range(1000)}
         lines = _rollout.report({**hosts, "canary": ("refused", "not ours")}, check=False)
