@@ -169,4 +169,5 @@ class ActionModule(OnboardingAction):
             result["notes"] = [*result["notes"], *_ca_files.notes(places, result["files"])]
         environment_files = [file["path"] for file in files if file["format"] == "dotenv"]
         report = _report(usage, trust) + (result.get("notes", []) if arguments["ca"] else [])
+        self.reports("app_config", report, task_vars)
         return {**result, "usage": usage, "trust": trust, "report": report, "environment_files": environment_files}

@@ -45,4 +45,5 @@ class ActionModule(OnboardingAction):
             for authority in place.authorities
         }
         notes = _ca_files.notes(places, result.get("files", []))
+        self.reports("ca", notes, task_vars)
         return {**result, "authorities": list(authorities.values()), "notes": notes}

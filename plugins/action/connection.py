@@ -64,9 +64,6 @@ class ActionModule(OnboardingAction):
         for source in sources.values():
             source.authorities()
         forms = {name: _forms(source, arguments["show_password"]) for name, source in sources.items()}
-        return {
-            "changed": False,
-            "connections": forms,
-            "apps": [_app(app) for app in apps],
-            "report": [line for name, form in forms.items() for line in _text(name, form)],
-        }
+        report = [line for name, form in forms.items() for line in _text(name, form)]
+        self.reports("connection", report, task_vars)
+        return {"changed": False, "connections": forms, "apps": [_app(app) for app in apps], "report": report}

@@ -37,6 +37,30 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  ca:
+    description: Place the CA of every app's connection in the same step, as M(crdb.onboard.ca) does it alone.
+    type: bool
+    default: false
+  keep_previous:
+    description: With O(ca), leave the CA that was written before beside today's, while a cluster changes its own.
+    type: bool
+    default: false
+  prove:
+    description:
+      - Check the connection of every app whose files change, as the app's user, once they are staged and before any is
+        in its place; put none in place when one does not pass.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds for that check of one connection.
+    type: float
+    default: 15.0
+  confirm:
+    description:
+      - Keep what was there before, for the apps with C(service), C(reload) or C(health), until
+        M(crdb.onboard.app_service) has confirmed the change or taken it back.
+    type: bool
+    default: false
   force:
     description: Replace what is not ours or was changed since, as M(crdb.onboard.files) does.
     type: bool
@@ -52,6 +76,11 @@ options:
 EXAMPLES = r"""
 - name: Write the configuration of every app
   crdb.onboard.app_config:
+
+- name: Write it with the CA, once the connections are proved
+  crdb.onboard.app_config:
+    ca: true
+    prove: true
 """
 
 RETURN = r"""
@@ -60,6 +89,26 @@ files:
   returned: success
   type: list
   elements: dict
+apps:
+  description: The apps whose files were, or would be, changed.
+  returned: success
+  type: list
+  elements: str
+unconfirmed:
+  description: Those of them that M(crdb.onboard.app_service) has to confirm, from this run or from one that was killed.
+  returned: success
+  type: list
+  elements: str
+proofs:
+  description: The reports of the check before the files were put in place, as M(crdb.onboard.check) returns them.
+  returned: when the files are not refused
+  type: list
+  elements: dict
+notes:
+  description: What the CAs change for other programs, and which end within 30 days.
+  returned: success
+  type: list
+  elements: str
 usage:
   description: The line of code that uses each framework's file, with C(app), C(framework), C(file) and C(use).
   returned: success

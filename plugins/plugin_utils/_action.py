@@ -13,7 +13,7 @@ import base64
 import binascii
 import contextlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -29,10 +29,15 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils import (
     _cluster,
     _onboarding,
     _program,
+    _reports,
+    _workers,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App, Source
 from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore
+
+# The main process imports this before it forks one process a host.
+_workers.keep_lean()
 
 STORE = "crdb_sql_user_password_store"
 _VARIABLES = ("crdb_connections", "crdb_apps", "crdb_frameworks", STORE, *_cloud_api.VARIABLES)
@@ -88,6 +93,10 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the task and return its result."""
         raise OnboardingError(f"{type(self).__module__} does nothing")
+
+    def reports(self, subject: str, lines: Sequence[str], task_vars: Mapping[str, Any]) -> None:
+        """Note the lines that the lookup `distinct_reports` shows of this host."""
+        _reports.note(subject, str(self._task._uuid), str(task_vars["inventory_hostname"]), lines)
 
     def variables(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The inventory's variables of the data model, evaluated."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import runpy
@@ -139,12 +140,28 @@ def test_every_choice_of_the_guides_frameworks_has_a_lock_of_its_own():
     assert set(script["LOCKS"].glob("*/*")) <= expected
 
 
-def test_every_plugin_is_documented_with_examples():
-    names = [path.stem for path in (TOP / "plugins" / "modules").glob("*.py")]
+@pytest.mark.parametrize("path", sorted((TOP / "plugins" / "action").glob("*.py")), ids=lambda path: path.stem)
+def test_every_argument_of_an_action_is_documented_with_its_default(path):
+    package = "ansible_collections.crdb.onboard.plugins"
+    taken = importlib.import_module(f"{package}.action.{path.stem}").ActionModule.ARGUMENTS
+    text = importlib.import_module(f"{package}.modules.{path.stem}").DOCUMENTATION
+    documented = yaml.safe_load(text).get("options") or {}
+    for fragment in yaml.safe_load(text).get("extends_documentation_fragment", ()):
+        text = importlib.import_module(f"{package}.doc_fragments.{fragment.rpartition('.')[2]}").ModuleDocFragment
+        documented.update(yaml.safe_load(text.DOCUMENTATION).get("options") or {})
+    assert set(taken) <= set(documented)
+    for name, argument in taken.items():
+        assert documented[name].get("default") == argument.get("default"), name
+        assert documented[name]["type"] == argument["type"], name
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("module", "modules"), ("lookup", "lookup")])
+def test_every_plugin_is_documented_with_examples(kind, folder):
+    names = [path.stem for path in (TOP / "plugins" / folder).glob("*.py")]
     assert names
     documents = json.loads(
         subprocess.run(
-            [BIN / "ansible-doc", "--json", *(f"crdb.onboard.{name}" for name in names)],
+            [BIN / "ansible-doc", "-t", kind, "--json", *(f"crdb.onboard.{name}" for name in names)],
             cwd=TOP, check=True, capture_output=True, text=True,
         ).stdout
     )  # fmt: skip

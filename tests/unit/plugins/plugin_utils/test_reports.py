@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What hosts report, each text once."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _reports
+
+
+@pytest.fixture
+def subject() -> str:
+    """A module that nobody has reported of."""
+    return uuid.uuid4().hex
+
+
+def note(subject: str, lines: dict[str, list[str] | None], task: str = "task") -> None:
+    for host, found in lines.items():
+        if found is not None:
+            _reports.note(subject, task, host, found)
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        ({"a": ["one", "", "two"]}, ["one", "", "two"]),
+        ({"a": []}, []),
+        ({"a": None}, []),
+        ({"a": ["one", ""], "b": ["one", ""]}, ["a, b:", "  one", ""]),
+        ({"a": ["one"], "b": ["two"], "c": ["one"]}, ["a, c:", "  one", "b:", "  two"]),
+        ({"a": None, "b": ["two"], "c": []}, ["b:", "  two"]),
+        ({name: ["one"] for name in "abcdefg"}, ["a, b, c, d, e and 2 more:", "  one"]),
+    ],
+    ids=["one host", "nothing", "no report", "alike", "two texts", "some have nothing", "many"],
+)
+def test_each_text_is_shown_once(subject: str, lines: dict[str, list[str] | None], shown: list[str]) -> None:
+    note(subject, lines)
+    assert _reports.distinct(subject, list(lines)) == shown
+
+
+def test_only_the_hosts_and_the_subject_that_are_named(subject: str) -> None:
+    note(subject, {"a": ["one"], "b": ["two"]})
+    note(subject + "2", {"b": ["three"]})
+    assert _reports.distinct(subject, ["b"]) == ["two"]
+
+
+def test_what_an_earlier_task_reported_is_not_shown_again(subject: str) -> None:
+    note(subject, {"a": ["one"], "b": ["one"]}, "preview")
+    note(subject, {"a": ["two"]}, "second")
+    assert _reports.distinct(subject, ["a", "b"]) == ["a:", "  two"]
