@@ -110,14 +110,11 @@ class ActionModule(OnboardingAction):
         return result
 
     def _note(self, checks: list[dict[str, Any]], apps: dict[int, str], task_vars: dict[str, Any]) -> None:
-        failed = {number: check for number, check in enumerate(checks) if not check["ok"]}
-        replaced = []
-        # In check mode they are not written.
-        for number, check in failed.items() if not self._task.check_mode else ():
-            codes = {check["code"], *(note["code"] for note in check["notes"])}
-            if number in apps and codes & _REPLACED:
-                replaced.append(apps[number])
-        said = ", ".join(f"{check['name']}: {check['code']}" for check in failed.values())
+        failed = [number for number, check in enumerate(checks) if not check["ok"]]
+        said = ", ".join(f"{checks[number]['name']}: {checks[number]['code']}" for number in failed)
+        # In check mode the files are not written.
+        written = [number for number in failed if number in apps and not self._task.check_mode]
+        replaced = [apps[number] for number in written if _codes(checks[number]) & _REPLACED]
         _rollout.Rollout(self._task).note(task_vars, check=said, replaced=replaced)
 
     def _check(
@@ -243,6 +240,11 @@ class ActionModule(OnboardingAction):
             }
             endpoints.append(endpoint)
         return endpoints
+
+
+def _codes(check: dict[str, Any]) -> set[str]:
+    """The codes of a report: its verdict's and its notes'."""
+    return {check["code"], *(note["code"] for note in check["notes"])}
 
 
 def _warn_of_typed_passwords() -> None:

@@ -264,7 +264,7 @@ class Installation:
     def leftovers(self) -> list[str]:
         """What runs that were killed left half-made."""
         marks = {
-            self.base: (".stage-", ".crdb-onboard."),
+            self.base: (".stage-", _files.TEMPORARY),
             os.path.join(self.prefix, "bin"): (LINK_MARK,),
             os.path.join(self.prefix, "lib"): (LINK_MARK,),
         }

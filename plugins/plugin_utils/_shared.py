@@ -5,7 +5,7 @@
 """What the tasks of one run tell each other: what was done already, what was asked already, and the rate limit.
 
 Every task runs in a process forked from the main one. As with `_answers`, memory made when the main process imports
-this is shared by all of them, and gone with the run. It holds no password.
+this is shared by all of them, and gone with the run. It holds no password, but in a report that is asked to show it.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -67,7 +67,7 @@ def get(key: str) -> Any:
 
 
 def put(key: str, value: Any) -> None:
-    """Tell the other tasks of this run; the value has to be JSON, and no secret."""
+    """Tell the other tasks of this run; the value has to be JSON, and no secret that is not shown anyway."""
     name, data = key.encode("utf-8"), json.dumps(value).encode("utf-8")
     bucket = _bucket(name)
     with _lock:
