@@ -207,13 +207,14 @@ def test_a_home_in_a_folder_is_the_hosts(host: Host) -> None:
 
 def test_syslog_gets_words_and_no_secret(host: Host) -> None:
     told = host.folder / "told"
-    # What syslog is told, seen by a stand-in of Python's module.
-    fake = host.folder / "syslog" / "syslog.py"
+    # A stand-in of Python's module, which is built into Debian's Python: no path leads past it.
+    fake = host.folder / "site" / "sitecustomize.py"
     fake.parent.mkdir()
     fake.write_text(
-        "LOG_USER, LOG_INFO, LOG_LOCAL3 = 8, 6, 152\n"
-        f"def openlog(*words): print(*words, file=open({str(told)!r}, 'a'))\n"
-        f"def syslog(*words): print(*words, file=open({str(told)!r}, 'a'))\n"
+        "import sys, types\n"
+        "fake = sys.modules['syslog'] = types.ModuleType('syslog')\n"
+        "fake.LOG_USER, fake.LOG_INFO, fake.LOG_LOCAL3 = 8, 6, 152\n"
+        f"fake.openlog = fake.syslog = lambda *words: print(*words, file=open({str(told)!r}, 'a'))\n"
     )
     arguments = {"files": [file(host.folder / "f", CANARY)], "secrets": [CANARY], "purpose": f"for {CANARY}"}
     program = _program.program("files", arguments, **{**PLAIN, "log": "LOG_LOCAL3"})
