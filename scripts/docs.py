@@ -20,7 +20,7 @@ import yaml
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "collections"))
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check import CATALOGUE, NOTES  # noqa: E402
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import CATALOGUE, NOTES  # noqa: E402
 
 BEGIN = "<!-- variables: written by make docs -->"
 END = "<!-- end of the variables -->"

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-TARGET = Path(__file__).resolve().parents[1] / "plugins" / "plugin_utils" / "_releases.json"
+TARGET = Path(__file__).resolve().parents[1] / "plugins" / "plugin_utils" / "_releases" / "releases.json"
 RELEASES = Path("src/current/_data/releases.yml")
 SUPPORT = Path("src/current/_data/versions.csv")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check import STAGES
-from ansible_collections.crdb.onboard.plugins.plugin_utils._report import Fleet, Host, read_host
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import STAGES
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report.fleet import Fleet, Host, read_host
 
 CLUSTER = "funky-skunk-123.abc.gcp-us-central1.cockroachlabs.cloud"
 WRITTEN = "2026-11-25T15:20:00Z"

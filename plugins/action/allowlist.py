@@ -9,10 +9,15 @@ import getpass
 import socket
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils import _cidr, _egress
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _allowlist, _cloud_api, _cluster, _onboarding, _shared
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_action import CloudAction
+from ansible_collections.crdb.onboard.plugins.module_utils import _egress
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import allowlist as _allowlist
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model import networks as _cidr
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 # What may differ from host to host, by the variables of the role crdb_network.
 _OF_HOST = {

@@ -8,16 +8,18 @@ import base64
 from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import InvalidConnection
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _ca_files, _render, _rollout
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import (
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import (
     SERVICE_FILE,
     TRUST_STORE,
     TRUST_STORE_ARGUMENTS,
     App,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 # The main process imports this before it forks one process a host.
 _render.compile_all()

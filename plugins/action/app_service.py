@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _commands, _render, _rollout
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._commands import Command
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import commands as _commands
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.commands import Command
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 
 class ActionModule(OnboardingAction):

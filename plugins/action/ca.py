@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _ca_files
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
 
 
 class ActionModule(OnboardingAction):

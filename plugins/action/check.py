@@ -10,27 +10,25 @@ from typing import Any
 
 from ansible import context
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
-from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     REFUSED_LOGINS,
     failure_text,
     skipped,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
-from ansible_collections.crdb.onboard.plugins.module_utils._endpoints import DEFAULT_TIMEOUT, ENDPOINTS
-from ansible_collections.crdb.onboard.plugins.plugin_utils import (
-    _canary,
-    _cloud_api,
-    _confirm,
-    _expected_files,
-    _onboarding,
-    _render,
-    _report_formats,
-    _rollout,
-)
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction, display
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import bundle
+from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, display
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import endpoint_facts
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import endpoint_facts
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import expected as _expected_files
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 # A password in a connection string that was typed, and not one that is looked up.
 _TYPED_PASSWORD = re.compile(

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _report, _report_formats, _shared
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report import fleet as _report
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 _OURS = b"crdb.onboard"
 _HEAD = 600

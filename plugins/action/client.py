@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
-from ansible_collections.crdb.onboard.plugins.module_utils import _client_archive as client_archive
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _releases
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.module_utils._client import archive as client_archive
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases as _releases
 
 
 def _controller_archive(name: str, arguments: dict[str, Any]) -> Path:

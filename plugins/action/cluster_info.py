@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import resolve
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _cloud_api, _cluster
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_action import CloudAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import resolve
 
 _REGION = ("name", "sql_dns", "internal_dns", "private_endpoint_dns", "primary")
 

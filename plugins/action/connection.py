@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App, Source
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App, Source
 
 
 def _forms(source: Source, show_password: bool) -> dict[str, Any]:

@@ -8,10 +8,12 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import MASK
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding, _render
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import MASK
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 
 
 def _entry(framework: Framework) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._probes import PROBES
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _render
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.module_utils._check.probe_options import PROBES
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 
 # A path would be expanded here, and ~ is of the host.
 _GIVEN = {**PROBES, "options": {**PROBES["options"], "folder": {"type": "str", "required": True}}}

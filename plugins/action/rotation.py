@@ -9,14 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _cloud_api, _onboarding, _sql_user
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import STORE
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import STORE
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import USER_ARGUMENTS, UserAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore, Rotation, generate
-from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import Sessions
-from ansible_collections.crdb.onboard.plugins.plugin_utils._user_action import USER_ARGUMENTS, UserAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users import NEW, Target, user_name
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore, Rotation, generate
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import NEW, Target, user_name
 
 # By these two connections of different hosts are the same.
 _SAME = ("cluster", "url", "host", "port", "routing_id", "user", "users")

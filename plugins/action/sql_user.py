@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _cluster, _onboarding, _users
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action import STORE
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import STORE
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import BY_SQL, USER_ARGUMENTS, UserAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._user_action import BY_SQL, USER_ARGUMENTS, UserAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
 
 _NOTHING = (
     "No connection of this host has a user that the Cloud API, or crdb_sql_user_admin, could make: nothing to do."

@@ -22,7 +22,7 @@ requirements:
 """
 
 from ansible.plugins.callback import CallbackBase
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _workers
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import workers as _workers
 
 _workers.keep_lean()
 

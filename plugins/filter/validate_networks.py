@@ -51,7 +51,7 @@ _value:
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._cidr import validate
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import validate
 
 
 def validate_networks(

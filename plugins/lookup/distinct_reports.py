@@ -41,7 +41,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _reports
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as _reports
 
 
 class LookupModule(LookupBase):

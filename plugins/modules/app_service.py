@@ -146,9 +146,9 @@ import subprocess
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils import _files
-from ansible_collections.crdb.onboard.plugins.module_utils._command import TAIL, CommandFailed, run_command
-from ansible_collections.crdb.onboard.plugins.module_utils._owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.command import TAIL, CommandFailed, run_command
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
 
 _SYSTEMD = "/etc/systemd/"
 _SYSTEMCTL_SECONDS = 60.0

@@ -321,17 +321,17 @@ import time
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils._app_files import inspect
-from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import inspect
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     Endpoint,
     EndpointError,
     check_endpoints,
     failure_text,
     with_findings,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._endpoints import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS
-from ansible_collections.crdb.onboard.plugins.module_utils._owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
 
 
 def _argument_spec() -> dict[str, object]:

@@ -166,8 +166,8 @@ notes:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils import _client
-from ansible_collections.crdb.onboard.plugins.module_utils._client_archive import BUILDS, VENDOR_URL, ClientRefused
+from ansible_collections.crdb.onboard.plugins.module_utils._client import install as _client
+from ansible_collections.crdb.onboard.plugins.module_utils._client.archive import BUILDS, VENDOR_URL, ClientRefused
 
 
 def main() -> None:

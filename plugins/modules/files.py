@@ -220,10 +220,11 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils import _files, _pem
-from ansible_collections.crdb.onboard.plugins.module_utils._endpoints import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS
-from ansible_collections.crdb.onboard.plugins.module_utils._owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
+from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
+from ansible_collections.crdb.onboard.plugins.module_utils._files import pem as _pem
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
 
 
 def _wanted(module: AnsibleModule, entry: dict[str, Any]) -> _files.Wanted:
@@ -297,7 +298,7 @@ class Writer:
         facts = [entry for entry in self._endpoints if entry["for_app"] in apps]
         if not facts:
             return []
-        from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoints
+        from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoints
 
         for entry in facts:
             entry["ca_text"] = staged.get(os.path.normpath(entry["ca_file"] or "")) or entry["ca_text"]
@@ -449,7 +450,7 @@ def main() -> None:
     if endpoints and not module.check_mode:
         # Not where nothing is proved: it is the larger part of this module's start. Now, since the users' processes may
         # not read this module's own file.
-        check = importlib.import_module("ansible_collections.crdb.onboard.plugins.module_utils._check")
+        check = importlib.import_module("ansible_collections.crdb.onboard.plugins.module_utils._check.check")
     writers: list[Any] = []
     proofs: list[dict[str, Any]] = []
     options = {**params, "check_mode": module.check_mode, "diff": module._diff}

@@ -145,8 +145,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import mask_urls
-from ansible_collections.crdb.onboard.plugins.module_utils._probes import PROBES
+from ansible_collections.crdb.onboard.plugins.module_utils._check.probe_options import PROBES
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import mask_urls
 
 # Not a verdict about the connection: the driver is not installed for this interpreter.
 _NO_DRIVER = re.compile(

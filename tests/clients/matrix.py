@@ -17,11 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import verify, write_trust_store
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import probe
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import verify, write_trust_store
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.render import probe
 
 from tests.conftest import CHECKOUT, Sandbox
 from tests.integration.conftest import Controller

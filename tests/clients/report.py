@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 
 from tests.clients.guide import PRINTED
 from tests.clients.matrix import FORMS, RESULTS, TRIALS, Cell, listed

@@ -24,10 +24,12 @@ from unittest.mock import MagicMock, patch
 
 import pytest
 import yaml
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import InvalidConnection
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding, _render
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import Framework
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 
 from tests.clients.matrix import ALL, Cell, installed, loaders, toolchain
 

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _onboarding
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import framework_values, render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.render import framework_values, render
 
 from tests.clients.guide import PRINTED, PUBLIC, filled
 from tests.clients.matrix import Cell, _catalogue, go_caches, installed, run_all, toolchain

@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _shared
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_api import CloudApi, CloudError, Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi, CloudError, Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 from tests.cloud import KEY, CloudStage
 

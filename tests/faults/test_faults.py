@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils import _check
-from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check import check as _check
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     CATALOGUE,
     Endpoint,
     check_endpoint,
@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Reads a list of [endpoint, timeout, skew] and writes the reports in the same order, all of them checked at once.
 OUTSIDE = """
 import concurrent.futures, json, sys
-from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoint
 work = json.load(sys.stdin)
 with concurrent.futures.ThreadPoolExecutor(16) as pool:
     reports = pool.map(lambda one: check_endpoint(Endpoint.from_dict(one[0]), one[1], one[2]).as_dict(), work)

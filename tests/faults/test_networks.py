@@ -120,7 +120,7 @@ def namespace_main() -> None:
 
 CHECK = """
 import json, sys, time
-from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoint
 began = time.monotonic()
 report = check_endpoint(Endpoint.from_dict(json.load(sys.stdin)), 2.0).as_dict()
 print(json.dumps([report, time.monotonic() - began]))

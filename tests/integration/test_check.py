@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._check import Endpoint, check_endpoint
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _confirm
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoint
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 from sandbox.allowlist import Entry

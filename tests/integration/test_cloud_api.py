@@ -13,12 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._cidr import unique, validate
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _allowlist, _cloud_api, _shared, _users
-from ansible_collections.crdb.onboard.plugins.plugin_utils._allowlist import Wanted
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_api import CloudApi, CloudError, Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import allowlist as _allowlist
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.allowlist import Wanted
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi, CloudError, Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import unique, validate
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
 
 from sandbox.allowlist import Entry
 from tests.cloud import KEY, CloudStage, sent

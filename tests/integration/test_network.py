@@ -15,9 +15,9 @@ import time
 import psycopg
 import pytest
 import requests
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_api import CloudApi, Settings, find
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi, Settings, find
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
 
 from sandbox.allowlist import Entry
 from tests.cloud import EGRESS, KEY, CloudStage

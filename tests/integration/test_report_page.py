@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _report_formats
-from ansible_collections.crdb.onboard.plugins.plugin_utils._report import Fleet, read_host
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report.fleet import Fleet, read_host
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys

@@ -22,7 +22,7 @@ from urllib.parse import quote, quote_plus
 
 import psycopg
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 
 from tests.integration.conftest import BIN, CHECKOUT, Controller
 from tests.integration.test_onboarding import FRAMEWORKS, Terminal, url_of

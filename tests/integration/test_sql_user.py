@@ -13,10 +13,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import ServerError, Wire
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _grants, _onboarding, _sql, _sql_user, _users
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import ServerError, Wire
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._passwords import PasswordStore
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import session as _sql
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
 
 from tests.sql import HARD, NAME, admin_facts, administrator
 

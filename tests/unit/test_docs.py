@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.crdb.onboard.plugins.module_utils._check import CATALOGUE
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud_api import VARIABLES as CLOUD_VARIABLES
-from ansible_collections.crdb.onboard.plugins.plugin_utils._onboarding import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import CATALOGUE
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import VARIABLES as CLOUD_VARIABLES
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import (
     APP_SHORTHAND,
     SHORTHAND,
     SHORTHAND_KEYS,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 
 from tests.clients.guide import PUBLIC
 

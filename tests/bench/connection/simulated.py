@@ -37,7 +37,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.connection import ConnectionBase
-from ansible_collections.crdb.onboard.plugins.module_utils._frame import ANSWER
+from ansible_collections.crdb.onboard.plugins.module_utils._program.frame import ANSWER
 
 
 def spend(cost: dict[str, float]) -> None:

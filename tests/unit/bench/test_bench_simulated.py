@@ -15,7 +15,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import connection_loader
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _program
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import program as _program
 
 import tests.bench
 from tests.bench.connection import simulated

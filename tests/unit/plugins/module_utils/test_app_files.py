@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._app_files import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import (
     Finding,
     digest,
     inspect,
     unquoted,
     url_parts,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     CATALOGUE,
     NOTES,
     Diagnosis,
@@ -27,9 +27,9 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     Report,
     with_findings,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import FORMATS, normal
-from ansible_collections.crdb.onboard.plugins.module_utils._owner import Owner, UnknownOwner
-from ansible_collections.crdb.onboard.plugins.plugin_utils._expected_files import variable
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, normal
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.expected import variable
 from cryptography.hazmat.primitives import hashes
 
 from tests.faults.certificates import Authority

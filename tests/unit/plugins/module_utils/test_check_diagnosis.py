@@ -9,7 +9,7 @@ import string
 from typing import Any
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     CATALOGUE,
     DEPLOYMENTS,
     STAGES,
@@ -23,7 +23,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     describe,
     diagnose,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
     FileUnusableError,
     NetworkLostError,
     ServerError,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils import _check
-from ansible_collections.crdb.onboard.plugins.module_utils._check import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check import check as _check
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     Endpoint,
     EndpointError,
     ResolveError,
@@ -19,7 +19,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check import (
     check_endpoints,
     resolve,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import Deadline
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import Deadline
 
 GOOD: dict[str, Any] = {"name": "shop", "host": "db.test", "user": "maxroach", "database": "defaultdb"}
 

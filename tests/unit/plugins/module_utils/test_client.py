@@ -22,9 +22,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils import _client, _client_archive
-from ansible_collections.crdb.onboard.plugins.module_utils._client import Client, Wanted
-from ansible_collections.crdb.onboard.plugins.module_utils._client_archive import ClientRefused
+from ansible_collections.crdb.onboard.plugins.module_utils._client import archive as _client_archive
+from ansible_collections.crdb.onboard.plugins.module_utils._client import install as _client
+from ansible_collections.crdb.onboard.plugins.module_utils._client.archive import ClientRefused
+from ansible_collections.crdb.onboard.plugins.module_utils._client.install import Client, Wanted
 
 from tests import vendor
 
@@ -372,7 +373,7 @@ def test_zeros_behind_the_archives_end_count_too(home, server, wanted, monkeypat
 
 IN_A_PREFIX = """
 import encodings.ascii, encodings.idna, encodings.latin_1, os, sys
-from ansible_collections.crdb.onboard.plugins.module_utils import _client
+from ansible_collections.crdb.onboard.plugins.module_utils._client import install as _client
 user = {user}
 if user:
     os.setgroups([]); os.setgid(user); os.setuid(user)

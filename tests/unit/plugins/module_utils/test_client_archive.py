@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils import _client_archive as archives
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _releases
+from ansible_collections.crdb.onboard.plugins.module_utils._client import archive as archives
+from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases as _releases
 
 from tests import vendor
 

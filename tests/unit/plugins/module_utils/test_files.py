@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils import _files
-from ansible_collections.crdb.onboard.plugins.module_utils._files import Record, Transaction, Wanted
+from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.files import Record, Transaction, Wanted
 
 from tests.killed import ends_before
 

@@ -10,7 +10,7 @@ import base64
 import hashlib
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._formats import (
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import (
     FORMATS,
     FormatError,
     Segment,

@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils import _files
-from ansible_collections.crdb.onboard.plugins.module_utils._files import Record, Transaction, Wanted
+from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.files import Record, Transaction, Wanted
 
 from tests.killed import ends_before
 from tests.unit.plugins.module_utils.test_files import tree

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
     MAX_MESSAGE,
     MAX_MESSAGES,
     SSL_REQUEST,

@@ -10,8 +10,8 @@ import hmac
 import re
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils import _pgwire
-from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import pgwire as _pgwire
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
     SCRAM_MAX_ITERATIONS,
     Deadline,
     ScramClient,

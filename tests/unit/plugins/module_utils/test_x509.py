@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils import _x509
-from ansible_collections.crdb.onboard.plugins.module_utils._pgwire import (
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509 as _x509
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
     Deadline,
     Wire,
     WrongNameError,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import (
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import (
     CaSource,
     bundle,
     is_public,

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.action.check import _TYPED_PASSWORD
-from ansible_collections.crdb.onboard.plugins.module_utils._check import REFUSED_LOGINS
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _canary, _shared
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import REFUSED_LOGINS
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 ENDPOINT = {"host": "db.test", "port": 26257, "user": "bob", "password": "c4n4ry", "routing_id": "a-b-c-d-7"}
 NUMBERS = itertools.count()

@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _commands, _onboarding, _render, _rollout
-from ansible_collections.crdb.onboard.plugins.plugin_utils._commands import Command
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import commands as _commands
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.commands import Command
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 URL = "postgresql://max:s3cret-canary@db.example.com:26257/bank?sslmode=verify-full"
 SOURCES = {"db": _onboarding.source("db", {"url": URL, "ca_file": "/ca.crt"})}

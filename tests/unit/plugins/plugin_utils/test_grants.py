@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _grants, _sql
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._grants import Future, Grant
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import session as _sql
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.grants import Future, Grant
 
 ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 WRITTEN = [

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
 
 URL = "postgresql://max:s3cret-canary@db.example.com:26257/bank?sslmode=verify-full"
 CATALOGUE = _catalogue.load()
@@ -190,7 +191,7 @@ class TestAnswers:
     def test_an_answer_of_one_process_is_known_to_the_next(self):
         import multiprocessing
 
-        from ansible_collections.crdb.onboard.plugins.plugin_utils import _answers
+        from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import answers as _answers
 
         context = multiprocessing.get_context("fork")
         child = context.Process(target=_answers.ask_once, args=("name of the test", lambda: "t\u00f6ld"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _program
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import program as _program
 
 from tests.conftest import CHECKOUT
 

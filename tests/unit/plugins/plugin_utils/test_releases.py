@@ -14,8 +14,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _releases
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases as _releases
 
 TOP = Path(__file__).resolve().parents[4]
 SNAPSHOT = date(2026, 6, 12)

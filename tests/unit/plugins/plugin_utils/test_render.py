@@ -12,9 +12,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._connection import parse_url
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _catalogue, _onboarding, _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,8 +12,9 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _report, _report_formats
-from ansible_collections.crdb.onboard.plugins.plugin_utils._report import Fleet, read_host
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report import fleet as _report
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report.fleet import Fleet, read_host
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

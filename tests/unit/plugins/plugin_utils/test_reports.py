@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _reports
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as _reports
 
 
 @pytest.fixture

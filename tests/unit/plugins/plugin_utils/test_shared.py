@@ -9,8 +9,8 @@ from __future__ import annotations
 import multiprocessing
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _shared
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 FORK = multiprocessing.get_context("fork")
 

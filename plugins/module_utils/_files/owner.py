@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Work with a user's own ids: what belongs to a user is never touched as root through a path that the user controls.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import os
+import pwd
+import stat
+import sys
+import traceback
+from typing import Any, Callable, NoReturn
+
+# Where the record of what was written lies: in a user's home, or for a user without one of its own, by name.
+HOME_STATE = ".local/state/crdb-onboard"
+SYSTEM_STATE = "/var/lib/crdb-onboard"
+
+# What Python loads at its first use, which the user may not be able to: this interpreter can lie where only we read.
+_LOADED_LATE = ("_strptime", "encodings.idna", "ssl")
+
+
+class UnknownOwner(Exception):  # noqa: N818 - a verdict about one user
+    """There is no such user, or this process may not take that user's ids; the message says what to do."""
+
+
+class Owner:
+    """A user of this host, by name; an empty name is the user that this process runs as. Raises UnknownOwner."""
+
+    def __init__(self, user: str) -> None:
+        try:
+            entry = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
+        except KeyError:
+            raise UnknownOwner(f"There is no user {user or os.geteuid()!r} on this host.") from None
+        self.user, self.uid, self.gid, self.home = entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir
+        if self.foreign and os.geteuid() != 0:
+            raise UnknownOwner(f"The files of {user} need that user's rights: run as root (become) or as {user}.")
+        if not self.foreign:
+            self.home = os.environ.get("HOME") or self.home
+
+    @property
+    def has_home(self) -> bool:
+        """Whether its home is there and its own: that of www-data is often root's /var/www, of daemon /usr/sbin."""
+        try:
+            status = os.stat(self.home)
+        except OSError:
+            return False
+        own = status.st_uid == self.uid or (not self.foreign and os.access(self.home, os.W_OK))
+        return stat.S_ISDIR(status.st_mode) and own
+
+    @property
+    def state(self) -> str:
+        """The folder of the record."""
+        if self.has_home:
+            return os.path.join(self.home, HOME_STATE)
+        return os.path.join(SYSTEM_STATE, self.user)
+
+    def prepare(self) -> None:
+        """Make the folder of the record for a user who has no home of its own; root makes it, it is the user's."""
+        if self.foreign and not self.has_home:
+            from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
+
+            _files.make_folder(SYSTEM_STATE)
+            _files.make_folder(self.state, 0o700)
+            os.chown(self.state, self.uid, self.gid)
+
+    def tidy(self) -> None:
+        """Take the folder that `prepare` made away again, where nothing is left in it."""
+        if self.foreign and not self.has_home:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.state)
+                os.rmdir(SYSTEM_STATE)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this is another user than the process runs as."""
+        return self.uid != os.geteuid()
+
+    def become(self) -> None:
+        """Take the ids of the user for good: only in a child process."""
+        os.umask(0o077)
+        os.initgroups(self.user, self.gid)
+        os.setgid(self.gid)
+        os.setuid(self.uid)
+        os.environ["HOME"] = self.home
+
+    def does(self, worker: Any) -> Any:
+        """The worker, whose methods run with this user's ids and take and return JSON; `close` ends it."""
+        return Child(self, worker) if self.foreign else worker
+
+
+class Child:
+    """A worker in a child process with a user's ids, spoken to by one JSON line a call."""
+
+    def __init__(self, owner: Owner, worker: Any) -> None:
+        self._owner, self._worker = owner, worker
+        for name in _LOADED_LATE:
+            importlib.import_module(name)
+        to_child, self._out = os.pipe()
+        self._in, to_parent = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._out)
+            os.close(self._in)
+            self._serve(to_child, to_parent)
+        os.close(to_child)
+        os.close(to_parent)
+        self._answers = os.fdopen(self._in, encoding="utf-8")
+
+    def _serve(self, requests: int, answers: int) -> NoReturn:
+        code = 1
+        try:
+            self._owner.become()
+            with os.fdopen(requests, encoding="utf-8") as lines, os.fdopen(answers, "w", encoding="utf-8") as out:
+                for line in lines:
+                    step, arguments = json.loads(line)
+                    try:
+                        answer = {"result": getattr(self._worker, step)(*arguments)}
+                    except OSError as exc:
+                        answer = {"error": [exc.errno, exc.strerror, exc.filename]}
+                    out.write(json.dumps(answer) + "\n")
+                    out.flush()
+                    # Another child may hold a copy of the other end of the pipe: its end would not be seen here.
+                    if step == "close":
+                        break
+            code = 0
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            os._exit(code)
+
+    def _ask(self, step: str, *arguments: Any) -> Any:
+        data = (json.dumps([step, arguments]) + "\n").encode("utf-8")
+        try:
+            while data:
+                data = data[os.write(self._out, data) :]
+            line = self._answers.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise OSError(0, f"the process with the rights of {self._owner.user} ended early", "")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise OSError(*answer["error"])
+        return answer["result"]
+
+    def __getattr__(self, step: str) -> Callable[..., Any]:
+        return functools.partial(self._ask, step)
+
+    def close(self) -> None:
+        """Let the worker go, and end the child."""
+        with contextlib.suppress(OSError):
+            self._ask("close")
+        os.close(self._out)
+        os.waitpid(self._pid, 0)

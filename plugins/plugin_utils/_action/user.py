@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the actions that make SQL users share: one user, by the Cloud API or by SQL, once a run.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
+
+_SAID = {"create": "created", "set": "has a new password", "": "is there", "remove": "removed", "gone": "is not there"}
+_WOULD = {"create": "would be created", "set": "would get a new password", "remove": "would be removed"}
+BY_SQL = ("grants", "revoke", "role", "reassign_to")
+"""The options that make sense for users made by SQL only."""
+
+USER_ARGUMENTS: dict[str, Any] = {
+    "password_store": {"type": "str", "default": "", "no_log": False},
+    "password_length": {"type": "int", "default": 32, "no_log": False},
+    "admin": {"type": "str", "default": ""},
+    "grants": {"type": "list", "elements": "dict", "default": []},
+    "revoke": {"type": "bool", "default": False},
+    "role": {"type": "str", "default": ""},
+}
+
+
+def title_of(target: _users.Target) -> str:
+    return f"{target.cluster_name}: the SQL user {target.user}"
+
+
+class UserAction(CloudAction):
+    """An action on SQL users."""
+
+    def administrator(self, name: str, variables: dict[str, Any]) -> tuple[_onboarding.Source, str, str]:
+        """The connection of the administrator, what the store knows its cluster by, and a name of that for people."""
+        connections = _onboarding.connection_facts(variables)
+        if name not in connections:
+            raise OnboardingError(
+                f"crdb_sql_user_admin: there is no connection {name!r} in crdb_connections; there are:"
+                f" {', '.join(connections)}."
+            )
+        source = _onboarding.with_password(self.source(name, connections[name], variables))
+        return (source, *self.server(connections[name], source, variables))
+
+    def user_in_use(self, name: str, facts: dict[str, Any], variables: dict[str, Any]) -> str:
+        """The user of a connection that names a cluster of the Cloud API, as it is given or as it alternates."""
+        first, users = _onboarding.alternating(name, facts)
+        store = self.store(variables)
+        if not users or store is None:
+            return str(first.get("user") or "")
+        cluster = _cluster.lookup(self.settings(variables), str(facts["cluster"]))
+        return store.rotation(str(cluster["id"]), users).in_use or users[0]
+
+    def user_by_api(
+        self,
+        settings: _cloud_api.Settings,
+        target: _users.Target,
+        store: PasswordStore | None,
+        arguments: dict[str, Any],
+    ) -> dict[str, Any]:
+        check = bool(self._task.check_mode)
+        password = _users.given_password(arguments["password"])
+        what = title_of(target)
+
+        def work() -> dict[str, Any]:
+            api = _cloud_api.CloudApi(settings)
+            notes = []
+            if arguments["state"] == "absent":
+                did = "remove" if _users.remove(api, target, store, check=check) else "gone"
+            else:
+                update, length = arguments["update_password"], arguments["password_length"]
+                if _users.differs(password, store, target, update):
+                    notes.append(f"{what} {_users.DIFFERS_NOTE}")
+                did = _users.ensure(api, target, password, store, update, length, check=check)
+                if did == "create":
+                    notes.append(f"{what} {_users.ADMIN_NOTE}")
+            return self._told(target, did, [], notes)
+
+        wanted = [arguments["state"], arguments["update_password"], check]
+        return self._once(f"user {settings.url}", target, wanted, work)
+
+    def user_by_sql(
+        self,
+        source: _onboarding.Source,
+        target: _users.Target,
+        databases: list[str],
+        store: PasswordStore | None,
+        arguments: dict[str, Any],
+    ) -> dict[str, Any]:
+        default = databases[0] if databases else source.connection.database
+        grants, memberships = _grants.parse(arguments["grants"], default)
+        check = bool(self._task.check_mode)
+        wanted = _sql_user.Wanted(
+            user=target.user,
+            databases=tuple(dict.fromkeys([*(databases or [default]), *(grant.database for grant in grants)])),
+            grants=grants,
+            memberships=memberships,
+            role=_users.user_name(arguments["role"]) if arguments["role"] else "",
+            revoke=arguments["revoke"],
+            reassign_to=arguments["reassign_to"],
+        )
+        secret = _sql_user.Secret(
+            _users.given_password(arguments["password"]),
+            store,
+            arguments["update_password"],
+            arguments["password_length"],
+        )
+
+        def work() -> dict[str, Any]:
+            if arguments["state"] == "absent":
+                outcome = _sql_user.remove(source, target, wanted, store, check=check)
+            else:
+                outcome = _sql_user.ensure(source, target, wanted, secret, check=check)
+            notes = [f"{target.cluster_name}: {note}" for note in outcome.notes]
+            if _users.differs(secret.password, store, target, secret.update):
+                notes.append(f"{title_of(target)} {_users.DIFFERS_NOTE}")
+            return self._told(target, outcome.did, outcome.statements, notes)
+
+        facts = [arguments[name] for name in ("state", "update_password", *BY_SQL)]
+        return self._once("user by sql", target, [*facts, check], work)
+
+    def _told(self, target: _users.Target, did: str, statements: list[str], notes: list[str]) -> dict[str, Any]:
+        check = bool(self._task.check_mode)
+        what = title_of(target)
+        before = "absent" if did in ("create", "gone") else "present"
+        after = "absent" if did in ("remove", "gone") else "present, with a new password" if did == "set" else "present"
+        said = (_WOULD if check and did in _WOULD else _SAID)[did]
+        verb = "would run" if check else "ran"
+        return {
+            "cluster": target.cluster_name,
+            "user": target.user,
+            "changed": did in _WOULD or bool(statements),
+            "report": [
+                f"{what} {said}.",
+                *(f"{target.cluster_name}: {verb} {statement}" for statement in statements),
+                *notes,
+            ],
+            "diff": {
+                "before_header": what,
+                "after_header": what,
+                "before": f"{before}\n",
+                "after": "".join(f"{line}\n" for line in (after, *statements)),
+            },
+        }
+
+    def _once(
+        self, key: str, target: _users.Target, wanted: list[Any], work: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        result = self.once(f"{key} {target.cluster} {target.user}", wanted, work)
+        if result.get("repeated"):
+            result["report"] = [f"{title_of(target)}: done already in this run."]
+        return result

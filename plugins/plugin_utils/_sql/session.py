@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""SQL from the controller: an administrator's sessions, names and texts quoted, statements that never show a password.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
+    Endpoint,
+    EndpointError,
+    SessionError,
+    clean,
+    open_session,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
+    Deadline,
+    ServerError,
+    Wire,
+    WireError,
+    scram_verifier,
+)
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import ROOT_CRT, Source, endpoint_facts
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
+
+LONGEST_NAME = 63
+HIDDEN = "'********'"
+DUPLICATE_OBJECT = "42710"
+TIMEOUT = 60.0
+# A verified peer may tell of many tables.
+_MAX_MESSAGES = 1_000_000
+_MAX_RECEIVED = 64 * 1024 * 1024
+
+
+class SqlError(OnboardingError):
+    """The server refused a statement, or the session broke off in it; `sqlstate` is empty for the latter."""
+
+    def __init__(self, text: str, sqlstate: str = "") -> None:
+        super().__init__(text)
+        self.sqlstate = sqlstate
+
+
+def identifier(name: str) -> str:
+    """A name in double quotes, whatever is in it. Raises OnboardingError for one that no object can have."""
+    if not name or "\0" in name or len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        raise OnboardingError(f"{name!r} is no name in SQL: one has 1 to {LONGEST_NAME} bytes.")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text in single quotes, for standard_conforming_strings, which `Session` insists on."""
+    if "\0" in text:
+        raise OnboardingError("a text for SQL holds a NUL")
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement in one database; `secret`, a literal, is shown as stars and stands where `shown` has them."""
+
+    database: str
+    shown: str
+    secret: str = field(default="", repr=False)
+
+    @property
+    def sql(self) -> str:
+        """What is sent."""
+        return self.shown.replace(HIDDEN, self.secret, 1) if self.secret else self.shown
+
+
+def with_password(database: str, beginning: str, password: str) -> Statement:
+    """A statement that ends in a password, which it holds as a verifier only."""
+    return Statement(database, f"{beginning} PASSWORD {HIDDEN}", literal(scram_verifier(password)))
+
+
+class Session:
+    """One logged-in session with a database. Raises SqlError."""
+
+    def __init__(self, connection: Connection, facts: Mapping[str, Any], timeout: float) -> None:
+        self.database = connection.database
+        self._who = f"{connection.user} on {connection.host} ({connection.database})"
+        self._timeout = timeout
+        self._closed = False
+        try:
+            self._wire: Wire = open_session(Endpoint.from_dict(facts), timeout)
+        except (SessionError, EndpointError) as exc:
+            raise SqlError(f"No SQL session as {self._who}: {exc}") from None
+        self._wire.max_messages, self._wire.max_received = _MAX_MESSAGES, _MAX_RECEIVED
+        (answer,) = self.query("SHOW standard_conforming_strings")
+        if answer != ("on",):
+            self.close()
+            raise SqlError(f"No SQL session as {self._who}: standard_conforming_strings is off there.")
+
+    def query(self, sql: str) -> list[tuple[str | None, ...]]:
+        """The rows of a query, as text."""
+        return self._ask(sql, "a look at the catalogue", "")
+
+    def run(self, statement: Statement) -> None:
+        """Carry out a statement; its secret is in no error."""
+        self._ask(statement.sql, statement.shown, statement.secret.strip("'"))
+
+    def _ask(self, sql: str, shown: str, secret: str) -> list[tuple[str | None, ...]]:
+        self._wire.deadline = Deadline(self._timeout)
+        try:
+            return self._wire.query(sql)
+        except ServerError as exc:
+            self.close()
+            reason = clean(exc.message).replace(secret, "********") if secret else clean(exc.message)
+            raise SqlError(
+                f"SQL as {self._who}: {shown}: the server refuses it: {reason} (SQLSTATE {clean(exc.sqlstate)}).",
+                exc.sqlstate,
+            ) from None
+        except WireError as exc:
+            self.close()
+            raise SqlError(f"SQL as {self._who}: {shown}: {clean(exc)}.") from None
+
+    def close(self) -> None:
+        """End it, once."""
+        if not self._closed:
+            self._closed = True
+            self._wire.terminate()
+            self._wire.close()
+
+
+class Sessions:
+    """The sessions of one SQL user with the databases of one cluster, each opened when it is first needed.
+
+    Args:
+        source: the connection; its CA and client certificate are files on the controller.
+        timeout: seconds that opening one, and each statement, may take.
+    """
+
+    def __init__(self, source: Source, timeout: float = TIMEOUT) -> None:
+        self._source = source
+        self._timeout = timeout
+        self._open: dict[str, Session] = {}
+
+    @property
+    def user(self) -> str:
+        """Whose they are."""
+        return self._source.connection.user
+
+    @property
+    def database(self) -> str:
+        """The connection's own database."""
+        return self._source.connection.database
+
+    def on(self, database: str) -> Session:
+        """The session with a database."""
+        if database not in self._open:
+            connection = self._source.connection.replace(database=database)
+            self._open[database] = Session(connection, endpoint_facts("sql", connection, self._ca()), self._timeout)
+        return self._open[database]
+
+    def query(self, sql: str, database: str = "") -> list[tuple[str | None, ...]]:
+        """The rows of a query in a database, by default the connection's own."""
+        return self.on(database or self.database).query(sql)
+
+    def run(self, statements: Iterable[Statement], done: list[str]) -> None:
+        """Carry out statements in their order; each that succeeded is added to `done`."""
+        for statement in statements:
+            self.on(statement.database).run(statement)
+            done.append(statement.shown)
+
+    def _ca(self) -> dict[str, Any]:
+        if self._source.ca is not None:
+            return {"ca_text": bundle(self._source.authorities()).decode("ascii")}
+        return {"ca_file": self._source.connection.sslrootcert or f"~/{ROOT_CRT}"}
+
+    def __enter__(self) -> Sessions:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for session in self._open.values():
+            session.close()
