@@ -2,9 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write the generated tables: `make docs`.
+"""Write what is generated: `make docs`.
 
-The variables in the roles' READMEs, from their argument_specs; the codes in docs/check.md, from the check's catalogue.
+An option is declared in the documentation of a module, or in a documentation fragment for the inputs that all roles share.
+From there come the argument_specs and the missing defaults of the roles, the tables in their READMEs and in
+docs/variables.md, and the list of declared variables. The check's catalogue gives the codes in docs/check.md.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,31 @@ TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "collections"))
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.check import CATALOGUE, NOTES  # noqa: E402
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options  # noqa: E402
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema  # noqa: E402
 
 BEGIN = "<!-- variables: written by make docs -->"
 END = "<!-- end of the variables -->"
+INPUTS = TOP / "roles" / "crdb_inputs"
+ROLES = sorted(path for path in (TOP / "roles").iterdir() if path != INPUTS)
+SHORTHANDS = {"connections": "crdb_connection_", "apps": "crdb_app_", "cloud": "crdb_cloud_"}
+_OPTION = re.compile(r"^\{\{ *(?P<variable>crdb_\w+)")
+_REFERENCE = re.compile(r"\bO\(([^)]*)\)")
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML as yamllint wants it: lists indented, texts of several lines as blocks."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """See PyYAML."""
+        super().increase_indent(flow, False)
+
+
+def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _block)
 
 
 def _text(description: Any) -> str:
@@ -31,22 +56,161 @@ def _text(description: Any) -> str:
     return re.sub(r"[COVM]\(([^)]*)\)", r"`\1`", " ".join(text.split())).replace("|", "\\|")
 
 
-def table(role: Path) -> str:
-    """The Markdown table of a role's variables."""
-    spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
-    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text(encoding="utf-8")) or {}
+def _named(description: Any, names: Mapping[str, str]) -> Any:
+    """A description in which the options of a module carry the names of the variables that set them."""
+    if isinstance(description, list):
+        return [_named(line, names) for line in description]
+    text = _REFERENCE.sub(lambda found: f"C({names.get(found[1].split('.')[-1], found[1])})", str(description))
+    return re.sub(r"\bV\(", "C(", text)
+
+
+def _entry(facts: Mapping[str, Any], name: str, names: Mapping[str, str], default: Any = None) -> dict[str, Any]:
+    """A documented option as an entry of argument_specs."""
+    entry = {"description": _named(facts["description"], names), "type": facts["type"]}
+    if facts.get("elements"):
+        entry["elements"] = facts["elements"]
+    if schema.argument_spec({name: facts})[name].get("no_log"):
+        entry["no_log"] = True
+    if default is not None:
+        entry["default"] = default
+    return entry
+
+
+def shared_inputs() -> dict[str, Any]:
+    """The inputs that all roles share, as entries of argument_specs."""
+    inputs: dict[str, Any] = {}
+    for option, prefix in SHORTHANDS.items():
+        keys = schema.keys(option)
+        names = {option: f"crdb_{option}", **{key: f"{prefix}{key}" for key in keys}}
+        if option != "cloud":
+            inputs[f"crdb_{option}"] = _entry(schema.fragment(option)[option], option, {})
+            inputs[f"crdb_{option}"].pop("elements", None) if option == "connections" else None
+        for key, facts in keys.items():
+            if (option, key) != ("apps", "frameworks"):
+                inputs[f"{prefix}{key}"] = _entry(facts, key, names)
+    inputs["crdb_frameworks"] = _entry(schema.keys("apps")["frameworks"], "frameworks", {})
+    return dict(sorted(inputs.items(), key=lambda item: (item[0] not in ("crdb_connections", "crdb_apps"), item[0])))
+
+
+def _tasks(node: Any) -> Iterator[dict[str, Any]]:
+    """The tasks of a parsed file, those in blocks too."""
+    for task in node or ():
+        yield task
+        for key in ("block", "rescue", "always"):
+            yield from _tasks(task.get(key))
+
+
+def role_tasks(role: Path) -> list[dict[str, Any]]:
+    """All tasks of a role."""
+    files = sorted((role / "tasks").glob("*.yml"))
+    return [task for path in files for task in _tasks(yaml.safe_load(path.read_text(encoding="utf-8")))]
+
+
+def _passed(role: Path) -> dict[str, tuple[str, str]]:
+    """The role's variables that its tasks pass to a module: a module and its option, by variable."""
+    registered = registers(role)
+    passed: dict[str, tuple[str, str]] = {}
+    for task in role_tasks(role):
+        for name, arguments in task.items():
+            if not name.startswith("crdb.onboard.") or not isinstance(arguments, dict):
+                continue
+            for option, value in arguments.items():
+                match = _OPTION.match(str(value))
+                variable = match["variable"] if match else ""
+                if variable.startswith(f"{role.name}_") and variable not in registered:
+                    passed.setdefault(variable, (name.removeprefix("crdb.onboard."), option))
+    return passed
+
+
+def registers(role: Path) -> set[str]:
+    """The public variables that a role's tasks register."""
+    names = {str(task.get("register", "")) for task in role_tasks(role)}
+    return {name for name in names if name.startswith("crdb_")}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
+
+
+def _dump(content: Any) -> str:
+    return "---\n" + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+
+
+def role_files(role: Path) -> dict[Path, str]:
+    """The argument_specs and defaults of a role. Variables that no module takes are kept as they are."""
+    specification, defaults = _yaml(role / "meta" / "argument_specs.yml"), _yaml(role / "defaults" / "main.yml")
+    main = specification["argument_specs"]["main"]
+    passed = _passed(role)
+    own: dict[str, Any] = {}
+    for variable in dict.fromkeys([*passed, *(name for name in main["options"] if name.startswith(f"{role.name}_"))]):
+        if variable not in passed:
+            if variable not in shared_inputs() and variable not in registers(role):
+                own[variable] = main["options"][variable]
+            continue
+        module, option = passed[variable]
+        facts = options.documented(module)[option]
+        names = {name: other for other, (of, name) in passed.items() if of == module}
+        if variable not in shared_inputs():
+            defaults.setdefault(variable, facts.get("default"))
+            own[variable] = _entry(facts, option, names, defaults[variable])
+    main["options"] = {**shared_inputs(), **own}
+    kept = {name: value for name, value in defaults.items() if name in own}
+    return {
+        role / "meta" / "argument_specs.yml": _dump(specification),
+        role / "defaults" / "main.yml": _dump(kept) if kept else "---\n{}\n",
+        role / "README.md": readme(role, own, kept),
+    }
+
+
+def table(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """The Markdown table of a role's own variables."""
     rows = ["| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for name, option in spec["argument_specs"]["main"]["options"].items():
+    for name, option in own.items():
         default = f"`{json.dumps(defaults[name])}`" if name in defaults else ""
         rows.append(f"| `{name}` | {option['type']} | {default} | {_text(option['description'])} |")
-    return "\n".join(rows)
+    shared = "The connections and apps come from the variables that all roles share: see [variables](../../docs/variables.md)."
+    return "\n".join([shared, "", *rows] if own else [shared])
 
 
-def readme(role: Path) -> str:
-    """The role's README with its table as the argument_specs have it."""
+def readme(role: Path, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """The role's README with its table."""
     before, rest = (role / "README.md").read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table(role)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{table(own, defaults)}\n{END}{rest.split(END)[1]}"
+
+
+def declared(specifications: list[dict[str, Any]]) -> str:
+    """The names that variables with our prefixes may have: the roles' inputs, and what their tasks register."""
+    names = {name for specification in specifications for name in specification["argument_specs"]["main"]["options"]}
+    for role in ROLES:
+        names |= registers(role)
+    names |= {"crdb_client_install", "crdb_inputs_connections", "crdb_inputs_apps", "crdb_inputs_cloud"}
+    content = {
+        "__crdb_inputs_reserved": sorted({*SHORTHANDS.values(), *(f"{role.name}_" for role in ROLES)}),
+        "__crdb_inputs_declared": sorted(names),
+    }
+    return "---\n# Written by make docs.\n" + _dump(content).removeprefix("---\n")
+
+
+def data_model() -> dict[str, str]:
+    """The Markdown tables of docs/variables.md by name."""
+    tables = {}
+    for option in SHORTHANDS:
+        rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+        for key, facts in schema.keys(option).items():
+            default = f"`{json.dumps(facts['default'])}`" if facts.get("default") not in (None, "") else ""
+            rows.append(f"| `{key}` | {facts['type']} | {default} | {_text(facts['description'])} |")
+        tables[option] = "\n".join(rows)
+    return tables
+
+
+def _with_tables(page: Path, tables: Mapping[str, str]) -> str:
+    """A page with its generated tables replaced."""
+    text = page.read_text(encoding="utf-8")
+    for name, content in tables.items():
+        begin, end = f"<!-- {name}: written by make docs -->", f"<!-- end of the {name} -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
+    return text
 
 
 def _sentence(text: str) -> str:
@@ -82,26 +246,26 @@ def notes() -> str:
     return "\n".join([*rows, *(f"| `{code}` | {_sentence(text)} |" for code, text in sorted(NOTES.items()))])
 
 
-def check_page() -> str:
-    """docs/check.md with its tables as the catalogue has them."""
-    text = (TOP / "docs" / "check.md").read_text(encoding="utf-8")
-    for what, table_text in (("codes", codes()), ("notes", notes())):
-        begin, end = f"<!-- {what}: written by make docs -->", f"<!-- end of the {what} -->"
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{table_text}\n{end}{rest.split(end)[1]}"
-    return text
+def pages() -> dict[Path, str]:
+    """All generated files with their contents."""
+    files: dict[Path, str] = {}
+    for role in ROLES:
+        files.update(role_files(role))
+    specifications = [yaml.safe_load(files[role / "meta" / "argument_specs.yml"]) for role in ROLES]
+    files[INPUTS / "vars" / "main" / "declared.yml"] = declared(specifications)
+    files[TOP / "docs" / "variables.md"] = _with_tables(TOP / "docs" / "variables.md", data_model())
+    files[TOP / "docs" / "check.md"] = _with_tables(TOP / "docs" / "check.md", {"codes": codes(), "notes": notes()})
+    return files
 
 
 def main() -> None:
-    """Write all of them; with --check only say which are out of date."""
+    """Write all of them; with --check only name those that are out of date."""
     stale = []
-    pages = {role / "README.md": readme(role) for role in sorted((TOP / "roles").iterdir())}
-    pages[TOP / "docs" / "check.md"] = check_page()
-    for path, wanted in pages.items():
-        if path.read_text(encoding="utf-8") != wanted:
+    for path, content in pages().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
             stale.append(str(path.relative_to(TOP)))
             if "--check" not in sys.argv:
-                path.write_text(wanted, encoding="utf-8")
+                path.write_text(content, encoding="utf-8")
     if stale and "--check" in sys.argv:
         sys.exit(f"out of date, run make docs: {', '.join(stale)}")
 

@@ -7,27 +7,22 @@ from __future__ import annotations
 import datetime
 import getpass
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import hosts_of_play
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import allowlist as _allowlist
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model import networks as _cidr
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 # What may differ from host to host, by the variables of the role crdb_network.
-_OF_HOST = {
-    "crdb_network_clusters": "clusters",
-    "crdb_network_entries": "entries",
-    "crdb_network_current": "current",
-    "crdb_network_name": "name",
-    "crdb_network_state": "state",
-}
-_EGRESS = "crdb_network_egress_result"
+_OF_HOST = ("connections", "clusters", "entries", "current", "name", "state", "address")
+"""The options that each host of a fleet sets for itself."""
 
 
 def _default_name() -> str:
@@ -46,33 +41,17 @@ def _refuse_invalid(verdicts: list[_cidr.Verdict]) -> None:
 class ActionModule(CloudAction):
     """Reconcile the allowlist of each cluster that the host means, once a run for all hosts of the play."""
 
-    ARGUMENTS = {
-        "clusters": {"type": "list", "elements": "str", "default": []},
-        "entries": {"type": "list", "elements": "raw", "default": []},
-        "state": {"type": "str", "choices": ["present", "absent", "exact"], "default": "present"},
-        "current": {"type": "str", "choices": ["none", "controller", "hosts"], "default": "none"},
-        "name": {"type": "str", "default": ""},
-        "expires": {"type": "str", "default": ""},
-        "replace": {"type": "bool", "default": False},
-        "prefix": {"type": "str", "default": "crdb.onboard "},
-        "remove_any": {"type": "bool", "default": False},
-        "allow_any": {"type": "bool", "default": False},
-        "allow_private": {"type": "bool", "default": False},
-        "allow_lockout": {"type": "bool", "default": False},
-        "echo": {"type": "list", "elements": "str", "default": list(_egress.SERVICES)},
-        "echo_ca_file": {"type": "str", "default": ""},
-        "wait": {"type": "float", "default": 120.0},
-    }
+    OPTIONS = "allowlist"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return what became of each cluster's allowlist."""
         if not arguments["prefix"].strip():
-            raise OnboardingError("crdb_network_prefix is empty: without one, no entry could be told to be ours.")
-        variables = self.variables(task_vars)
-        names = self.clusters_of(variables, arguments["clusters"])
+            raise OnboardingError("prefix is empty: without one, our own entries cannot be told from others.")
+        inventory = self.inventory(arguments)
+        names = self.clusters_of(arguments)
         skipped = [
-            f"{facts['cluster']} is reached by a private end point, which no allowlist concerns: nothing to do."
-            for facts in _onboarding.clusters(variables).values()
+            f"{facts['cluster']} is reached by a private endpoint, which has no allowlist: nothing to do."
+            for facts in inventory.clusters.values()
             if facts.get("endpoint") == "private" and not arguments["clusters"]
         ]
         self._validate(arguments)
@@ -80,19 +59,19 @@ class ActionModule(CloudAction):
             return {
                 "changed": False,
                 "allowlists": [],
-                "report": skipped or ["No connection of this host names a cluster."],
+                "report": skipped or ["Nothing to do: no connection of this host names a cluster."],
             }
-        settings = self.settings(variables)
+        settings = inventory.settings()
         results = [self._cluster(settings, name, arguments, task_vars) for name in names]
         report = [line for result in results for line in result["report"]] + skipped
-        found: dict[str, Any] = {
+        outcome: dict[str, Any] = {
             "changed": any(result["changed"] for result in results),
             "allowlists": results,
             "report": report,
         }
         if self._task.diff:
-            found["diff"] = [result["diff"] for result in results if result["changed"]]
-        return found
+            outcome["diff"] = [result["diff"] for result in results if result["changed"]]
+        return outcome
 
     @staticmethod
     def _validate(arguments: dict[str, Any], dedicated: bool | None = None) -> list[_cidr.Verdict]:
@@ -135,61 +114,70 @@ class ActionModule(CloudAction):
         arguments: dict[str, Any],
         task_vars: dict[str, Any],
     ) -> tuple[_allowlist.Wanted, list[str]]:
-        """What all hosts of the play want of this cluster, and the addresses that are known to be theirs."""
-        given: list[Any] = []
-        current: dict[str, str] = {}
+        """What all hosts of the play ask for on this cluster, and the addresses that are known to be theirs."""
+        requests = list(self._requests(settings, cluster, arguments, task_vars))
+        explicit: list[Any] = []
+        named_addresses: dict[str, str] = {}
         known: list[str] = []
         removed: list[str] = []
-        names = {variable: arguments[option] for variable, option in _OF_HOST.items()}
-        for host in sorted(self.hosts(task_vars)):
-            variables, values = self.seen_by(host, names, task_vars)
-            meant = [
-                _cluster.lookup(settings, n)["id"] for n in self.clusters_of(variables, values["crdb_network_clusters"])
-            ]
-            if cluster["id"] not in meant:
-                continue
-            if values["crdb_network_state"] != arguments["state"]:
-                raise OnboardingError(
-                    f"The hosts of the play want different states of the allowlist of {cluster['name']}:"
-                    f" {arguments['state']} and, for {host}, {values['crdb_network_state']}."
-                )
-            given += [entry for entry in values["crdb_network_entries"] or [] if entry not in given]
-            name = str(values["crdb_network_name"] or "")
-            if arguments["state"] == "absent" and name and name not in removed:
+        for host, options in requests:
+            explicit += [entry for entry in options["entries"] or [] if entry not in explicit]
+            name = str(options["name"] or "")
+            if arguments["state"] == "absent" and name:
                 removed.append(name)
-            elif values["crdb_network_current"] == "controller":
-                address = self._controller(arguments)
-                current.setdefault(address, name or _default_name())
-            elif values["crdb_network_current"] == "hosts":
-                found = self._of_host(host, task_vars)
-                if found:
-                    current.setdefault(found, name or host)
-                    known.append(found)
-        if (
-            arguments["state"] == "exact"
-            and arguments["current"] == "hosts"
-            and len(known) < len(self.hosts(task_vars))
-        ):
+            elif options["current"] == "controller":
+                named_addresses.setdefault(self._controller(arguments), name or _default_name())
+            elif options["current"] == "hosts" and options["address"]:
+                named_addresses.setdefault(str(options["address"]), name or host)
+                known.append(str(options["address"]))
+        asked_all = arguments["current"] != "hosts" or len(known) == len(hosts_of_play(task_vars))
+        if arguments["state"] == "exact" and not asked_all:
             raise OnboardingError(
-                "state exact with current hosts would remove the entries of hosts that were not asked yet: run it"
-                " without serial, and with every host reachable."
+                "state exact with current hosts would remove the entries of hosts that were not asked yet. Run it"
+                " without serial, with every host reachable."
             )
-        dedicated = _cloud_api.deployment(cluster) == "dedicated"
-        entries = _cidr.unique(self._validate({**arguments, "entries": given}, dedicated))
-        there = {entry.network for entry in entries}
-        for address, name in current.items():
-            facts = {"cidr": address, "name": name, "expires": arguments["expires"]}
-            (entry,) = _cidr.unique(self._validate({**arguments, "entries": [facts]}, dedicated))
-            if entry.network not in there:
-                entries.append(entry)
         if arguments["replace"]:
-            removed += sorted(set(current.values()))
+            removed += sorted(set(named_addresses.values()))
+        entries = self._entries(explicit, named_addresses, arguments, _cloud_api.deployment(cluster) == "dedicated")
+        names = tuple(dict.fromkeys(removed))
         return (
-            _allowlist.Wanted(
-                arguments["state"], arguments["prefix"], tuple(entries), tuple(removed), arguments["remove_any"]
-            ),
+            _allowlist.Wanted(arguments["state"], arguments["prefix"], entries, names, arguments["remove_any"]),
             known,
         )
+
+    def _requests(
+        self,
+        settings: _cloud_api.Settings,
+        cluster: dict[str, Any],
+        arguments: dict[str, Any],
+        task_vars: dict[str, Any],
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The hosts of the play that use this cluster, with their options. Raises OnboardingError when states differ."""
+        fleet = self.fleet(arguments, task_vars)
+        for host in sorted(hosts_of_play(task_vars)):
+            options = fleet.of(host, _OF_HOST)
+            identifiers = [_cluster.lookup(settings, name)["id"] for name in self.clusters_of(options)]
+            if cluster["id"] not in identifiers:
+                continue
+            if options["state"] != arguments["state"]:
+                raise OnboardingError(
+                    f"The hosts of the play ask for different states of the allowlist of {cluster['name']}:"
+                    f" {arguments['state']} and, on {host}, {options['state']}."
+                )
+            yield host, options
+
+    def _entries(
+        self, explicit: list[Any], named_addresses: dict[str, str], arguments: dict[str, Any], dedicated: bool
+    ) -> tuple[_cidr.Entry, ...]:
+        """The entries that were listed, and one for each address that none of these is."""
+        entries = _cidr.unique(self._validate({**arguments, "entries": explicit}, dedicated))
+        networks = {entry.network for entry in entries}
+        for address, name in named_addresses.items():
+            facts = {"cidr": address, "name": name, "expires": arguments["expires"]}
+            (entry,) = _cidr.unique(self._validate({**arguments, "entries": [facts]}, dedicated))
+            if entry.network not in networks:
+                entries.append(entry)
+        return tuple(entries)
 
     @staticmethod
     def _controller(arguments: dict[str, Any]) -> str:
@@ -197,14 +185,10 @@ class ActionModule(CloudAction):
             try:
                 return _egress.ask(arguments["echo"], ca_file=arguments["echo_ca_file"] or None)
             except _egress.EgressError as exc:
-                raise OnboardingError(f"The public address of the controller cannot be told: {exc}") from None
+                raise OnboardingError(f"The public address of the controller is not known: {exc}") from None
 
         address, _first = _shared.once(f"egress {arguments['echo']}", work)
         return str(address)
-
-    def _of_host(self, host: str, task_vars: dict[str, Any]) -> str:
-        found = self._templar.template(task_vars["hostvars"][host].get(_EGRESS) or {})
-        return str(found.get("address") or "")
 
     def _reconcile(
         self,
@@ -226,8 +210,8 @@ class ActionModule(CloudAction):
             if out:
                 raise OnboardingError(
                     f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a"
-                    " managed host connects. Nothing was changed. Give an entry that keeps it in, or set"
-                    " crdb_network_allow_lockout: true."
+                    " managed host connects. Nothing was changed. Add an entry that keeps it in, or set"
+                    " allow_lockout: true."
                 )
         reconciler = _allowlist.Reconciler(api, cluster["id"], name)
         if not check:

@@ -8,10 +8,11 @@ import base64
 from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import (
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
     SERVICE_FILE,
     TRUST_STORE,
     TRUST_STORE_ARGUMENTS,
@@ -26,19 +27,19 @@ _render.compile_all()
 
 
 def _trust(app: App, folder: str, ca_path: str) -> list[dict[str, str]]:
-    held = "; ".join(f"{a.subject}, until {a.not_after:%Y-%m-%d}" for a in app.source.authorities())
+    held_by_file = "; ".join(f"{a.subject}, until {a.not_after:%Y-%m-%d}" for a in app.source.authorities())
     rows = []
     for framework in app.frameworks:
-        found = app.ca_found_by(framework)
-        elsewhere = found == "own_roots" or (found == "trust_store" and not app.trust_store)
-        path = str(PurePosixPath(folder, TRUST_STORE)) if found == "trust_store" else ca_path
-        where = "the JVM's trust store" if found == "trust_store" else "its own roots"
+        way = app.ca_found_by(framework)
+        elsewhere = way == "own_roots" or (way == "trust_store" and not app.trust_store)
+        path = str(PurePosixPath(folder, TRUST_STORE)) if way == "trust_store" else ca_path
+        where = "the JVM's trust store" if way == "trust_store" else "its own roots"
         rows.append(
             {
                 "app": app.name,
                 "framework": framework.title,
                 "ca": where if elsewhere else path,
-                "authorities": "the public ones" if elsewhere else held or "what that file holds",
+                "authorities": "the public ones" if elsewhere else held_by_file or "what that file holds",
             }
         )
     return rows
@@ -51,12 +52,6 @@ def _usage(app: App, folder: str) -> list[dict[str, str]]:
     return [
         {"app": app.name, "framework": name, "file": str(PurePosixPath(folder, path)), "use": use}
         for name, path, use in files
-    ]
-
-
-def _report(usage: list[dict[str, str]], trust: list[dict[str, str]]) -> list[str]:
-    return [f"{row['file']}: {row['use']}" for row in usage] + [
-        f"{row['app']}: {row['framework']} trusts {row['ca']} ({row['authorities']})" for row in trust
     ]
 
 
@@ -75,33 +70,60 @@ def _entry(app: App, file: _render.RenderedFile, group: str) -> dict[str, Any]:
     }
 
 
+class _Plan:
+    """What one call writes for all apps of a host, and what people are told about it."""
+
+    def __init__(self) -> None:
+        self.files: list[dict[str, Any]] = []
+        self.endpoints: list[dict[str, Any]] = []
+        self.secrets: set[str] = set()
+        self.usage: list[dict[str, str]] = []
+        self.trust: list[dict[str, str]] = []
+
+    def add(self, app: App, folder: str, home: str) -> str:
+        """Add the files of an app, and return the path of its CA. Raises OnboardingError."""
+        ca_path = app.ca_path(folder, home)
+        self.secrets.update(_render.secret_forms(app.source.connection))
+        self.trust += _trust(app, folder, ca_path)
+        self.files += [_entry(app, file, app.group) for file in _render.render_app(app, folder, ca_path)]
+        self.usage += _usage(app, folder)
+        if app.psql_service:
+            if not home:
+                raise OnboardingError(
+                    f"apps entry {app.name!r}: psql_service needs a home folder, but {app.user} has none of its own."
+                )
+            # The home's files have the group of their user, whatever the app's is.
+            self.files += [_entry(app, file, "") for file in _render.render_psql(app, home, ca_path)]
+            path, use = str(PurePosixPath(home, SERVICE_FILE)), f"psql service={app.psql_service}"
+            self.usage.append({"app": app.name, "framework": "psql", "file": path, "use": use})
+        return ca_path
+
+    def report(self) -> list[str]:
+        """The lines that a person reads: how each file is used, and which CA each framework trusts."""
+        return [f"{row['file']}: {row['use']}" for row in self.usage] + [
+            f"{row['app']}: {row['framework']} trusts {row['ca']} ({row['authorities']})" for row in self.trust
+        ]
+
+
 class ActionModule(OnboardingAction):
     """Render every framework of every app on the controller, and write all of a host's files in one call."""
 
     MODULE = "files"
-    ARGUMENTS = {
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "ca": {"type": "bool", "default": False},
-        "keep_previous": {"type": "bool", "default": False},
-        "prove": {"type": "bool", "default": False},
-        "timeout": {"type": "float", "default": 15.0},
-        "confirm": {"type": "bool", "default": False},
-        "force": {"type": "bool", "default": False},
-        "samples": {"type": "bool", "default": False},
-    }
+    OPTIONS = "app_config"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return what the host's files became, the line that uses each, and what each framework trusts."""
-        variables = self.variables(task_vars)
+        inventory = self.inventory(arguments)
         common = {"purpose": "app_config", "force": arguments["force"]}
         if arguments["state"] == "absent":
-            result = self.call({**common, "state": "absent", **self.names(variables)}, task_vars)
-            return {**result, "usage": [], "trust": [], "report": [], "environment_files": []}
-        variables.setdefault("crdb_app_samples", arguments["samples"])
+            owned = {"apps": inventory.app_names, "users": inventory.users}
+            result = self.call({**common, "state": "absent", **owned}, task_vars)
+            empty: dict[str, Any] = {"usage": [], "trust": [], "report": [], "environment_files": []}
+            return {**result, **empty, "changes": file_changes(result)}
         rollout = _rollout.Rollout(self._task)
         rollout.begin(task_vars)
         try:
-            result = self._present(arguments, variables, common, task_vars)
+            result = self._present(arguments, inventory, common, task_vars)
         except (OnboardingError, InvalidConnection) as exc:
             rollout.note(task_vars, refused=str(exc))
             raise
@@ -113,55 +135,31 @@ class ActionModule(OnboardingAction):
         return result
 
     def _present(
-        self, arguments: dict[str, Any], variables: dict[str, Any], common: dict[str, Any], task_vars: dict[str, Any]
+        self, arguments: dict[str, Any], inventory: HostInventory, common: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
-        apps, homes = self.placed(variables)
+        apps, homes = self.placed(inventory)
         folders = {app.name: self.folder(app, homes) for app in apps}
-        files: list[dict[str, Any]] = []
-        usage: list[dict[str, str]] = []
-        trust: list[dict[str, str]] = []
-        secrets: set[str] = set()
-        endpoints: list[dict[str, Any]] = []
+        plan = _Plan()
         # Before what names them: files are put in place in this order, and taken back in the opposite one.
         places = _ca_files.places(apps, folders, homes) if arguments["ca"] else []
         if arguments["ca"]:
-            files += _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
+            plan.files += _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
         for app in apps:
-            folder = folders[app.name]
-            home = homes.get(app.user, "")
-            ca_path = app.ca_path(folder, home)
-            secrets.update(_render.secret_forms(app.source.connection))
-            trust += _trust(app, folder, ca_path)
-            files += [_entry(app, file, app.group) for file in _render.render_app(app, folder, ca_path)]
-            usage += _usage(app, folder)
-            if app.psql_service:
-                if not home:
-                    raise OnboardingError(
-                        f"crdb_apps entry {app.name!r}: psql_service: {app.user} has no home of its own."
-                    )
-                # The home's files have the group of their user, whatever the app's is.
-                files += [_entry(app, file, "") for file in _render.render_psql(app, home, ca_path)]
-                path = str(PurePosixPath(home, SERVICE_FILE))
-                usage.append(
-                    {"app": app.name, "framework": "psql", "file": path, "use": f"psql service={app.psql_service}"}
-                )
+            ca_path = plan.add(app, folders[app.name], homes.get(app.user, ""))
             if arguments["prove"]:
-                endpoints.append(self.endpoint(app, {"ca_file": ca_path}))
+                plan.endpoints.append(self.endpoint(app, {"ca_file": ca_path}))
         confirmed = {app.name for app in apps if app.confirmed_later} if arguments["confirm"] else set()
-        result = self.call(
-            {
-                **common,
-                "files": files,
-                "secrets": sorted(secrets),
-                "endpoints": endpoints,
-                "timeout": arguments["timeout"],
-                "run": _rollout.run_name() if arguments["confirm"] else "",
-                "unconfirmed": sorted(confirmed),
-                # What cannot be reloaded later is not begun.
-                "users": sorted({user for app in apps if app.name in confirmed for user in app.users()}),
-            },
-            task_vars,
-        )
+        options = {
+            "files": plan.files,
+            "secrets": sorted(plan.secrets),
+            "endpoints": plan.endpoints,
+            "timeout": arguments["timeout"],
+            "run": _rollout.run_name() if arguments["confirm"] else "",
+            "unconfirmed": sorted(confirmed),
+            # What cannot be reloaded later is not begun.
+            "users": sorted({user for app in apps if app.name in confirmed for user in app.users()}),
+        }
+        result = self.call({**common, **options}, task_vars)
         if not result.get("failed"):
             written = [file for file in result["files"] if file["action"] in ("created", "changed", "mode")]
             changed = sorted({name for file in written for name in file["apps"]})
@@ -169,7 +167,13 @@ class ActionModule(OnboardingAction):
             result["apps"] = changed
             result["unconfirmed"] = sorted(confirmed & set(waiting))
             result["notes"] = [*result["notes"], *_ca_files.notes(places, result["files"])]
-        environment_files = [file["path"] for file in files if file["format"] == "dotenv"]
-        report = _report(usage, trust) + (result.get("notes", []) if arguments["ca"] else [])
+        report = plan.report() + (result.get("notes", []) if arguments["ca"] else [])
         self.reports("app_config", report, task_vars)
-        return {**result, "usage": usage, "trust": trust, "report": report, "environment_files": environment_files}
+        return {
+            **result,
+            "changes": file_changes(result),
+            "usage": plan.usage,
+            "trust": plan.trust,
+            "report": report,
+            "environment_files": [file["path"] for file in plan.files if file["format"] == "dotenv"],
+        }

@@ -8,8 +8,8 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import commands as _commands
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.commands import Command
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
@@ -17,14 +17,14 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout a
 class ActionModule(OnboardingAction):
     """Reload the apps whose change is not confirmed, in one call, which confirms it or takes it back."""
 
-    MODULE = "app_service"
-    ARGUMENTS = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
+    MODULE = "app_reload"
+    OPTIONS = "app_service"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return what became of each app."""
-        variables = self.variables(task_vars)
+        inventory = self.inventory(arguments)
         if arguments["state"] == "absent":
-            services = [_commands.unit(name, "crdb_apps") for name in self.services(variables)]
+            services = [_commands.unit(name, "apps") for name in inventory.services]
             return self.call({"units": services}, task_vars) if services else self._nothing()
         rollout = _rollout.Rollout(self._task)
         noted = rollout.noted(str(task_vars["inventory_hostname"]))
@@ -32,7 +32,7 @@ class ActionModule(OnboardingAction):
         if waiting is not None and not waiting:
             rollout.note(task_vars, service={})
             return self._nothing()
-        apps = [app for app in self.apps(variables, self.sources(variables)) if app.confirmed_later]
+        apps = [app for app in inventory.apps if app.confirmed_later]
         if self._task.check_mode:
             # What would be unconfirmed is not on the host yet.
             would = [app.name for app in apps if waiting is None or app.name in waiting]

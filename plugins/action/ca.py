@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
 
 
@@ -14,24 +14,21 @@ class ActionModule(OnboardingAction):
     """Verify every CA on the controller, and place all of a host's in one call, or take them away."""
 
     MODULE = "files"
-    ARGUMENTS = {
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "keep_previous": {"type": "bool", "default": False},
-        "force": {"type": "bool", "default": False},
-    }
+    OPTIONS = "ca"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return what the host's files became, and which authorities they hold."""
-        variables = self.variables(task_vars)
+        inventory = self.inventory(arguments)
         common = {"purpose": _ca_files.PURPOSE, "force": arguments["force"]}
         if arguments["state"] == "absent":
-            result = self.call({**common, "state": "absent", **self.names(variables)}, task_vars)
-            return {"notes": [], **result, "authorities": []}
-        apps, homes = self.placed(variables)
+            owned = {"apps": inventory.app_names, "users": inventory.users}
+            result = self.call({**common, "state": "absent", **owned}, task_vars)
+            return {"notes": [], "changes": file_changes(result), **result, "authorities": []}
+        apps, homes = self.placed(inventory)
         folders = {app.name: self.folder(app, homes) for app in apps}
         places = _ca_files.places(apps, folders, homes)
         if not places:
-            return {"changed": False, "files": [], "authorities": [], "notes": []}
+            return {"changed": False, "files": [], "changes": [], "authorities": [], "notes": []}
         files = _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
         result = self.call({**common, "files": files}, task_vars)
         authorities = {
@@ -46,4 +43,9 @@ class ActionModule(OnboardingAction):
         }
         notes = _ca_files.notes(places, result.get("files", []))
         self.reports("ca", notes, task_vars)
-        return {**result, "authorities": list(authorities.values()), "notes": notes}
+        return {
+            **result,
+            "changes": file_changes(result),
+            "authorities": list(authorities.values()),
+            "notes": notes,
+        }

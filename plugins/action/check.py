@@ -6,23 +6,23 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ansible import context
-from ansible_collections.crdb.onboard.plugins.module_utils import _egress
 from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     REFUSED_LOGINS,
     failure_text,
     skipped,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import drivers
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, display
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import endpoint_facts
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import expected as _expected_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
@@ -48,7 +48,8 @@ _REPLACED = {
     *("app_ca_changed", "app_config_differs", "app_file_changed", "app_file_missing", "app_not_configured"),
     *("env_value_differs", "env_value_missing"),
 }
-_ECHO = "crdb_network_echo"
+_ECHO_TIMEOUT = 5.0
+_PROBE_TIMEOUT = 60.0
 
 # The main process imports this before it forks one process a host.
 _render.compile_all()
@@ -68,44 +69,59 @@ class ActionModule(OnboardingAction):
     A login that no host has tried yet is tried by one host, while the others wait.
     """
 
-    MODULE = "check"
-    ARGUMENTS = {
-        "url": {"type": "str", "no_log": True},
-        "ca_file": {"type": "str"},
-        "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
-        "fail": {"type": "bool", "default": True},
-        "confirm": {"type": "bool", "default": True},
-        "endpoints": ENDPOINTS,
-    }
+    MODULE = "endpoint_check"
+    OPTIONS = "check"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with a readable `report`."""
         _warn_of_typed_passwords()
+        apps: tuple[App, ...] = ()
+        homes: dict[str, str] = {}
         if arguments["url"] is not None:
             endpoints = [self._given(arguments["url"], arguments["ca_file"])]
         elif arguments["endpoints"] is not None:
-            given = arguments["endpoints"]
-            endpoints = [{**one, "ca_file": one["ca_file"] or arguments["ca_file"]} for one in given]
+            default = arguments["ca_file"]
+            endpoints = [{**entry, "ca_file": entry["ca_file"] or default} for entry in arguments["endpoints"]]
         else:
-            endpoints = self._inventory(task_vars)
+            inventory = self.inventory(arguments)
+            apps, homes = self.placed(inventory)
+            endpoints = [self._app_endpoint(app, homes, inventory) for app in apps]
         try:
             checks = self._check(endpoints, arguments, task_vars)
         except _CheckFailedError as exc:
             return exc.result
         if arguments["confirm"]:
-            checks = self._confirmed(checks, endpoints, task_vars)
-        ok = all(check["ok"] for check in checks)
-        result: dict[str, Any] = {"changed": False, "ok": ok, "checks": checks}
-        apps = {number: str(one["app"]["name"]) for number, one in enumerate(endpoints) if one.get("app")}
-        result["withheld"] = {
-            name: checks[number]["code"] for number, name in apps.items() if checks[number]["code"] in _WITHHELD
-        }
-        if arguments["url"] is None and arguments["endpoints"] is None:
-            self._note(checks, apps, task_vars)
+            checks = self._confirmed(checks, endpoints, arguments, task_vars)
+        result = self._result(checks, endpoints, task_vars)
+        if apps and arguments["drivers"]:
+            options = {**arguments, "probe_timeout": _PROBE_TIMEOUT}
+            proofs = drivers.prove(self, apps, homes, options, result["withheld"], task_vars)
+            if "probes" not in proofs:
+                return proofs
+            result.update(ok=result["ok"] and proofs["ok"], drivers=proofs)
         result["report"] = _report_formats.of_host(str(task_vars["inventory_hostname"]), result)
-        if arguments["fail"] and not ok:
-            result.update(failed=True, msg=failure_text(checks))
+        if arguments["fail"] and not result["ok"]:
+            failures = [failure_text(checks)] if not all(check["ok"] for check in checks) else []
+            failures += [line for line in result.get("drivers", {}).get("report", ()) if not failures]
+            result.update(failed=True, msg="\n".join(failures))
         return result
+
+    def _result(
+        self, checks: list[dict[str, Any]], endpoints: list[dict[str, Any]], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        app_names = {number: str(entry["app"]["name"]) for number, entry in enumerate(endpoints) if entry.get("app")}
+        if app_names:
+            self._note(checks, app_names, task_vars)
+        return {
+            "changed": False,
+            "ok": all(check["ok"] for check in checks),
+            "checks": checks,
+            "withheld": {
+                name: checks[number]["code"]
+                for number, name in app_names.items()
+                if checks[number]["code"] in _WITHHELD
+            },
+        }
 
     def _note(self, checks: list[dict[str, Any]], apps: dict[int, str], task_vars: dict[str, Any]) -> None:
         failed = [number for number, check in enumerate(checks) if not check["ok"]]
@@ -177,32 +193,37 @@ class ActionModule(OnboardingAction):
         return checks
 
     def _confirmed(
-        self, checks: list[dict[str, Any]], endpoints: list[dict[str, Any]], task_vars: dict[str, Any]
+        self,
+        checks: list[dict[str, Any]],
+        endpoints: list[dict[str, Any]],
+        arguments: dict[str, Any],
+        task_vars: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """The reports with what the Cloud API knows, where a key is given."""
-        names = [*_cloud_api.VARIABLES, _ECHO, _ECHO + "_ca_file"]
-        variables = {name: self._templar.template(task_vars[name]) for name in names if name in task_vars}
-        if not _confirm.key_given(variables):
+        if not _confirm.key_given(arguments["cloud"]):
             return checks
+        settings = self.inventory(arguments).settings
         addresses: list[str] = []
 
         def public_address() -> str:
             if not addresses:
-                addresses.append(self._public_address(variables, task_vars))
+                addresses.append(self._public_address(arguments, task_vars))
             return addresses[0]
 
         return [
-            _confirm.confirm(check, endpoint, variables, public_address) if _confirm.concerns(check) else check
+            _confirm.confirm(check, endpoint, settings, public_address) if _confirm.concerns(check) else check
             for check, endpoint in zip(checks, endpoints, strict=True)
         ]
 
-    def _public_address(self, variables: dict[str, Any], task_vars: dict[str, Any]) -> str:
-        """The address that the host goes out by. Raises OnboardingError."""
-        services = variables.get(_ECHO) or list(_egress.SERVICES)
-        ca_file = variables.get(_ECHO + "_ca_file") or None
+    def _public_address(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> str:
+        """The address by which the host reaches the internet. Raises OnboardingError."""
         found = self._execute_module(
             module_name="crdb.onboard.egress",
-            module_args={"services": services, "ca_file": ca_file, "timeout": 5.0},
+            module_args={
+                "services": arguments["echo"],
+                "ca_file": arguments["echo_ca_file"] or None,
+                "timeout": _ECHO_TIMEOUT,
+            },
             task_vars=task_vars,
         )
         if not found.get("address"):
@@ -215,29 +236,21 @@ class ActionModule(OnboardingAction):
         connection = parse_url(url)
         return endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert})
 
-    def _inventory(self, task_vars: dict[str, Any]) -> list[dict[str, Any]]:
-        variables = self.variables(task_vars)
-        apps, homes = self.placed(variables)
-        clusters = _onboarding.clusters(variables)
-        endpoints = []
-        for app in apps:
-            source, folder, home = app.source, self.folder(app, homes), homes.get(app.user, "")
-            ca_path = app.ca_path(folder, home)
-            if self._task.check_mode and source.ca is not None:
-                # The CA may not be on the host yet.
-                ca = {"ca_text": bundle(source.authorities()).decode("ascii")}
-            else:
-                ca = {"ca_file": ca_path}
-            endpoint = self.endpoint(app, ca)
-            rendered = [*_render.render_app(app, folder, ca_path), *_render.render_psql(app, home, ca_path)]
-            endpoint["cluster"] = (clusters.get(source.name) or {}).get("cluster")
-            endpoint["app"] = {
-                "name": app.name,
-                "endpoint": endpoint["name"],
-                **_expected_files.expected(app, rendered, ca_path),
-            }
-            endpoints.append(endpoint)
-        return endpoints
+    def _app_endpoint(self, app: App, homes: Mapping[str, str], inventory: HostInventory) -> dict[str, Any]:
+        """The connection of an app, with what its files should hold."""
+        source, folder, home = app.source, self.folder(app, homes), homes.get(app.user, "")
+        ca_path = app.ca_path(folder, home)
+        if self._task.check_mode and source.ca is not None:
+            # The CA may not be on the host yet.
+            ca = {"ca_text": bundle(source.authorities()).decode("ascii")}
+        else:
+            ca = {"ca_file": ca_path}
+        endpoint = self.endpoint(app, ca)
+        rendered = [*_render.render_app(app, folder, ca_path), *_render.render_psql(app, home, ca_path)]
+        expected = _expected_files.expected(app, rendered, ca_path)
+        endpoint["cluster"] = (inventory.clusters.get(source.name) or {}).get("cluster")
+        endpoint["app"] = {"name": app.name, "endpoint": endpoint["name"], **expected}
+        return endpoint
 
 
 def _codes(check: dict[str, Any]) -> set[str]:

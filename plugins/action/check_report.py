@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import FleetOptions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import fleet as _report
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
@@ -29,8 +30,8 @@ def _write(path: Path, content: bytes) -> None:
             with path.open("rb") as there:
                 if _OURS not in there.read(_HEAD):
                     raise OnboardingError(
-                        f"{path} is there already and is no report of this collection: it is left as it is. Give"
-                        " another folder or name, or move it away."
+                        f"{path} exists and is not a report of this collection, so it is not overwritten. Set another folder"
+                        " or name, or move it away."
                     )
         path.parent.mkdir(parents=True, exist_ok=True)
         number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -55,29 +56,19 @@ class ActionModule(OnboardingAction):
 
     _requires_connection = False
 
-    ARGUMENTS = {
-        "checks": {"type": "str", "default": "crdb_check_result"},
-        "probes": {"type": "str", "default": "crdb_check_drivers_result"},
-        "folder": {"type": "str", "default": ""},
-        "name": {"type": "str", "default": "crdb-check"},
-        "formats": {
-            "type": "list",
-            "elements": "str",
-            "choices": list(_report_formats.FORMATS),
-            "default": ["html", "json", "junit"],
-        },
-    }
+    OPTIONS = "check_report"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the report's lines, and the files that were written."""
         name, folder = arguments["name"], arguments["folder"]
         if not name or name.startswith(".") or "/" in name or "\0" in name:
-            raise OnboardingError(f"name {name!r} is no name of a file.")
+            raise OnboardingError(f"name {name!r} is not a valid file name.")
         key = f"report {Path(folder).expanduser().absolute() / name}" if folder else "report"
+        options = FleetOptions(self._task, self._templar, arguments, task_vars)
         with _shared.alone(key):
             hosts = self._hosts(key, task_vars)
             written = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            fleet = _report.Fleet(tuple(self._host(host, arguments, task_vars) for host in hosts), written)
+            fleet = _report.Fleet(tuple(self._host(host, options, task_vars) for host in hosts), written)
             files = self._files(fleet, arguments) if folder else []
         return {
             "changed": False,
@@ -95,14 +86,11 @@ class ActionModule(OnboardingAction):
         _shared.put(key, hosts)
         return hosts
 
-    def _host(self, host: str, arguments: dict[str, Any], task_vars: dict[str, Any]) -> _report.Host:
-        if host == task_vars["inventory_hostname"]:
-            known: Mapping[str, Any] = task_vars
-        else:
-            known = task_vars["hostvars"][host]
-        found = [known.get(name) for name in (arguments["checks"], arguments["probes"])]
+    @staticmethod
+    def _host(host: str, fleet: FleetOptions, task_vars: Mapping[str, Any]) -> _report.Host:
+        check = fleet.of(host, ("check",))["check"] or None
         alive = task_vars.get("ansible_play_hosts") or []
-        return _report.read_host(host, found[0], found[1], lost=host not in alive)
+        return _report.read_host(host, check, (check or {}).get("drivers"), lost=host not in alive)
 
     def _files(self, fleet: _report.Fleet, arguments: dict[str, Any]) -> list[str]:
         files = []

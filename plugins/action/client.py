@@ -70,29 +70,7 @@ def _read(path: Path) -> bytes:
 class ActionModule(OnboardingAction):
     """Resolve the version on the controller, and bring the archive from there where that is wanted."""
 
-    ARGUMENTS = {
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "version": {"type": "str", "default": ""},
-        "products": {
-            "type": "list",
-            "elements": "str",
-            "choices": list(client_archive.PRODUCTS),
-            "default": ["cockroach"],
-        },
-        "source": {"type": "str", "choices": ["host", "controller"], "default": "host"},
-        "archive_folder": {"type": "str", "default": ""},
-        "base_url": {"type": "str", "default": client_archive.VENDOR_URL},
-        "checksum_url": {"type": "str", "default": ""},
-        "sha256": {"type": "dict", "default": {}},
-        "ca_file": {"type": "str", "default": ""},
-        "proxy": {"type": "str", "default": "", "no_log": True},
-        "timeout": {"type": "float", "default": 60},
-        "prefix": {"type": "str", "default": ""},
-        "keep": {"type": "int", "default": 1},
-        "completion": {"type": "bool", "default": True},
-        "profile": {"type": "bool", "default": False},
-        "force": {"type": "bool", "default": False},
-    }
+    OPTIONS = "client"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with what the version's age makes worth saying among its notes."""
@@ -107,7 +85,9 @@ class ActionModule(OnboardingAction):
             except client_archive.ClientRefused as exc:
                 raise OnboardingError(str(exc)) from None
             result = self._bring(local, arguments, task_vars)
-        return {**result, "notes": notes + result.get("notes", [])}
+        changes = [f"{product['action']} {product['path']}" for product in result.get("products", ())]
+        changes = [line for line in changes if not line.startswith("ok ")]
+        return {**result, "changes": changes, "notes": notes + result.get("notes", [])}
 
     def _resolved(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if not arguments["version"]:

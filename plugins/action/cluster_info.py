@@ -17,17 +17,11 @@ _REGION = ("name", "sql_dns", "internal_dns", "private_endpoint_dns", "primary")
 class ActionModule(CloudAction):
     """Tell what the API knows of a cluster, and the connection to it; nothing is changed."""
 
-    ARGUMENTS = {
-        "name": {"type": "str", "required": True},
-        "user": {"type": "str", "default": ""},
-        "database": {"type": "str", "default": "defaultdb"},
-        "region": {"type": "str", "default": ""},
-        "endpoint": {"type": "str", "choices": list(_cluster.ENDPOINTS), "default": "public"},
-    }
+    OPTIONS = "cluster_info"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the facts."""
-        settings = self.settings(self.variables(task_vars))
+        settings = self.inventory(arguments).settings()
         cluster = _cluster.lookup(settings, arguments["name"])
         result: dict[str, Any] = {
             "changed": False,

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App, Source
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
 
 
 def _forms(source: Source, show_password: bool) -> dict[str, Any]:
@@ -51,16 +52,12 @@ class ActionModule(OnboardingAction):
 
     _requires_connection = False
 
-    ARGUMENTS = {
-        "ask": {"type": "bool", "default": False},
-        "show_password": {"type": "bool", "default": False, "no_log": False},
-    }
+    OPTIONS = "connection"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the forms of every connection, and the apps."""
-        variables = self.variables(task_vars)
-        sources = self.sources(variables, ask=arguments["ask"])
-        apps = self.apps(variables, sources)
+        inventory = self.inventory(arguments, ask=arguments["ask"])
+        sources, apps = inventory.sources, inventory.apps
         for source in sources.values():
             source.authorities()
         forms = {name: _forms(source, arguments["show_password"]) for name, source in sources.items()}

@@ -18,12 +18,7 @@ _TRIES = 3
 class ActionModule(CloudAction):
     """Create or remove a database of a cluster, once a run."""
 
-    ARGUMENTS = {
-        "cluster": {"type": "str", "required": True},
-        "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "force": {"type": "bool", "default": False},
-    }
+    OPTIONS = "database"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return whether it was, or would be, changed."""
@@ -33,7 +28,7 @@ class ActionModule(CloudAction):
                 f"database {name!r}: a name has 1 to {_LONGEST} characters, and no '.' or '/': the Cloud's proxy cannot"
                 " route to one with a dot."
             )
-        settings = self.settings(self.variables(task_vars))
+        settings = self.inventory(arguments).settings()
         cluster = _cluster.lookup(settings, arguments["cluster"])
         key = f"database {settings.url} {cluster['id']} {name}"
         check = bool(self._task.check_mode)

@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import MASK
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 
@@ -50,13 +50,13 @@ def _lines(framework: Framework) -> list[str]:
 class ActionModule(OnboardingAction):
     """Tell what the catalogue has, and what it would make of the inventory's apps. The host is not spoken to."""
 
-    ARGUMENTS = {"preview": {"type": "bool", "default": False}}
+    OPTIONS = "frameworks"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the catalogue, and the files with their passwords masked."""
         catalogue = _catalogue.load()
         report = [line for framework in catalogue.values() for line in _lines(framework)]
-        files = self._files(task_vars) if arguments["preview"] else []
+        files = self._files(arguments) if arguments["preview"] else []
         for file in files:
             report += ["", f"--- {file['app']}: {file['path']}, mode {file['mode']}", *file["content"].splitlines()]
         return {
@@ -66,14 +66,13 @@ class ActionModule(OnboardingAction):
             "report": report,
         }
 
-    def _files(self, task_vars: dict[str, Any]) -> list[dict[str, Any]]:
-        variables = self.variables(task_vars)
+    def _files(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        inventory = self.inventory(arguments)
         # In place of the password, so that whatever a template makes of it can be found again; the real one stays out.
         stand_in = secrets.token_hex(16)
         sources = {}
-        for name, facts in _onboarding.connection_facts(variables).items():
-            weaker = bool(variables.get("crdb_connection_allow_weaker_tls"))
-            source = _onboarding.source(name, facts, allow_weaker_tls=weaker)
+        for name, facts in inventory.connections.items():
+            source = connections.source(name, facts, allow_weaker_tls=arguments["allow_weaker_tls"])
             if source.connection.sslcert is None or source.connection.password is not None:
                 source = replace(source, connection=source.connection.replace(password=stand_in))
             sources[name] = source
@@ -84,7 +83,7 @@ class ActionModule(OnboardingAction):
                 "mode": f"{file.mode:04o}",
                 "content": file.content.decode("utf-8").replace(stand_in, MASK),
             }
-            for app in self.apps(variables, sources)
+            for app in inventory.apps_with(sources)
             for ca_path in (app.ca_path(app.folder, "~"),)
             for file in (*_render.render_app(app, app.folder, ca_path), *_render.render_psql(app, "~", ca_path))
         ]

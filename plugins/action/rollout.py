@@ -13,6 +13,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout a
 class ActionModule(OnboardingAction):
     """Say how far the play has come, from what its tasks noted."""
 
+    OPTIONS = "rollout"
     _requires_connection = False
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import STORE
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import USER_ARGUMENTS, UserAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import hosts_of_play
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import UserAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source, alternating
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore, Rotation, generate
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions
@@ -46,30 +47,29 @@ class _Place:
         self.store.set_rotation(self.cluster, self.title, self.users, rotation)
 
 
+def _used(inventory: HostInventory) -> set[str]:
+    """The names of the connections that the apps of a host use."""
+    names = list(inventory.connections)
+    only = names[0] if len(names) == 1 else ""
+    return {str(entry.get("connection") or only) for entry in inventory.entries}
+
+
 class ActionModule(UserAction):
     """Begin the change of a connection's credentials, or finish it when every host has the new ones; once a run."""
 
-    ARGUMENTS = {
-        **USER_ARGUMENTS,
-        "state": {"type": "str", "choices": ["begun", "finished"], "required": True},
-        "connections": {"type": "list", "elements": "str", "default": []},
-        "single": {"type": "bool", "default": False},
-        "grace": {"type": "float", "default": 0.0},
-    }
+    OPTIONS = "rotation"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return what was begun or finished."""
-        variables = self.variables(task_vars)
-        if arguments["password_store"]:
-            variables[STORE] = arguments["password_store"]
+        inventory = self.inventory(arguments)
         results = []
-        for place in self._places(variables, arguments):
+        for place in self._places(inventory, arguments):
             if arguments["state"] == "begun":
-                work = self._begin(place, variables, arguments)
+                work = self._begin(place, inventory, arguments)
             else:
-                work = self._finish(place, variables, arguments, task_vars)
-            wanted = [arguments["state"], bool(self._task.check_mode)]
-            result = self.once(f"rotation {place.cluster} {place.users}", wanted, work)
+                work = self._finish(place, inventory, arguments, task_vars)
+            inputs = [arguments["state"], bool(self._task.check_mode)]
+            result = self.once(f"rotation {place.cluster} {place.users}", inputs, work)
             if result.get("repeated"):
                 result["report"] = []
             results.append(result)
@@ -79,78 +79,74 @@ class ActionModule(UserAction):
             "report": [line for result in results for line in result["report"]],
         }
 
-    def _places(self, variables: dict[str, Any], arguments: dict[str, Any]) -> list[_Place]:
+    def _places(self, inventory: HostInventory, arguments: dict[str, Any]) -> list[_Place]:
         """Those of the connections that the apps of this host use."""
-        connections = _onboarding.connection_facts(variables)
-        unknown = sorted(set(arguments["connections"]) - set(connections))
+        names = arguments["names"]
+        unknown = sorted(set(names) - set(inventory.connections))
         if unknown:
-            raise OnboardingError(f"crdb_rotation_connections: there is no connection {', '.join(unknown)}.")
-        used = self._used(variables, connections)
-        store = self.store(variables)
-        found = []
-        for name, facts in connections.items():
-            _first, users = _onboarding.alternating(name, facts)
-            if name not in used or (name not in arguments["connections"] if arguments["connections"] else not users):
-                continue
-            if store is None:
-                raise OnboardingError(f"The new password of {name} has to be kept: name a file in {STORE}.")
-            source = self.source(name, facts, variables)
-            if not users:
-                self._refuse_single(name, facts, source, allowed=arguments["single"])
-                users = (source.connection.user.lower(),)
-            elif arguments["admin"] and not arguments["role"]:
-                raise OnboardingError(
-                    f"crdb_connections.{name}: what one of {' and '.join(users)} makes is to be the other's as well:"
-                    " name a role that owns it in crdb_sql_user_role."
-                )
-            cluster, title = self.server(facts, source, variables)
-            names = tuple(user_name(user) for user in users)
-            found.append(_Place(dict(facts), names, cluster, title, source.connection.database, store))
-        return found
+            raise OnboardingError(f"names: there is no connection {', '.join(unknown)}.")
+        used = _used(inventory)
+        places = []
+        for name, facts in inventory.connections.items():
+            _first, users = alternating(name, facts)
+            if name in used and (name in names if names else users):
+                places.append(self._place(name, facts, inventory, arguments))
+        return places
+
+    def _place(self, name: str, facts: dict[str, Any], inventory: HostInventory, arguments: dict[str, Any]) -> _Place:
+        if inventory.store is None:
+            raise OnboardingError(f"password_store is missing: the new password of {name} must be kept in a file.")
+        _first, users = alternating(name, facts)
+        source = inventory.source(name, facts)
+        if not users:
+            self._refuse_single(name, facts, source, allowed=arguments["single"])
+            users = (source.connection.user.lower(),)
+        elif arguments["admin"] and not arguments["role"]:
+            raise OnboardingError(
+                f"connections.{name}: what one of {' and '.join(users)} creates must belong to the other too: set role to"
+                " a role that owns it."
+            )
+        cluster, title = inventory.server(facts, source)
+        names = tuple(user_name(user) for user in users)
+        return _Place(dict(facts), names, cluster, title, source.connection.database, inventory.store)
 
     @staticmethod
-    def _refuse_single(name: str, facts: dict[str, Any], source: _onboarding.Source, *, allowed: bool) -> None:
+    def _refuse_single(name: str, facts: dict[str, Any], source: Source, *, allowed: bool) -> None:
         if source.connection.sslcert:
-            raise OnboardingError(f"crdb_connections.{name}: logs in by a certificate, which is not rotated here.")
+            raise OnboardingError(f"connections.{name}: logs in with a certificate, which is not rotated here.")
         if facts.get("password") or (facts.get("url") and parse_url(str(facts["url"])).password):
             raise OnboardingError(
-                f"crdb_connections.{name}: gives a password, which would go on being used: leave it out, and it is"
-                f" taken from {STORE}."
+                f"connections.{name}: has a password, which programs would go on using. Leave it out: password_store"
+                " supplies it."
             )
         if not allowed:
             raise OnboardingError(
-                f"crdb_connections.{name}: has one user, {source.connection.user}: from the moment that the password is"
-                " changed until a host has the new one, its programs cannot log in anew. Give two in users, or say"
-                " crdb_rotation_single: true."
+                f"connections.{name}: has one user, {source.connection.user}. Between the change of its password and the"
+                " moment a host has the new one, programs of that host cannot log in. Set two users in users, or set"
+                " single: true to accept that."
             )
 
-    @staticmethod
-    def _used(variables: dict[str, Any], connections: dict[str, Any]) -> set[str]:
-        """The names of the connections that the apps of a host use."""
-        only = next(iter(connections)) if len(connections) == 1 else ""
-        return {str(app.get("connection") or only) for app in _onboarding.app_facts(variables, connections)}
-
-    def _hosts_of(self, place: _Place, task_vars: dict[str, Any]) -> set[str]:
+    def _hosts_of(self, place: _Place, arguments: dict[str, Any], task_vars: dict[str, Any]) -> set[str]:
         """All hosts of the inventory, and of the play, whose apps use the connection."""
-        found = set()
-        for host in {*task_vars["groups"]["all"], *self.hosts(task_vars)}:
-            variables, _values = self.seen_by(host, {}, task_vars)
+        using = set()
+        fleet = self.fleet(arguments, task_vars)
+        for host in {*task_vars["groups"]["all"], *hosts_of_play(task_vars)}:
+            inventory = self.inventory(fleet.of(host, ("connections", "apps")))
             try:
-                connections = _onboarding.connection_facts(variables)
-                used = self._used(variables, connections)
+                used = _used(inventory)
+                same = {
+                    name
+                    for name, facts in inventory.connections.items()
+                    if isinstance(facts, dict) and all(facts.get(key) == place.facts.get(key) for key in _SAME)
+                }
             except OnboardingError:
-                continue  # none of the hosts that are rolled out to
-            same = [
-                name
-                for name, facts in connections.items()
-                if isinstance(facts, dict) and all(facts.get(key) == place.facts.get(key) for key in _SAME)
-            ]
-            if used & set(same):
-                found.add(host)
-        return found
+                continue  # a host without connections
+            if used & same:
+                using.add(host)
+        return using
 
     def _begin(
-        self, place: _Place, variables: dict[str, Any], arguments: dict[str, Any]
+        self, place: _Place, inventory: HostInventory, arguments: dict[str, Any]
     ) -> Callable[[], dict[str, Any]]:
         def work() -> dict[str, Any]:
             rotation = place.state()
@@ -165,7 +161,7 @@ class ActionModule(UserAction):
                 line = f"{place.what}: {following} would get a new password, and be rolled out in place of {current}."
                 return {"changed": True, "finished": False, "report": [line]}
             place.keep(Rotation(current, following))
-            report = self._give_password(place, following, variables, arguments)
+            report = self._give_password(place, following, inventory, arguments)
             place.keep(Rotation(current, following, ready=True, since=time.time()))
             line = f"{place.what}: {following} has a new password, and is rolled out in place of {current}."
             return {"changed": True, "finished": False, "report": [*report, line]}
@@ -173,20 +169,20 @@ class ActionModule(UserAction):
         return work
 
     def _give_password(
-        self, place: _Place, user: str, variables: dict[str, Any], arguments: dict[str, Any]
+        self, place: _Place, user: str, inventory: HostInventory, arguments: dict[str, Any]
     ) -> list[str]:
         target = Target(place.cluster, place.title, user)
         options = {**arguments, "state": "present", "password": "", "update_password": NEW, "reassign_to": ""}
         if arguments["admin"]:
-            source, key, _title = self.administrator(arguments["admin"], variables)
+            source, key, _title = self.administrator(arguments["admin"], inventory)
             self._require_same(key, place)
             result = self.user_by_sql(source, target, [place.database], place.store, options)
         elif place.facts.get("cluster"):
-            result = self.user_by_api(self.settings(variables), target, place.store, options)
+            result = self.user_by_api(inventory.settings(), target, place.store, options)
         else:
             raise OnboardingError(
-                f"{place.what}: no way to change a password: name an administrator's connection in crdb_sql_user_admin,"
-                " or give the connection as a cluster of the Cloud API."
+                f"{place.what}: the password cannot be changed. Set admin to an administrator's connection, or set cluster"
+                " in the connection to use the Cloud API."
             )
         return list(result["report"])
 
@@ -194,18 +190,18 @@ class ActionModule(UserAction):
     def _require_same(key: str, place: _Place) -> None:
         if key != place.cluster:
             raise OnboardingError(
-                f"{place.what}: the administrator of crdb_sql_user_admin is one of another cluster. Rotate the"
-                " connections of one cluster a run: crdb_rotation_connections."
+                f"{place.what}: the administrator in admin belongs to another cluster. Rotate the connections of one cluster"
+                " in a run: list them in names."
             )
 
     def _finish(
-        self, place: _Place, variables: dict[str, Any], arguments: dict[str, Any], task_vars: dict[str, Any]
+        self, place: _Place, inventory: HostInventory, arguments: dict[str, Any], task_vars: dict[str, Any]
     ) -> Callable[[], dict[str, Any]]:
         def work() -> dict[str, Any]:
             rotation = place.state()
             if not rotation.ready:
                 return {"changed": False, "finished": True, "report": [f"{place.what}: no change is under way."]}
-            using = self._hosts_of(place, task_vars)
+            using = self._hosts_of(place, arguments, task_vars)
             have = {*rotation.hosts, *(set(task_vars["ansible_play_hosts"]) & using)} & using
             missing = sorted(using - have)
             if self._task.check_mode:
@@ -214,35 +210,35 @@ class ActionModule(UserAction):
             old = rotation.current
             if missing:
                 line = (
-                    f"{place.what}: {', '.join(missing)} has not the new credentials yet. Run this for it as well;"
+                    f"{place.what}: {', '.join(missing)} does not have the new credentials yet. Run the playbook for it too;"
                     f" until then {old} can log in too."
                     if old != rotation.following
-                    else f"{place.what}: {', '.join(missing)} has not the new password yet, and cannot log in anew."
+                    else f"{place.what}: {', '.join(missing)} does not have the new password yet, and its programs cannot log in."
                 )
                 return {"changed": True, "finished": False, "report": [line]}
             took = time.time() - rotation.since
             if old == rotation.following:
                 line = (
                     f"{place.what}: every host has the new password. The last one had it at most {took:.0f} s after it"
-                    " was changed; until then its programs could not log in anew."
+                    " was changed. Until then its programs could not log in."
                 )
             else:
                 time.sleep(arguments["grace"])
-                self._retire(place, old, variables, arguments)
+                self._retire(place, old, inventory, arguments)
                 line = f"{place.what}: every host uses {rotation.following}; {old} can no longer log in."
             place.keep(Rotation(rotation.following))
             return {"changed": True, "finished": True, "report": [line]}
 
         return work
 
-    def _retire(self, place: _Place, old: str, variables: dict[str, Any], arguments: dict[str, Any]) -> None:
+    def _retire(self, place: _Place, old: str, inventory: HostInventory, arguments: dict[str, Any]) -> None:
         """Let nobody log in as the old user, which stays for the next time; what it made is the role's."""
         if arguments["admin"]:
-            source, key, _title = self.administrator(arguments["admin"], variables)
+            source, key, _title = self.administrator(arguments["admin"], inventory)
             self._require_same(key, place)
             with Sessions(source) as sessions:
                 statements = _sql_user.reassignment(sessions, old, user_name(arguments["role"]))
                 sessions.run([*statements, _sql_user.retirement(sessions.database, old)], [])
         else:
-            _cloud_api.CloudApi(self.settings(variables)).set_password(place.cluster, old, generate())
+            _cloud_api.CloudApi(inventory.settings()).set_password(place.cluster, old, generate())
         place.store.remove(place.cluster, old)

@@ -7,11 +7,29 @@ from __future__ import annotations
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
-options: {}
+options:
+  cloud:
+    description: How the CockroachDB Cloud API is reached. Needed only for clusters that are looked up or changed there.
+    type: dict
+    default: {}
+    suboptions:
+      api_key:
+        description: API key of a service account. The default is C(COCKROACH_API_KEY) of the controller's environment.
+        type: str
+      api_key_file:
+        description: Path on the controller of a file of mode 0600 that holds the API key.
+        type: str
+      url:
+        description: Base URL of the API. The default is V(https://cockroachlabs.cloud).
+        type: str
+      ca_file:
+        description: PEM file on the controller with the CA of the API's server. The default is the system's roots.
+        type: str
+      timeout:
+        description: Seconds that one answer may take. The default is 30.
+        type: raw
 notes:
-  - Runs in the controller's own Python, whatever C(become), C(serial) or the host's connection are, and keeps the Cloud
-    API's limit of 10 requests a second for the whole run.
-  - The API key comes from C(COCKROACH_API_KEY) of the controller's environment, from C(crdb_cloud_api_key_file) (mode
-    0600) or from C(crdb_cloud_api_key). C(crdb_cloud_url), C(crdb_cloud_ca_file) and C(crdb_cloud_timeout) say where
-    the API is and how long an answer may take. C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) are honoured.
+  - The Cloud API is called by the controller's own Python, whatever C(become), C(serial) or the host's connection are. All
+    tasks of a run share the API's limit of 10 requests a second.
+  - C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) of the environment are honoured.
 """

@@ -20,6 +20,7 @@ description:
   - Entries of ours whose expiry, which their name holds, has passed are removed.
 extends_documentation_fragment:
   - crdb.onboard.attributes
+  - crdb.onboard.connections
   - crdb.onboard.cloud
 attributes:
   check_mode:
@@ -49,20 +50,25 @@ options:
     choices: [present, absent, exact]
     default: present
   current:
-    description: Also let in the public address of the controller, or of every host (found by M(crdb.onboard.egress)).
+    description: Also authorize the public address of the controller, or of every host (its O(address)).
     type: str
     choices: [none, controller, hosts]
     default: none
+  address:
+    description:
+      - With O(current=hosts), the public address of this host, as M(crdb.onboard.egress) returns it.
+    type: str
+    default: ""
   name:
-    description: The name of the current address's entry; C(user@machine), or the name of the host, when empty.
+    description: Name of the current address's entry. The default is C(user@machine), or the name of the host.
     type: str
     default: ""
   expires:
-    description: The date after which the current address's entry may go.
+    description: Date after which the current address's entry may be removed, such as V(2026-12-31).
     type: str
     default: ""
   replace:
-    description: Remove the older addresses of the same name.
+    description: Remove older addresses of the same name.
     type: bool
     default: false
   prefix:
@@ -86,14 +92,14 @@ options:
     type: bool
     default: false
   echo:
-    description: The services that are asked for the public address of the controller; all have to agree.
+    description: HTTPS services that tell the controller its public address. All that answer must agree.
     type: list
     elements: str
     default:
       - https://checkip.amazonaws.com
       - https://api.ipify.org
   echo_ca_file:
-    description: The CA of the echo services, when it is not a public one.
+    description: PEM file on the controller with the CA of these services. The default is the system's roots.
     type: str
     default: ""
   wait:
@@ -103,7 +109,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Let the office in, and this machine until the end of the year
+- name: Authorize the office, and this machine until the end of the year
   crdb.onboard.allowlist:
     clusters: [funky-skunk]
     entries:

@@ -19,7 +19,9 @@ description:
   - All of a host's files are written by one call of M(crdb.onboard.files), with its rules.
 extends_documentation_fragment:
   - crdb.onboard.attributes
-  - crdb.onboard.inventory
+  - crdb.onboard.connections
+  - crdb.onboard.apps
+  - crdb.onboard.cloud
 attributes:
   check_mode:
     support: full
@@ -67,8 +69,7 @@ options:
     default: false
   samples:
     description:
-      - Write each framework's sample, a program that uses its configuration, for apps that do not say it (C(samples),
-        or C(crdb_app_samples) for all of them).
+      - Write a small program beside each configuration that uses it. Applies to apps that do not set O(apps[].samples).
     type: bool
     default: false
 """
@@ -84,6 +85,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes:
+  description: What was changed, or in check mode would be, as lines of text such as C(created /srv/shop/.env).
+  returned: success
+  type: list
+  elements: str
 files:
   description: What became of each file, as M(crdb.onboard.files) returns it.
   returned: success

@@ -22,7 +22,9 @@ description:
   - All of a host's files are written by one call of M(crdb.onboard.files), with its rules.
 extends_documentation_fragment:
   - crdb.onboard.attributes
-  - crdb.onboard.inventory
+  - crdb.onboard.connections
+  - crdb.onboard.apps
+  - crdb.onboard.cloud
 attributes:
   check_mode:
     support: full
@@ -54,6 +56,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes:
+  description: What was changed, or in check mode would be, as lines of text such as C(created /srv/shop/.env).
+  returned: success
+  type: list
+  elements: str
 files:
   description: What became of each file, as M(crdb.onboard.files) returns it.
   returned: success

@@ -13,14 +13,14 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Gathers the registered results of M(crdb.onboard.check) and M(crdb.onboard.probe) of all hosts of the run, whatever
-    C(serial) and C(--limit) are, and groups what failed by its cause.
-  - With C(serial) the files are written anew after each batch, with all batches so far; the last one has them all.
-    Plays of one run that name the same files add to one report.
-  - Hosts that could not be reached are in the report, when the task that checks has C(ignore_unreachable); hosts that
-    dropped out of the play before it are in it as C(failed_before).
-  - Use it with C(run_once). It runs on the controller, speaks to no host, and needs no rights there.
-  - The reports hold host names, addresses, user names and what servers said; passwords are in none of them.
+  - Gathers the results of M(crdb.onboard.check) on all hosts of the run, whatever C(serial) and C(--limit) are, and groups
+    the failures by cause.
+  - With C(serial) the files are written again after each batch, with all batches so far. Plays of one run that name the
+    same files add to one report.
+  - Hosts that could not be reached are in the report when the task that checks has C(ignore_unreachable). Hosts that
+    dropped out of the play earlier are in it as C(failed_before).
+  - Use it with C(run_once). It runs on the controller and contacts no host.
+  - The reports contain host names, addresses, user names and what servers answered. They contain no password.
 extends_documentation_fragment:
   - crdb.onboard.attributes
 attributes:
@@ -35,14 +35,11 @@ attributes:
     details:
       - A report is the record of a run and no state of a system, so writing one is no change.
 options:
-  checks:
-    description: Name of the variable that the results of M(crdb.onboard.check) were registered in.
-    type: str
-    default: crdb_check_result
-  probes:
-    description: Name of the variable that the results of M(crdb.onboard.probe) were registered in; it may not be there.
-    type: str
-    default: crdb_check_drivers_result
+  check:
+    description:
+      - The registered result of M(crdb.onboard.check). The expression is evaluated for every host of the play.
+    type: dict
+    default: {}
   folder:
     description:
       - Folder on the controller for the files, made when it is not there. Empty for no files.
@@ -73,7 +70,7 @@ EXAMPLES = r"""
 
 - name: Write one report on all of them
   crdb.onboard.check_report:
-    checks: connectivity
+    check: "{{ connectivity | default({}) }}"
     folder: build/reports
   run_once: true
 """

@@ -136,6 +136,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes:
+  description: What was changed, or in check mode would be, as lines of text such as C(created /srv/shop/.env).
+  returned: success
+  type: list
+  elements: str
 products:
   description: One entry a program - what was done, the version before and now, and the path of its link.
   returned: success

@@ -18,7 +18,9 @@ description:
   - Runs on the controller only, does not speak to the host, and changes nothing.
 extends_documentation_fragment:
   - crdb.onboard.attributes
-  - crdb.onboard.inventory
+  - crdb.onboard.connections
+  - crdb.onboard.apps
+  - crdb.onboard.cloud
 attributes:
   check_mode:
     support: full

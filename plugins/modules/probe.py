@@ -13,20 +13,22 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Runs each framework's probe of the catalogue in the folder of the app, with the app's interpreter and drivers.
-  - A probe connects by the files that M(crdb.onboard.app_config) wrote, and by nothing else. C(DATABASE_URL) and the
-    C(PG*) variables of the environment are taken away.
-  - A Go or Java probe is compiled in a folder of its own; Go's needs the C(go.mod) of the app, Java's the C(CLASSPATH).
+  - Runs the probe of each framework in the folder of the app, with the app's interpreter and drivers.
+  - A probe connects using only the files that M(crdb.onboard.app_config) wrote. C(DATABASE_URL) and the C(PG*) variables
+    are removed from its environment.
+  - A Go or Java probe is compiled in a folder of its own. Go's needs the C(go.mod) of the app, Java's the C(CLASSPATH).
   - A framework whose interpreter or driver is not on the host is reported as C(not_proved), with the reason.
   - All probes of a host run in one call.
 extends_documentation_fragment:
   - crdb.onboard.attributes
-  - crdb.onboard.inventory
+  - crdb.onboard.connections
+  - crdb.onboard.apps
+  - crdb.onboard.cloud
 attributes:
   check_mode:
     support: full
     details:
-      - The probes read only; they run in check mode too.
+      - The probes only read. They also run in check mode.
   diff_mode:
     support: none
   idempotent:
@@ -49,54 +51,10 @@ options:
     default: 60.0
   withheld:
     description:
-      - Apps that are not tried, each with the reason's code; what M(crdb.onboard.check) returns as C(withheld).
-      - A driver would send a password again that was refused. The action plugin takes their probes out.
+      - Apps that are not tried, each with the code of the reason, as M(crdb.onboard.check) returns them.
+      - A driver would send a password again that was rejected.
     type: dict
     default: {}
-  probes:
-    description:
-      - The probes to run. The action plugin makes this list from the inventory's apps.
-    type: list
-    elements: dict
-    suboptions:
-      app:
-        description: Name of the app.
-        type: str
-        required: true
-      framework:
-        description: Name of the framework.
-        type: str
-        required: true
-      interpreter:
-        description: Kind of interpreter, a key of O(interpreters).
-        type: str
-        required: true
-      program:
-        description: Text of the program, given to the interpreter's standard input, or compiled.
-        type: str
-        required: true
-      sources:
-        description: The app's own files that a Java program is compiled with, relative to O(probes[].folder).
-        type: list
-        elements: str
-        default: []
-      arguments:
-        description: Arguments of the interpreter itself, for a Java program.
-        type: list
-        elements: str
-        default: []
-      environment_file:
-        description: A file of O(probes[].folder) whose variables the program is started with.
-        type: str
-        default: ""
-      folder:
-        description: Folder of the app.
-        type: path
-        required: true
-      user:
-        description: The user to run as; another one than the module runs as needs root.
-        type: str
-        default: ""
 """
 
 EXAMPLES = r"""
@@ -133,183 +91,3 @@ report:
   type: list
   elements: str
 """
-
-import json
-import os
-import pwd
-import re
-import shutil
-import subprocess
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Optional
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils._check.probe_options import PROBES
-from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import mask_urls
-
-# Not a verdict about the connection: the driver is not installed for this interpreter.
-_NO_DRIVER = re.compile(
-    r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND|LoadError|go.mod file not found"
-    r"|no required module provides package|package [\w.]+ does not exist"
-)
-_ASSIGNMENT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)='([^']*)'$", re.MULTILINE)
-_JAVA_CLASS = re.compile(r"public final class (\w+)")
-_OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
-_MESSAGE_LIMIT = 600
-_PARALLEL = 4
-# Seconds; a Serverless cluster that sleeps takes some to wake up. libpq reads the variable itself, the probes do else.
-_CONNECT_TIMEOUT = "15"
-
-
-def _environment(given: dict[str, Any], home: Optional[str]) -> dict[str, str]:
-    environment = {k: v for k, v in os.environ.items() if not _OTHER_CONNECTION.fullmatch(k)}
-    environment["PGCONNECT_TIMEOUT"] = _CONNECT_TIMEOUT
-    # A probe leaves nothing in the folder of the app.
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    environment.update({str(k): str(v) for k, v in given.items()})
-    if home is not None:
-        environment["HOME"] = home
-    return environment
-
-
-def _last_lines(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return mask_urls(" ".join(lines[-3:]))[-_MESSAGE_LIMIT:]
-
-
-Answer = subprocess.CompletedProcess[bytes]
-
-
-def _interpreted(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
-    program = probe["program"].encode("utf-8")
-    return subprocess.run([interpreter, "-"], input=program, capture_output=True, check=False, **common)
-
-
-def _silent(argv: list[str], common: dict[str, Any]) -> Answer:
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, **common)
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.chmod(path, 0o644)
-
-
-def _go(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
-    """Build within the app's module, into which the program is laid without being written there."""
-    module = _silent([interpreter, "list", "-m"], common)
-    if module.returncode != 0:
-        return module
-    name = module.stdout.decode("utf-8").split()[0]
-    source, overlay, binary = (os.path.join(scratch, part) for part in ("main.go", "overlay.json", "probe"))
-    _write(source, probe["program"].replace('"MODULE/', f'"{name}/'))
-    _write(overlay, json.dumps({"Replace": {os.path.join(probe["folder"], "crdbprobe", "main.go"): source}}))
-    built = _silent([interpreter, "build", "-overlay", overlay, "-o", binary, "./crdbprobe"], common)
-    return built if built.returncode != 0 else _silent([binary], common)
-
-
-def _java(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
-    found = _JAVA_CLASS.search(probe["program"])
-    name = found.group(1) if found else "Probe"
-    source = os.path.join(scratch, f"{name}.java")
-    _write(source, probe["program"])
-    compiler = os.path.join(os.path.dirname(shutil.which(interpreter) or ""), "javac")
-    built = _silent([compiler, "-d", scratch, source, *probe["sources"]], common)
-    if built.returncode != 0:
-        return built
-    environment = common["env"]
-    path = os.pathsep.join(part for part in (scratch, environment.get("CLASSPATH", "")) if part)
-    return _silent([interpreter, *probe["arguments"], name], {**common, "env": {**environment, "CLASSPATH": path}})
-
-
-_COMPILED = {"go": _go, "java": _java}
-
-
-def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    report = {"app": probe["app"], "framework": probe["framework"], "verdict": "not_proved", "message": "", "facts": {}}
-    kind = probe["interpreter"]
-    interpreter = str(params["interpreters"].get(kind) or kind)
-    if "/" in interpreter:
-        interpreter = os.path.join(probe["folder"], interpreter)
-    if shutil.which(interpreter) is None:
-        return {**report, "message": f"there is no {interpreter} on this host"}
-    if not os.path.isdir(probe["folder"]):
-        verdict = "not_proved" if params["check_mode"] else "failed"
-        return {**report, "verdict": verdict, "message": f"the folder {probe['folder']} is not there"}
-    other: dict[str, Any] = {}
-    home = None
-    if probe["user"] and pwd.getpwnam(probe["user"]).pw_uid != os.geteuid():
-        entry = pwd.getpwnam(probe["user"])
-        other = {
-            "user": entry.pw_uid,
-            "group": entry.pw_gid,
-            "extra_groups": os.getgrouplist(probe["user"], entry.pw_gid),
-        }
-        home = entry.pw_dir
-    scratch = tempfile.mkdtemp(prefix="crdb-probe-")
-    try:
-        environment = _environment(params["environment"], home)
-        if probe["environment_file"]:
-            with open(os.path.join(probe["folder"], probe["environment_file"]), encoding="utf-8") as stream:
-                environment.update(_ASSIGNMENT.findall(stream.read()))
-        if other:
-            os.chown(scratch, other["user"], other["group"])
-        common = {"cwd": probe["folder"], "env": environment, "timeout": params["timeout"], **other}
-        answer = _COMPILED.get(kind, _interpreted)(interpreter, probe, scratch, common)
-    except subprocess.TimeoutExpired:
-        return {**report, "verdict": "failed", "message": f"no answer within {params['timeout']:g} s"}
-    except OSError as exc:
-        return {**report, "verdict": "failed", "message": f"{exc.filename or interpreter}: {exc.strerror}"}
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    error = answer.stderr.decode("utf-8", "replace")
-    if answer.returncode != 0:
-        verdict = "not_proved" if _NO_DRIVER.search(error) else "failed"
-        return {**report, "verdict": verdict, "message": _last_lines(error) or f"exit code {answer.returncode}"}
-    try:
-        facts = json.loads(answer.stdout.decode("utf-8").splitlines()[-1])
-    except (ValueError, IndexError):
-        return {**report, "verdict": "failed", "message": "the probe did not print its result"}
-    if not facts.get("tls") or facts.get("answer") != 42:
-        return {**report, "verdict": "failed", "message": "connected, but not over verified TLS", "facts": facts}
-    return {**report, "verdict": "proved", "facts": facts}
-
-
-def _line(probe: dict[str, Any]) -> str:
-    facts = probe["facts"]
-    who = f"{probe['app']}: {probe['framework']}"
-    if probe["verdict"] == "proved":
-        return f"{who} {facts['version']}: connected as {facts['user']} to {facts['database']}, {facts['tls']}"
-    verdict = "FAILED" if probe["verdict"] == "failed" else "not proved"
-    return f"{who}: {verdict}: {probe['message']}"
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "interpreters": {"type": "dict", "default": {}},
-            "environment": {"type": "dict", "default": {}},
-            "timeout": {"type": "float", "default": 60.0},
-            "withheld": {"type": "dict", "default": {}},
-            "probes": PROBES,
-        },
-        supports_check_mode=True,
-    )
-    probes: list[dict[str, Any]] = module.params["probes"] or []
-    for probe in probes:
-        try:
-            owner = pwd.getpwnam(probe["user"]).pw_uid if probe["user"] else os.geteuid()
-        except KeyError:
-            module.fail_json(msg=f"There is no user {probe['user']!r} on this host.")
-        if owner != os.geteuid() != 0:
-            module.fail_json(msg=f"To run as {probe['user']} needs that user's rights: run as root (become).")
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        params = {**module.params, "check_mode": module.check_mode}
-        reports = list(pool.map(lambda probe: _run(probe, params), probes))
-    ok = all(report["verdict"] != "failed" for report in reports)
-    module.exit_json(changed=False, ok=ok, probes=reports, report=[_line(report) for report in reports])
-
-
-if __name__ == "__main__":
-    main()

@@ -13,17 +13,19 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - With O(state=begun), gives the idle one of a connection's two C(users) a new password, makes it when it is
-    missing, and lets every configuration that is written from then on name it. The one in use can log in all the
-    while.
-  - With O(state=finished), once the configurations were rolled out, notes which hosts have them. When all hosts of
-    the inventory whose apps use the connection do, nobody can log in as the old user any more, which stays as the
-    idle one for the next time.
-  - Where it stands is kept in O(password_store), so that a run that ended early is gone on with by the next.
+  - With O(state=begun), gives the idle one of a connection's two C(users) a new password, and creates that user when it
+    is missing. Configurations that are written from then on name it. The user in use can still log in.
+  - With O(state=finished), after the configurations were rolled out, notes which hosts have them. Once every host of the
+    inventory whose apps use the connection has them, the old user's login is disabled. It stays as the idle user for the
+    next rotation.
+  - The state of a rotation is kept in O(password_store), so the next run continues one that was interrupted.
   - The playbook C(rotate_credentials) does all of it.
 extends_documentation_fragment:
   - crdb.onboard.attributes
+  - crdb.onboard.connections
+  - crdb.onboard.apps
   - crdb.onboard.cloud
+  - crdb.onboard.sql_users
 attributes:
   check_mode:
     support: full
@@ -34,66 +36,39 @@ attributes:
     details: Each finished change can be followed by another.
 options:
   state:
-    description: Whether the change shall have begun, or be finished.
+    description: Whether the rotation begins, or is finished.
     type: str
     choices: [begun, finished]
     required: true
-  connections:
+  names:
     description:
-      - Names in C(crdb_connections); those with C(users) when empty. Only those that the host's apps use count.
+      - Names in O(connections) to rotate. The default is those with C(users). Only connections that the host's apps use
+        are rotated.
     type: list
     elements: str
     default: []
   single:
     description:
-      - Also change the password of the only C(user) of a connection that O(connections) names. From then until a
-        host has the new one, its programs cannot log in anew.
+      - Also change the password of a connection in O(names) that has only one C(user). Until a host has the new password,
+        its programs cannot log in.
     type: bool
     default: false
   grace:
     description:
-      - Seconds between the last host and the end of the old user, for programs that read their configuration by
-        and by.
+      - Seconds to wait between the last host and disabling the old user's login, for programs that re-read their files on
+        their own schedule.
     type: float
     default: 0.0
-  password_store:
-    description: The file on the controller that keeps the passwords; also taken from C(crdb_sql_user_password_store).
-    type: str
-    default: ""
-  password_length:
-    description: Characters of the new password.
-    type: int
-    default: 32
-  admin:
-    description:
-      - The connection of an administrator, by which the users are changed by SQL; the Cloud API does it when
-        empty.
-    type: str
-    default: ""
-  grants:
-    description: What the users may do, see M(crdb.onboard.sql_user).
-    type: list
-    elements: dict
-    default: []
-  revoke:
-    description: Take what O(grants) does not list.
-    type: bool
-    default: false
-  role:
-    description:
-      - The role that gets O(grants), and that owns what either user makes; needed with O(admin) for two users.
-    type: str
-    default: ""
 """
 
 EXAMPLES = r"""
-- name: Let the idle user be the one that configurations name
+- name: Give the idle user a new password
   crdb.onboard.rotation:
     state: begun
     admin: shop_admin
     role: shop_owner
 
-- name: Let nobody log in as the old one, once all hosts have the new one
+- name: Disable the old user's login, once all hosts have the new credentials
   crdb.onboard.rotation:
     state: finished
     admin: shop_admin
@@ -102,7 +77,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 finished:
-  description: Whether nothing is under way any more.
+  description: Whether no rotation is in progress.
   returned: success
   type: bool
 report:

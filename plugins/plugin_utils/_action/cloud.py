@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the actions of the Cloud API share: which clusters a host means, and doing a cluster's work once a run.
+"""What the actions of the Cloud API share: the clusters that a host asks for, and doing a cluster's work once a run.
 
 They run in the controller's own Python, whatever `become` or the connection of the host are.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import FleetOptions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
 
 
 class CloudAction(OnboardingAction):
@@ -27,59 +27,39 @@ class CloudAction(OnboardingAction):
 
     _requires_connection = False
 
-    def settings(self, variables: Mapping[str, Any]) -> Settings:
-        """Where the API is, and the key."""
-        return Settings.of(variables)
-
     @staticmethod
-    def clusters_of(variables: Mapping[str, Any], given: Any) -> list[str]:
-        """The clusters that a host means: those given, else those of its connections; private end points left out."""
-        if given:
-            names = [given] if isinstance(given, str) else list(given)
-            return list(dict.fromkeys(str(name).strip() for name in names if str(name).strip()))
-        found = _onboarding.clusters(variables).values()
-        return list(dict.fromkeys(str(f["cluster"]) for f in found if f.get("endpoint") != "private"))
+    def clusters_of(options: Mapping[str, Any]) -> list[str]:
+        """The clusters of `clusters`, else those that `connections` name; private endpoints are left out of these."""
+        names = options.get("clusters") or []
+        names = [names] if isinstance(names, str) else list(names)
+        if not names:
+            by_connection = connections.clusters(options.get("connections")).values()
+            names = [facts["cluster"] for facts in by_connection if facts.get("endpoint") != "private"]
+        return list(dict.fromkeys(str(name).strip() for name in names if str(name).strip()))
 
-    def hosts(self, task_vars: Mapping[str, Any]) -> list[str]:
-        """All hosts of the play, whatever `serial` makes of them."""
-        return [str(host) for host in task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]]]
+    def fleet(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> FleetOptions:
+        """The options of this task by host."""
+        return FleetOptions(self._task, self._templar, arguments, task_vars)
 
-    def seen_by(
-        self, host: str, names: Mapping[str, Any], task_vars: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What another host of the play says: the variables of the data model, and those of `names`.
+    def once(self, key: str, inputs: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do a piece of work unless it was the last thing that this run did there; its result, or its error again.
 
-        What this task was given by the play, and not by its own host's inventory, holds for all hosts.
+        `inputs` is what the work depends on. A result that was there already has `repeated`, and is not changed.
         """
-        hostvars = task_vars["hostvars"]
-        here = str(task_vars["inventory_hostname"])
-        if host == here:
-            return self.variables(task_vars), dict(names)
-        there = hostvars[host]
-        variables = {key: value for key, value in self.variables(task_vars).items() if key not in hostvars[here]}
-        variables.update(self.variables(there))
-        values = {name: value for name, value in names.items() if name not in hostvars[here]}
-        values.update({name: self._templar.template(there[name]) for name in names if name in there})
-        return variables, values
-
-    def once(self, key: str, wanted: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Do a piece of work unless it is the last thing that this run did there; its result, or its error again."""
-        text = json.dumps(wanted, sort_keys=True, default=str)
+        text = json.dumps(inputs, sort_keys=True, default=str)
         mark = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        with _shared.alone(key):
-            known = _shared.get(key)
-            if known is None or known["mark"] != mark:
+        with shared.alone(key):
+            outcome = shared.get(key)
+            first = outcome is None or outcome["mark"] != mark
+            if first:
                 try:
-                    known = {"mark": mark, "result": work()}
+                    outcome = {"mark": mark, "result": work()}
                 except OnboardingError as exc:
-                    known = {"mark": mark, "error": str(exc)}
-                _shared.put(key, known)
-                first = True
-            else:
-                first = False
-        if "error" in known:
-            raise OnboardingError(known["error"])
-        result: dict[str, Any] = dict(known["result"])
+                    outcome = {"mark": mark, "error": str(exc)}
+                shared.put(key, outcome)
+        if "error" in outcome:
+            raise OnboardingError(outcome["error"])
+        result: dict[str, Any] = dict(outcome["result"])
         if not first:
             result.update(changed=False, done=[], repeated=True)
         return result

@@ -13,10 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import (
+    Source,
+    alternating,
+    with_password,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
@@ -27,15 +32,6 @@ _WOULD = {"create": "would be created", "set": "would get a new password", "remo
 BY_SQL = ("grants", "revoke", "role", "reassign_to")
 """The options that make sense for users made by SQL only."""
 
-USER_ARGUMENTS: dict[str, Any] = {
-    "password_store": {"type": "str", "default": "", "no_log": False},
-    "password_length": {"type": "int", "default": 32, "no_log": False},
-    "admin": {"type": "str", "default": ""},
-    "grants": {"type": "list", "elements": "dict", "default": []},
-    "revoke": {"type": "bool", "default": False},
-    "role": {"type": "str", "default": ""},
-}
-
 
 def title_of(target: _users.Target) -> str:
     return f"{target.cluster_name}: the SQL user {target.user}"
@@ -44,25 +40,23 @@ def title_of(target: _users.Target) -> str:
 class UserAction(CloudAction):
     """An action on SQL users."""
 
-    def administrator(self, name: str, variables: dict[str, Any]) -> tuple[_onboarding.Source, str, str]:
-        """The connection of the administrator, what the store knows its cluster by, and a name of that for people."""
-        connections = _onboarding.connection_facts(variables)
-        if name not in connections:
+    def administrator(self, name: str, inventory: HostInventory) -> tuple[Source, str, str]:
+        """The connection of the administrator, the key of its cluster in the store, and a name of that for people."""
+        facts_by_name = inventory.connections
+        if name not in facts_by_name:
             raise OnboardingError(
-                f"crdb_sql_user_admin: there is no connection {name!r} in crdb_connections; there are:"
-                f" {', '.join(connections)}."
+                f"admin: there is no connection {name!r}. The connections are {', '.join(facts_by_name)}."
             )
-        source = _onboarding.with_password(self.source(name, connections[name], variables))
-        return (source, *self.server(connections[name], source, variables))
+        source = with_password(inventory.source(name, facts_by_name[name]))
+        return (source, *inventory.server(facts_by_name[name], source))
 
-    def user_in_use(self, name: str, facts: dict[str, Any], variables: dict[str, Any]) -> str:
-        """The user of a connection that names a cluster of the Cloud API, as it is given or as it alternates."""
-        first, users = _onboarding.alternating(name, facts)
-        store = self.store(variables)
-        if not users or store is None:
+    def user_in_use(self, name: str, facts: dict[str, Any], inventory: HostInventory) -> str:
+        """The user of a connection that names a cluster of the Cloud API, as it is set or as it alternates."""
+        first, users = alternating(name, facts)
+        if not users or inventory.store is None:
             return str(first.get("user") or "")
-        cluster = _cluster.lookup(self.settings(variables), str(facts["cluster"]))
-        return store.rotation(str(cluster["id"]), users).in_use or users[0]
+        cluster = _cluster.lookup(inventory.settings(), str(facts["cluster"]))
+        return inventory.store.rotation(str(cluster["id"]), users).in_use or users[0]
 
     def user_by_api(
         self,
@@ -94,7 +88,7 @@ class UserAction(CloudAction):
 
     def user_by_sql(
         self,
-        source: _onboarding.Source,
+        source: Source,
         target: _users.Target,
         databases: list[str],
         store: PasswordStore | None,

@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities as _ca
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import Authority, bundle
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import (
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
     ROOT_CRT,
     TRUST_STORE,
     TRUST_STORE_ARGUMENTS,

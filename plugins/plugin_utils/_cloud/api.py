@@ -46,9 +46,6 @@ RATE_LIMITED = "rate limit exceeded"
 
 _Answer = TypeVar("_Answer")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
-_VARIABLES = ("crdb_cloud_api_key", "crdb_cloud_api_key_file", "crdb_cloud_url", "crdb_cloud_ca_file")
-_TIMEOUT = "crdb_cloud_timeout"
-VARIABLES = (*_VARIABLES, _TIMEOUT)
 
 
 class CloudError(OnboardingError):
@@ -113,28 +110,26 @@ class Settings:
     timeout: float = 30.0
 
     @classmethod
-    def of(cls, variables: Mapping[str, Any]) -> Settings:
-        """From `crdb_cloud_*` and the environment. Raises OnboardingError that names what is missing."""
-        given = {name: str(variables.get(name) or "").strip() for name in _VARIABLES}
-        key = given["crdb_cloud_api_key"]
-        if not key and given["crdb_cloud_api_key_file"]:
-            key = _key_of_file(Path(given["crdb_cloud_api_key_file"]).expanduser())
+    def from_options(cls, cloud: Mapping[str, Any]) -> Settings:
+        """From the option `cloud` and the environment. Raises OnboardingError that names what is missing."""
+        key = str(cloud.get("api_key") or "").strip()
+        if not key and cloud.get("api_key_file"):
+            key = _key_of_file(Path(str(cloud["api_key_file"])).expanduser())
         key = key or os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise OnboardingError(
-                f"No API key was given. Set {KEY_VARIABLE} in the environment, crdb_cloud_api_key_file (a file of mode"
-                " 0600) or crdb_cloud_api_key; the Cloud Console makes one for a service account, under Access"
-                " Management."
+                f"There is no API key for CockroachDB Cloud. Set {KEY_VARIABLE} in the environment, or cloud.api_key_file"
+                " (a file of mode 0600). The Cloud Console creates a key for a service account under Access Management."
             )
         if _UNPRINTABLE.search(key) or " " in key:
-            raise OnboardingError("The API key has a blank or a character that no key has: was it copied whole?")
+            raise OnboardingError("The API key contains a blank or a character that no key has. Was it copied whole?")
         try:
-            timeout = float(variables.get(_TIMEOUT) or cls.timeout)
+            timeout = float(cloud.get("timeout") or cls.timeout)
         except (TypeError, ValueError):
-            raise OnboardingError(f"{_TIMEOUT}: {variables.get(_TIMEOUT)!r} is no number of seconds.") from None
-        url = (given["crdb_cloud_url"] or os.environ.get("COCKROACH_SERVER", "") or DEFAULT_URL).rstrip("/")
-        require_https("crdb_cloud_url", url)
-        return cls(key, url, given["crdb_cloud_ca_file"] or None, timeout)
+            raise OnboardingError(f"cloud.timeout: must be a number of seconds, not {cloud['timeout']!r}.") from None
+        url = str(cloud.get("url") or os.environ.get("COCKROACH_SERVER") or DEFAULT_URL).strip().rstrip("/")
+        require_https("cloud.url", url)
+        return cls(key, url, str(cloud.get("ca_file") or "").strip() or None, timeout)
 
 
 def require_https(what: str, url: str) -> None:

@@ -9,7 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, is_public
@@ -119,25 +119,27 @@ def facts_of(settings: Settings, name: str, region: str = "", endpoint: str = "p
     return facts
 
 
-def expand(name: str, facts: Any, variables: Mapping[str, Any]) -> Any:
-    """The facts of a connection with `cluster` resolved; others as they are. Raises OnboardingError."""
+def expand(name: str, facts: Any, settings: Callable[[], Settings]) -> Any:
+    """The facts of a connection with `cluster` looked up; others unchanged. Raises OnboardingError.
+
+    `settings` says how the API is reached, and raises OnboardingError without a key.
+    """
     if not isinstance(facts, Mapping) or not facts.get("cluster"):
         return facts
     given = {key: value for key, value in facts.items() if value not in (None, "")}
     both = [key for key in _REPLACED if key in given]
     if both:
         raise OnboardingError(
-            f"crdb_connections.{name}: gives cluster, and {' and '.join(both)}, which the cluster says: leave one out."
+            f"connections.{name}: has cluster, which supplies {' and '.join(both)}: leave one of them out."
         )
     if not given.get("user"):
-        raise OnboardingError(f"crdb_connections.{name}: gives cluster without the SQL user: set user.")
+        raise OnboardingError(f"connections.{name}: has cluster, but no SQL user: set user.")
     try:
-        settings = Settings.of(variables)
         found = facts_of(
-            settings, str(given["cluster"]), str(given.get("region") or ""), str(given.get("endpoint") or "public")
+            settings(), str(given["cluster"]), str(given.get("region") or ""), str(given.get("endpoint") or "public")
         )
     except OnboardingError as exc:
-        raise OnboardingError(f"crdb_connections.{name}: {exc}") from None
+        raise OnboardingError(f"connections.{name}: {exc}") from None
     own = {key: value for key, value in given.items() if key not in KEYS}
     if any(own.get(key) for key in ("ca_file", "ca_url", "ca_text")):
         found.pop("ca_text")

@@ -55,10 +55,9 @@ _STATES = {
 }
 
 
-def key_given(variables: Mapping[str, Any]) -> bool:
-    """Whether there is an API key to ask with."""
-    named = any(variables.get(name) for name in ("crdb_cloud_api_key", "crdb_cloud_api_key_file"))
-    return named or bool(os.environ.get(KEY_VARIABLE, "").strip())
+def key_given(cloud: Mapping[str, Any]) -> bool:
+    """Whether there is an API key, in the option `cloud` or in the environment."""
+    return bool(cloud.get("api_key") or cloud.get("api_key_file") or os.environ.get(KEY_VARIABLE, "").strip())
 
 
 def concerns(check: Mapping[str, Any]) -> bool:
@@ -69,18 +68,19 @@ def concerns(check: Mapping[str, Any]) -> bool:
 def confirm(
     check: dict[str, Any],
     endpoint: Mapping[str, Any],
-    variables: Mapping[str, Any],
+    settings_of_run: Callable[[], Settings],
     public_address: Callable[[], str],
 ) -> dict[str, Any]:
     """The same check, with what the API says of it.
 
-    `public_address`: finds the address that the host goes out by; raises OnboardingError.
+    `settings_of_run` says how the API is reached, and `public_address` finds the address by which the host reaches the
+    internet. Both raise OnboardingError.
     """
     if endpoint.get("deployment") == "self_hosted":
         return check
     try:
-        given = Settings.of(variables)
-        settings = replace(given, timeout=min(given.timeout, _TIMEOUT))
+        settings = settings_of_run()
+        settings = replace(settings, timeout=min(settings.timeout, _TIMEOUT))
         cluster = _cluster_of(settings, endpoint)
         if cluster is None:
             text = note(

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import digest, unquoted, url_parts
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, HEADER, normal
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.render import RenderedFile, secret_forms
 
 

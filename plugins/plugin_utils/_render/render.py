@@ -27,7 +27,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks
     Package,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import (
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
     PASSFILE,
     SERVICE_FILE,
     TRUST_STORE_ARGUMENTS,

@@ -30,7 +30,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import ROOT_CRT, Source, endpoint_facts
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import ROOT_CRT
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source, endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
 
 LONGEST_NAME = 63

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  connections:
+    description:
+      - The connections by name. The suboptions are the keys of each connection.
+      - When it is empty, C(COCKROACH_URL) or C(DATABASE_URL) of the controller's environment makes one connection,
+        named C(default). C(PGPASSWORD) supplies a password that is missing.
+      - TLS is always C(verify-full). A weaker C(sslmode) is refused.
+      - A password belongs in a lookup, in a vault, or behind C(!unsafe), because Ansible evaluates double braces in a plain
+        value.
+    type: dict
+    default: {}
+    suboptions:
+      url:
+        description:
+          - Connection string, such as V(postgresql://max@db.example.com:26257/bank). The schemes C(postgresql),
+            C(postgres), C(cockroachdb) and C(jdbc:postgresql) are read.
+        type: str
+      cluster:
+        description:
+          - Name or id of a cluster of the Cloud API, which then supplies host, port, routing id and CA.
+          - Needs O(connections.user). Cannot be combined with O(connections.url) or O(connections.host).
+        type: str
+      region:
+        description: Region of O(connections.cluster) to connect to. The default is the cluster's own host name.
+        type: str
+      endpoint:
+        description: The endpoint of O(connections.cluster) to connect to.
+        type: str
+        choices: [public, private]
+      deployment:
+        description:
+          - V(serverless) (sold as Basic and Standard), V(dedicated) (sold as Advanced) or V(self_hosted) (called Core).
+          - The default is derived from the other keys.
+        type: str
+      host:
+        description: Host name of the cluster, when the connection string does not have it.
+        type: str
+      port:
+        description: Port, when the connection string does not have it. The default is 26257.
+        type: raw
+      database:
+        description: Database, when the connection string does not have it. The default is C(defaultdb).
+        type: str
+      user:
+        description: SQL user, when the connection string does not have it.
+        type: str
+      users:
+        description:
+          - Two SQL users that alternate when credentials are rotated. Use it instead of O(connections.user).
+        type: list
+        elements: str
+      password:
+        description: Password of the SQL user, when the connection string does not have it.
+        type: str
+      routing_id:
+        description: Routing id of a Serverless cluster, such as V(funky-skunk-123). It is not the cluster's UUID.
+        type: str
+      routing:
+        description:
+          - How a Serverless cluster is named to the server.
+          - V(auto) means V(options) when a routing id is known, else V(sni).
+        type: str
+      sslmode:
+        description: The only accepted value is V(verify-full), unless O(allow_weaker_tls) is set.
+        type: str
+      sslrootcert:
+        description: Path on the host of a CA file that is already there. Use it instead of a CA source.
+        type: str
+      sslcert:
+        description: Path on the host of a client certificate (PEM), for self-hosted clusters.
+        type: str
+      sslkey:
+        description: Path on the host of the client certificate's key. Java needs it in PKCS#8, as C(<sslkey>.pk8).
+        type: str
+      options:
+        description: The C(options) of the start-up message, such as V(--cluster=funky-skunk-123).
+        type: str
+      parameters:
+        description: More parameters of the connection string, by name.
+        type: dict
+      ca_file:
+        description: The CA as a PEM file on the controller. A connection has one CA source.
+        type: str
+      ca_url:
+        description: The CA as an https URL, which the controller downloads.
+        type: str
+      ca_text:
+        description: The CA as PEM text.
+        type: str
+      ca_fingerprint:
+        description: SHA-256 fingerprint that the CA must have, as 64 hexadecimal digits.
+        type: str
+      ca_public:
+        description:
+          - Whether the CA is a public one. It then goes to C(~/.postgresql/root.crt), where clients look by themselves.
+        type: bool
+        default: false
+      ca_destination:
+        description:
+          - Where the CA goes. V(certs) is C(certs/ca.crt) in the app's folder, V(root_crt) is
+            C(~/.postgresql/root.crt), V(both) is both.
+          - V(auto) is V(root_crt) for a public CA, else V(certs).
+        type: str
+        choices: [auto, certs, root_crt, both]
+        default: auto
+  allow_weaker_tls:
+    description: Accept an C(sslmode) weaker than C(verify-full) in a connection, for reading it only.
+    type: bool
+    default: false
+  password_store:
+    description:
+      - Path on the controller of the file that keeps generated passwords of SQL users.
+      - It supplies the password of a connection that has none.
+    type: str
+    default: ""
+"""

@@ -1,0 +1,352 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: endpoint_check
+short_description: Check endpoints from a host; the worker of crdb.onboard.check
+version_added: 0.1.0
+author:
+  - crdb.onboard authors (@crdb-onboard)
+description:
+  - Runs on the host for M(crdb.onboard.check), which prepares its options on the controller. Use that module in playbooks.
+  - Checks each endpoint in six stages, and compares the files of the apps with what they should hold.
+extends_documentation_fragment:
+  - crdb.onboard.attributes
+  - crdb.onboard.endpoints
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The check itself runs in check mode too, because it only reads.
+  diff_mode:
+    support: none
+    details:
+      - There is nothing to differ.
+  idempotent:
+    support: full
+options:
+  apps:
+    description:
+      - What the apps' own files should hold, read back as the app's user. Contents are
+        compared by digests.
+      - What an app could not connect with is a verdict of its endpoint when all stages passed; the rest are notes. In
+        check mode all are notes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      endpoint:
+        description: Name of the endpoint in O(endpoints).
+        type: str
+        required: true
+      salt:
+        description: What the digests are made with.
+        type: str
+        required: true
+      files:
+        description: The files that connect the app.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          path:
+            description: Absolute path.
+            type: str
+            required: true
+          format:
+            description: V(whole) is compared as a whole, the others by their independent keys.
+            type: str
+            choices: [dotenv, pem, pgpass, service, whole]
+            default: whole
+          secret:
+            description: Whether it holds a password.
+            type: bool
+            default: false
+          digest:
+            description: Of the whole content.
+            type: str
+            default: ""
+          variables:
+            description: What a file of independent keys has to set, or the lines with the password of another one.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              name:
+                description: Name of the variable.
+                type: str
+                required: true
+              digest:
+                description: Of its value.
+                type: str
+                required: true
+              parts:
+                description: The parts of a connection string, without its password.
+                type: dict
+              password_digest:
+                description: Of the password in it.
+                type: str
+                default: ""
+      ca_file:
+        description: The CA file of the app.
+        type: str
+      ca_fingerprints:
+        description: SHA-256 of the certificates that it has to hold.
+        type: list
+        elements: str
+        default: []
+      sslcert:
+        description: The client certificate of the app.
+        type: str
+      sslkey:
+        description: Its key.
+        type: str
+  controller_time:
+    description:
+      - What the controller's clock says, in seconds since 1970. 
+      - Where a certificate's dates do not hold by this host's clock and hold by the controller's, the clock is named as
+        the cause.
+    type: float
+  timeout:
+    description: Seconds that the whole check of one endpoint may take.
+    type: float
+    default: 15.0
+"""
+
+EXAMPLES = r"""
+- name: Check one endpoint with the public roots of the host
+  crdb.onboard.endpoint_check:
+    endpoints:
+      - host: db.example.com
+        database: bank
+        user: max
+        password: "{{ bank_password }}"
+        ca_file: public
+"""
+
+RETURN = r"""
+checks:
+  description: One report an endpoint, in the order given.
+  returned: when the endpoints are valid
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The endpoint's name.
+      returned: always
+      type: str
+      sample: orders
+    host:
+      description: The endpoint's host.
+      returned: always
+      type: str
+    port:
+      description: The endpoint's port.
+      returned: always
+      type: int
+      sample: 26257
+    address:
+      description: The IP address that was connected to, or that the failure is about; null when none was tried.
+      returned: always
+      type: str
+      sample: 203.0.113.7
+    ok:
+      description: Whether all stages passed.
+      returned: always
+      type: bool
+    code:
+      description: The stable name of the diagnosis; V(ok) when all stages passed.
+      returned: always
+      type: str
+      sample: not_in_allowlist
+    cause:
+      description: One sentence on what is wrong; empty when nothing is.
+      returned: always
+      type: str
+    cure:
+      description: One sentence on what to do; empty when nothing has to be done.
+      returned: always
+      type: str
+    evidence:
+      description:
+        - What the diagnosis rests on. The keys depend on the failure; C(step) is always there.
+        - A server's text has its non-printable characters taken out and is cut at 300 characters.
+      returned: always
+      type: dict
+      sample:
+        step: startup
+        severity: FATAL
+        sqlstate: 08C00
+        server_message: "codeProxyRefusedConnection: connection refused"
+        local_address: 10.0.0.5
+    stages:
+      description: The stages that were reached, each with its time.
+      returned: always
+      type: list
+      elements: dict
+      sample:
+        - stage: dns
+          ok: true
+          milliseconds: 2.1
+        - stage: tcp
+          ok: true
+          milliseconds: 11.8
+    server:
+      description: What was learned of the server; empty when TLS was not reached.
+      returned: always
+      type: dict
+      sample:
+        version: CockroachDB CCL v25.2.1 (x86_64-pc-linux-gnu)
+        tls_version: TLSv1.3
+        cipher: TLS_AES_128_GCM_SHA256
+        certificate:
+          subject: CN=*.abc.gcp-us-central1.cockroachlabs.cloud
+          issuer: C=US, O=Let's Encrypt, CN=R11
+          not_before: "2026-10-01T00:00:00Z"
+          not_after: "2026-12-30T00:00:00Z"
+          sans: ["*.abc.gcp-us-central1.cockroachlabs.cloud"]
+          sha256: 5f0c...
+        auth_method: SASL (SCRAM-SHA-256)
+        user: shop
+        database: orders
+    password_sent:
+      description: Whether the login got so far that the password, or a proof of it, was sent.
+      returned: always
+      type: bool
+    notes:
+      description:
+        - What is worth saying beside the verdict, and does not change it; each with a stable code.
+        - A stage that took longer than is normal, clocks that differ, clients stricter than libpq, what ends soon.
+      returned: always
+      type: list
+      elements: dict
+      sample:
+        - code: slow_dns
+          text: "Looking up db.example.com took 2105 ms, where up to 250 is normal: look at this machine's DNS servers."
+"""
+
+import math
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import inspect
+from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
+    Endpoint,
+    EndpointError,
+    check_endpoints,
+    with_findings,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
+
+
+def _argument_spec() -> dict[str, object]:
+    return {
+        "endpoints": ENDPOINTS,
+        "apps": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "endpoint": {"type": "str", "required": True},
+                "salt": {"type": "str", "required": True, "no_log": True},
+                "files": {
+                    "type": "list",
+                    "elements": "dict",
+                    "default": [],
+                    "options": {
+                        "path": {"type": "str", "required": True},
+                        "format": {"type": "str", "choices": sorted(FORMATS), "default": "whole"},
+                        "secret": {"type": "bool", "default": False, "no_log": False},
+                        "digest": {"type": "str", "default": "", "no_log": True},
+                        "variables": {
+                            "type": "list",
+                            "elements": "dict",
+                            "default": [],
+                            "options": {
+                                "name": {"type": "str", "required": True},
+                                "digest": {"type": "str", "required": True, "no_log": True},
+                                "parts": {"type": "dict"},
+                                "password_digest": {"type": "str", "default": "", "no_log": True},
+                            },
+                        },
+                    },
+                },
+                "ca_file": {"type": "str"},
+                "ca_fingerprints": {"type": "list", "elements": "str", "default": []},
+                "sslcert": {"type": "str"},
+                "sslkey": {"type": "str", "no_log": False},
+            },
+        },
+        "controller_time": {"type": "float"},
+        "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
+    }
+
+
+class Checker:
+    """The check of one user's endpoints, and of the files that their apps connect by."""
+
+    def __init__(self, user: str, endpoints: list[Endpoint], params: dict[str, Any], check_mode: bool) -> None:
+        self._user, self._endpoints, self._params, self._check_mode = user, endpoints, params, check_mode
+
+    def run(self, refused: dict[str, str]) -> dict[str, Any]:
+        """The reports, and which logins were `refused` so far; see check_endpoints."""
+        controller = self._params["controller_time"]
+        skew = None if controller is None or not math.isfinite(controller) else time.time() - controller
+        names = {endpoint.name for endpoint in self._endpoints}
+        found = {app["endpoint"]: inspect(app) for app in self._params["apps"] if app["endpoint"] in names}
+        reports = [
+            with_findings(report, endpoint, found.get(endpoint.name, []), self._user, only=self._check_mode).as_dict()
+            for report, endpoint in zip(
+                check_endpoints(self._endpoints, self._params["timeout"], skew, refused), self._endpoints
+            )
+        ]
+        return {"reports": reports, "refused": refused}
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
+    """The reports in the order of the endpoints. Raises EndpointError, UnknownOwner, OSError."""
+    facts = params["endpoints"] or []
+    endpoints = [Endpoint.from_dict(entry) for entry in facts]
+    owners = {entry["run_as"]: Owner(entry["run_as"]) for entry in facts}
+    reports: dict[int, dict[str, Any]] = {}
+    refused: dict[str, str] = {}
+    # Other users' children first: they would not have the threads of one's own check.
+    for name, owner in sorted(owners.items(), key=lambda item: not item[1].foreign):
+        mine = [number for number, entry in enumerate(facts) if entry["run_as"] == name]
+        checker = owner.does(Checker(name, [endpoints[number] for number in mine], params, check_mode))
+        try:
+            answer = checker.run(refused)
+        finally:
+            checker.close()
+        refused = answer["refused"]
+        reports.update(zip(mine, answer["reports"]))
+    return [reports[number] for number in range(len(facts))]
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=_argument_spec(), supports_check_mode=True)
+    params = module.params
+    if not 0 < params["timeout"] <= MAX_TIMEOUT:
+        module.fail_json(msg=f"timeout {params['timeout']:g} is not between 0 and {MAX_TIMEOUT:g} seconds")
+    try:
+        reports = _check(params, module.check_mode)
+    except (EndpointError, UnknownOwner) as exc:
+        module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg=f"The check did not end: {exc.strerror}.")
+    module.exit_json(changed=False, checks=reports)
+
+
+if __name__ == "__main__":
+    main()

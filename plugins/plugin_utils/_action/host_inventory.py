@@ -1,0 +1,136 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an action's options say about its host: connections and apps, each read once a task.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as cloud_cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections, schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, app_entries, apps
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
+
+
+class HostInventory:
+    """The connections and apps of one host, from the options that the documentation fragments declare.
+
+    Args:
+        options: `connections`, `apps`, `cloud`, `password_store`, `allow_weaker_tls`, `samples`; each may be missing.
+        vault: Ansible's VaultLib, for a password store that is encrypted.
+        prompt: asks a person without echo; None takes only what was typed before in this run.
+
+    Every attribute raises OnboardingError for options that are not valid, before anything has changed.
+    """
+
+    def __init__(
+        self, options: Mapping[str, Any], *, vault: Any = None, prompt: Callable[[str], str] | None = None
+    ) -> None:
+        self._options = options
+        self._vault = vault
+        self._prompt = prompt
+
+    @cached_property
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """The facts of every connection by name, as they were set."""
+        return connections.connection_facts(self._options.get("connections"), prompt=self._prompt)
+
+    @property
+    def clusters(self) -> dict[str, dict[str, Any]]:
+        """Those of the connections that name a cluster of the Cloud API; nobody is asked for one."""
+        return connections.clusters(self._options.get("connections"))
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        """Every connection by name, validated and with its password."""
+        return {
+            name: connections.with_password(self.source(name, facts), prompt=self._prompt)
+            for name, facts in self.connections.items()
+        }
+
+    @cached_property
+    def entries(self) -> list[dict[str, Any]]:
+        """The entries of `apps` with their defaults. Needs no connection."""
+        return app_entries(self._options.get("apps"), samples=bool(self._options.get("samples")))
+
+    @cached_property
+    def apps(self) -> tuple[App, ...]:
+        """Every app of the host, validated."""
+        return self.apps_with(self.sources)
+
+    def apps_with(self, sources: Mapping[str, Source]) -> tuple[App, ...]:
+        """Every app of the host with these connections."""
+        return apps(self.entries, sources, catalogue.load())
+
+    @property
+    def app_names(self) -> list[str]:
+        """The names of the apps. Needs no connection."""
+        return sorted({entry["name"] for entry in self.entries})
+
+    @property
+    def users(self) -> list[str]:
+        """The system users whose files the apps have; root owns a service's drop-in. Needs no connection."""
+        return sorted({entry["user"] for entry in self.entries} | {"root" for e in self.entries if e["service"]})
+
+    @property
+    def services(self) -> list[str]:
+        """The systemd services of the apps. Needs no connection."""
+        return [entry["service"] for entry in self.entries if entry["service"]]
+
+    @cached_property
+    def store(self) -> PasswordStore | None:
+        """The store of generated passwords, where there is one."""
+        path = self._options.get("password_store")
+        return PasswordStore(str(path), self._vault) if path else None
+
+    def settings(self) -> Settings:
+        """How the Cloud API is reached. Raises OnboardingError without a key."""
+        return Settings.from_options(schema.validated("cloud", self._options.get("cloud") or {}, "cloud"))
+
+    def source(self, name: str, facts: Any) -> Source:
+        """One connection: its cluster looked up, with the password that is stored for its user, if any."""
+        if isinstance(facts, Mapping):
+            # The API is asked for nothing before the whole entry is valid.
+            facts = schema.validated("connections", facts, f"connections.{name}")
+        facts, users = connections.alternating(name, facts)
+        source = connections.source(
+            name,
+            cloud_cluster.expand(name, facts, self.settings),
+            allow_weaker_tls=bool(self._options.get("allow_weaker_tls")),
+        )
+        if users:
+            source = replace(source, connection=source.connection.replace(user=self._user_in_use(source, facts, users)))
+        if self.store is None or source.connection.password is not None or source.connection.sslcert is not None:
+            return source
+        key, _title = self.server(facts, source)
+        password, _pending = self.store.get(key, source.connection.user.lower())
+        return source if password is None else replace(source, connection=source.connection.replace(password=password))
+
+    def _user_in_use(self, source: Source, facts: Mapping[str, Any], users: Sequence[str]) -> str:
+        if self.store is None:
+            raise OnboardingError(
+                f"connections.{source.name}: two users alternate, and password_store keeps which one is in use: set it."
+            )
+        return self.store.rotation(self.server(facts, source)[0], users).in_use or users[0]
+
+    def server(self, facts: Mapping[str, Any], source: Source) -> tuple[str, str]:
+        """The key of a connection's cluster in the password store, and a name for people."""
+        if isinstance(facts, Mapping) and facts.get("cluster"):
+            cluster = cloud_cluster.lookup(self.settings(), str(facts["cluster"]))
+            return str(cluster["id"]), str(cluster["name"])
+        connection = source.connection
+        address = f"{connection.host}:{connection.port}"
+        key = f"{address}/{connection.routing_id}" if connection.routing_id else address
+        return key, connection.routing_id or address

@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of the modules, read from their documentation.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
+
+_MODULES = Path(__file__).parents[2] / "modules"
+_COLLECTION = "crdb.onboard."
+_BY_ENTRY = ("apps",)
+"""Lists whose entries `schema.validated` checks one by one, so that an error names the entry."""
+
+
+@cache
+def documented(module: str) -> Mapping[str, Any]:
+    """The documented options of a module by name, those of its documentation fragments among them."""
+    document = schema.documentation(_MODULES / f"{module}.py")
+    options: dict[str, Any] = {}
+    for name in document.get("extends_documentation_fragment") or ():
+        options.update(schema.fragment(name.removeprefix(_COLLECTION)))
+    return {**options, **(document.get("options") or {})}
+
+
+@cache
+def arguments(module: str) -> Mapping[str, Any]:
+    """The argument spec of a module, for Ansible's validator."""
+    spec = schema.argument_spec(documented(module))
+    for name in _BY_ENTRY:
+        spec.get(name, {}).pop("options", None)
+    return spec

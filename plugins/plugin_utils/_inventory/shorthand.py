@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Variables with a prefix as the options `connections`, `apps` and `cloud`.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import DEFAULT_NAME
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The variables of a host.
+
+    Args:
+        names: of all variables.
+        value_of: a variable's value by its name, evaluated.
+        prefix, whole, also, every, declared, reserved: see the lookup `inputs`.
+    """
+
+    names: Sequence[str]
+    value_of: Callable[[str], Any]
+    prefix: str
+    whole: str
+    also: Mapping[str, str]
+    every: Sequence[str]
+    declared: Sequence[str]
+    reserved: Sequence[str]
+
+    def read(self, option: str) -> Any:
+        """The option; raises OnboardingError for a variable that nobody declares."""
+        if option not in ("connections", "apps", "cloud"):
+            raise OnboardingError(f"There is no option {option!r} to read: it must be connections, apps or cloud.")
+        self._refuse_undeclared(option)
+        keys = self._keys(option)
+        whole = self.value_of(self.whole) if self.whole in self.names else None
+        if option == "cloud":
+            return keys
+        if option == "apps":
+            return self._apps(whole, keys)
+        documented = schema.keys(option)
+        # A role may set a default for documentation.
+        set_keys = [key for key, value in keys.items() if value != documented[key].get("default")]
+        if whole and set_keys:
+            raise OnboardingError(
+                f"{self.whole} and {self.prefix}{set_keys[0]} are both set. Move the value into the entry of {self.whole}"
+                f" that it belongs to ({', '.join(map(str, whole))})."
+            )
+        return whole or ({DEFAULT_NAME: keys} if keys else {})
+
+    def _refuse_undeclared(self, option: str) -> None:
+        keys = {f"{self.prefix}{key}" for key in schema.keys(option)}
+        declared = {*keys, *self.declared}
+        for name in self.names:
+            if name.startswith((self.prefix, *self.reserved)) and name not in declared:
+                nearest = schema.nearest(name, declared)
+                raise OnboardingError(
+                    f"There is no variable {name}."
+                    + (f" Did you mean {nearest}?" if nearest else "")
+                    + " Names with this prefix belong to crdb.onboard: rename a variable of your own."
+                )
+
+    def _keys(self, option: str) -> dict[str, Any]:
+        """The keys that variables set; an empty value sets nothing."""
+        variables = {key: f"{self.prefix}{key}" for key in schema.keys(option)} | dict(self.also)
+        names = set(self.names)
+        values = {key: self.value_of(name) for key, name in variables.items() if name in names}
+        return {key: value for key, value in values.items() if value is not None and value != ""}
+
+    def _apps(self, whole: Any, keys: Mapping[str, Any]) -> Any:
+        if whole is None:
+            return [dict(keys)] if keys else None
+        shared = {key: keys[key] for key in self.every if key in keys}
+        return [{**shared, **entry} if isinstance(entry, Mapping) else entry for entry in whole]
