@@ -128,7 +128,12 @@ class CloudStage:
 
     def variables(self) -> dict[str, Any]:
         """The variables that lead the collection here."""
-        return {"crdb_cloud_url": self.url, "crdb_cloud_ca_file": str(self.ca_file), "crdb_cloud_api_key": KEY}
+        return {f"crdb_cloud_{name}": value for name, value in self.options.items()}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The option `cloud` that leads the modules here."""
+        return {"url": self.url, "ca_file": str(self.ca_file), "api_key": KEY}
 
     def close(self) -> None:
         """End everything."""

@@ -10,14 +10,14 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.crdb.onboard.plugins.modules import probe
+from ansible_collections.crdb.onboard.plugins.modules import driver_probe
 
 
 def main() -> None:
     """Run what stands in the JSON of standard input, and print the reports in the same order."""
     jobs = json.load(sys.stdin)
     with ThreadPoolExecutor(4) as pool:
-        json.dump(list(pool.map(lambda job: probe._run(job["probe"], job["params"]), jobs)), sys.stdout)
+        json.dump(list(pool.map(lambda job: driver_probe._run(job["probe"], job["params"]), jobs)), sys.stdout)
 
 
 main()

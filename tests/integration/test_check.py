@@ -404,7 +404,8 @@ class TestAdHoc:
         path = tmp_path / "vars.json"
         path.write_text(json.dumps({"crdb_connections": {"shop": {**facts, "ca_text": None}}}))
         where = inventory(tmp_path, 1)
-        run = controller.run("ansible", "all", "-i", where, "-m", "crdb.onboard.check", "--check", "-e", f"@{path}")
+        module = ["-m", "crdb.onboard.check", "-a", json.dumps({"connections": "{{ crdb_connections }}"})]
+        run = controller.run("ansible", "all", "-i", where, *module, "--check", "-e", f"@{path}")
         assert run.status == 0, run.output
         assert facts["password"] not in run.output
 

@@ -193,15 +193,24 @@ def test_cluster_region_endpoint_and_database_make_the_connection(controller, cl
     options = [{"name" if k == "cluster" else k: v for k, v in facts.items()} for facts, _host, _database in CHOSEN]
     chosen = {key: f"{{{{ item.{key} | default(omit) }}}}" for key in ("name", "region", "endpoint", "database")}
     tasks = [
-        {"name": "Show them", "crdb.onboard.connection": {}, "register": "shown"},
-        {"name": "Look", "crdb.onboard.cluster_info": {"user": "ann", **chosen}, "loop": options, "register": "looked"},
+        {
+            "name": "Show them",
+            "crdb.onboard.connection": {"connections": "{{ crdb_connections }}", "apps": [], "cloud": cloud.options},
+            "register": "shown",
+        },
+        {
+            "name": "Look",
+            "crdb.onboard.cluster_info": {"user": "ann", "cloud": cloud.options, **chosen},
+            "loop": options,
+            "register": "looked",
+        },
         {
             "name": "Keep it",
             "ansible.builtin.copy": {"dest": str(result), "content": "{{ [shown, looked] | to_json }}"},
         },
     ]
     path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-    variables = {**cloud.variables(), "crdb_connections": connections, "crdb_apps": []}
+    variables = {"crdb_connections": connections}
     run = controller.playbook(str(path), variables)
     assert run.status == 0, run.output
     assert FACTS["password"] not in run.output + result.read_text()

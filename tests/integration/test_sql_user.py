@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import ServerError, Wire
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import session as _sql
@@ -52,7 +52,7 @@ class Direct:
 
     def ensure(self, grants, user="ann", *, check=False, password=None, update="on_create", **more):
         """The outcome; the second time nothing is changed, whatever was asked for."""
-        source = _onboarding.source("boss", self.facts)
+        source = connections.source("boss", self.facts)
         secret = _sql_user.Secret(password, self.store, update, 32)
         target = _users.Target("lone", NAME, user)
         return _sql_user.ensure(source, target, self.wanted(grants, user, **more), secret, check=check)
@@ -67,7 +67,7 @@ class Direct:
         return done
 
     def remove(self, user="ann", *, check=False, **more):
-        source = _onboarding.source("boss", self.facts)
+        source = connections.source("boss", self.facts)
         target = _users.Target("lone", NAME, user)
         return _sql_user.remove(source, target, self.wanted([], user, **more), self.store, check=check)
 
@@ -295,7 +295,7 @@ def test_a_server_that_takes_the_verifier_for_the_password_is_found_out(direct, 
 def test_an_error_of_the_server_never_shows_the_verifier(direct, monkeypatch):
     statement = _sql.with_password("defaultdb", "CREATE ROLE ann WITH LOGIN", "a-password")
     assert "SCRAM" not in repr(statement)
-    source = _onboarding.source("boss", direct.facts)
+    source = connections.source("boss", direct.facts)
     with _sql.Sessions(source) as sessions:
         sessions.on("defaultdb")
 

@@ -17,15 +17,23 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 
 from tests.clients.guide import PUBLIC
 
 GUIDE = {name for name, _versions, _variant in PUBLIC}
 TOP = Path(__file__).resolve().parents[2]
 FACADE = TOP / "collections" / "ansible_collections" / "crdb" / "onboard"
-ROLES = sorted(path for path in (TOP / "roles").iterdir() if path.is_dir())
-SHARED_INPUTS = {"crdb_connections", "crdb_apps", "crdb_frameworks"}
+# crdb_inputs has no tasks: it is a table of what the others share.
+ROLES = sorted(path for path in (TOP / "roles").iterdir() if path.is_dir() and path.name != "crdb_inputs")
+SHARED_INPUTS = {
+    *("crdb_connections", "crdb_apps", "crdb_frameworks"),
+    *(f"crdb_connection_{key}" for key in schema.keys("connections")),
+    *(f"crdb_app_{key}" for key in schema.keys("apps") if key != "frameworks"),
+    *(f"crdb_cloud_{key}" for key in schema.keys("cloud")),
+}
 BIN = Path(sys.executable).parent
 
 
@@ -79,7 +87,8 @@ class TestRole:
     def test_the_readme_has_the_table(self, role):
         readme = (role / "README.md").read_text()
         rows = re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)
-        assert rows == list(_specification(role))
+        assert rows == [name for name in _specification(role) if name not in SHARED_INPUTS]
+        assert "(../../docs/variables.md)" in readme
 
     def test_the_readmes_example_is_ansible_docs(self, role):
         specification = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]
@@ -141,18 +150,54 @@ def test_every_choice_of_the_guides_frameworks_has_a_lock_of_its_own():
 
 
 @pytest.mark.parametrize("path", sorted((TOP / "plugins" / "action").glob("*.py")), ids=lambda path: path.stem)
-def test_every_argument_of_an_action_is_documented_with_its_default(path):
+def test_every_action_takes_the_options_that_its_page_documents(path):
     package = "ansible_collections.crdb.onboard.plugins"
-    taken = importlib.import_module(f"{package}.action.{path.stem}").ActionModule.ARGUMENTS
-    text = importlib.import_module(f"{package}.modules.{path.stem}").DOCUMENTATION
-    documented = yaml.safe_load(text).get("options") or {}
-    for fragment in yaml.safe_load(text).get("extends_documentation_fragment", ()):
-        text = importlib.import_module(f"{package}.doc_fragments.{fragment.rpartition('.')[2]}").ModuleDocFragment
-        documented.update(yaml.safe_load(text.DOCUMENTATION).get("options") or {})
-    assert set(taken) <= set(documented)
+    action = importlib.import_module(f"{package}.action.{path.stem}").ActionModule
+    assert path.stem == action.OPTIONS
+    taken = options.arguments(path.stem)
+    shown = subprocess.run(
+        [BIN / "ansible-doc", "-t", "module", "--json", f"crdb.onboard.{path.stem}"],
+        cwd=TOP, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    documented = json.loads(shown)[f"crdb.onboard.{path.stem}"]["doc"].get("options", {})
+    assert set(taken) == set(documented)
     for name, argument in taken.items():
         assert documented[name].get("default") == argument.get("default"), name
         assert documented[name]["type"] == argument["type"], name
+
+
+@pytest.mark.parametrize("name", ["app_config", "ca", "connection", "check", "probe", "app_service"])
+def test_ansible_doc_shows_the_keys_of_connections_and_apps(name):
+    shown = subprocess.run(
+        [BIN / "ansible-doc", "-t", "module", f"crdb.onboard.{name}"],
+        cwd=TOP,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for option in ("connections", "apps", "cloud"):
+        for key in schema.keys(option):
+            assert re.search(rf"^ +(?:[-=] )?{key}\s", shown, re.MULTILINE), key
+
+
+def test_no_plugin_knows_a_variable_of_a_role():
+    """Roles pass their variables to options; a result is an option, or its expression is evaluated for other hosts."""
+    names = {
+        name
+        for role in ROLES
+        for name in [
+            *_specification(role),
+            *_defaults(role),
+            *runpy.run_path(str(TOP / "scripts" / "docs.py"))["registers"](role),
+        ]
+    }
+    for path in sorted((TOP / "plugins").rglob("*.py")):
+        words = set(re.findall(r"\bcrdb_\w+", path.read_text()))
+        roles = {role.name for role in ROLES}
+        assert words & names == set(), path.name
+        assert {w for w in words if w.startswith(tuple(f"{role}_" for role in roles)) and w not in roles} == set(), (
+            path.name
+        )
 
 
 @pytest.mark.parametrize(("kind", "folder"), [("module", "modules"), ("lookup", "lookup")])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands of an app on its host: what makes it read its configuration again, and what asks whether it is well.
+"""The commands of an app on its host: one makes it read its configuration again, one tells whether it works.
 
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 
 RUN_AS = ("app", "root")
 RELOAD_SECONDS = 90.0
@@ -49,12 +50,12 @@ def unit(value: Any, what: str) -> str:
         return ""
     name = str(value).removesuffix(_UNIT_SUFFIX)
     if not isinstance(value, str) or not _UNIT.fullmatch(name) or len(name) > _UNIT_LIMIT - len(_UNIT_SUFFIX):
-        raise OnboardingError(f"{what}: service {value!r} is no name of a systemd service, such as shop.service.")
+        raise OnboardingError(f"{what}: service {value!r} is not a systemd service name, such as shop.service.")
     return name + _UNIT_SUFFIX
 
 
 def reload(value: Any, service: str, what: str, secret: str | None) -> Command | None:
-    """What makes the app read its configuration again: what was given, else systemd's own word for it.
+    """The command that makes the app read its configuration again; the default is systemd's own.
 
     `secret` must not be among the arguments. Raises OnboardingError.
     """
@@ -64,7 +65,7 @@ def reload(value: Any, service: str, what: str, secret: str | None) -> Command |
 
 
 def health(value: Any, service: str, what: str, secret: str | None) -> Command | None:
-    """What ends with 0 when the app is well: what was given, else whether its service is active.
+    """The command that ends with 0 when the app works; the default asks whether its service is active.
 
     `secret` must not be among the arguments. Raises OnboardingError.
     """
@@ -79,24 +80,22 @@ def _command(value: Any, what: str, secret: str | None, timeout: float, *, retri
         return None
     if isinstance(value, str):
         raise OnboardingError(
-            f"{what}: wants a list of the program and its arguments; for a line of sh write shell: before it."
+            f"{what}: must be a list of the program and its arguments. For a shell command line, put shell: before it."
         )
     facts = {"argv": value} if isinstance(value, (list, tuple)) else value
     if not isinstance(facts, Mapping):
-        raise OnboardingError(f"{what}: wants a list, a dictionary with argv or shell, or false for none.")
+        raise OnboardingError(f"{what}: must be a list, a dictionary with argv or shell, or false for none.")
     known = {"argv", "shell", "run_as", "timeout", *(("retries", "delay") if retried else ())}
-    unknown = sorted(set(facts) - known)
-    if unknown:
-        raise OnboardingError(f"{what}: does not know {', '.join(unknown)}; it knows {', '.join(sorted(known))}.")
+    schema.refuse_unknown(facts, known, what)
     argv = _argv(facts, what)
     if secret and any(secret in argument for argument in argv):
         raise OnboardingError(
-            f"{what}: has the password among its arguments, where everybody on the host sees it: let it read the"
-            " environment file of the app."
+            f"{what}: must not contain the password, because everybody on the host sees its arguments. Let the program"
+            " read the app's environment file."
         )
     run_as = facts.get("run_as", "app")
     if run_as not in RUN_AS:
-        raise OnboardingError(f"{what}: run_as {run_as!r} is none of {', '.join(RUN_AS)}.")
+        raise OnboardingError(f"{what}: run_as must be {' or '.join(RUN_AS)}, not {run_as!r}.")
     return Command(
         argv,
         str(run_as),
@@ -109,15 +108,15 @@ def _command(value: Any, what: str, secret: str | None, timeout: float, *, retri
 def _argv(facts: Mapping[str, Any], what: str) -> tuple[str, ...]:
     if ("argv" in facts) == ("shell" in facts):
         raise OnboardingError(
-            f"{what}: wants argv (the program and its arguments) or shell (a line of sh), one of them."
+            f"{what}: must have either argv (the program and its arguments) or shell (a shell command line)."
         )
-    given = ["/bin/sh", "-c", facts["shell"]] if "shell" in facts else facts["argv"]
-    words = list(given) if isinstance(given, (list, tuple)) else []
+    command = ["/bin/sh", "-c", facts["shell"]] if "shell" in facts else facts["argv"]
+    words = list(command) if isinstance(command, (list, tuple)) else []
     if not words or not all(isinstance(w, (str, int, float)) and not isinstance(w, bool) for w in words):
-        raise OnboardingError(f"{what}: wants texts, the program first.")
+        raise OnboardingError(f"{what}: must be a list of texts, the program first.")
     argv = tuple(str(word) for word in words)
     if not argv[0].strip() or not argv[-1].strip() or any("\0" in word for word in argv):
-        raise OnboardingError(f"{what}: has an empty program, or a character that no argument can hold.")
+        raise OnboardingError(f"{what}: has an empty program, or an argument with a NUL character.")
     return argv
 
 
@@ -127,5 +126,5 @@ def _number(value: Any, what: str, least: float, most: float) -> float:
     except (TypeError, ValueError):
         number = None
     if number is None or not least <= number <= most:
-        raise OnboardingError(f"{what}: {value!r} is no number from {least:g} to {most:g}.")
+        raise OnboardingError(f"{what}: must be a number from {least:g} to {most:g}, not {value!r}.")
     return number

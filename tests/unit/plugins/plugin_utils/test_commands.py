@@ -10,17 +10,18 @@ import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import commands as _commands
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import app_entries, apps
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.commands import Command
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import source
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 URL = "postgresql://max:s3cret-canary@db.example.com:26257/bank?sslmode=verify-full"
-SOURCES = {"db": _onboarding.source("db", {"url": URL, "ca_file": "/ca.crt"})}
+SOURCES = {"db": source("db", {"url": URL, "ca_file": "/ca.crt"})}
 
 
 def app(**facts):
-    (found,) = _onboarding.apps([{"folder": "/srv/shop", "user": "shop", **facts}], SOURCES, _catalogue.load())
+    (found,) = apps(app_entries([{"folder": "/srv/shop", "user": "shop", **facts}]), SOURCES, _catalogue.load())
     return found
 
 
@@ -52,27 +53,27 @@ def test_commands_of_its_own():
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"reload": "systemctl restart shop"}, "reload: wants a list of the program and its arguments; for"),
-        ({"reload": []}, "reload: wants texts, the program first"),
-        ({"reload": [["a"]]}, "reload: wants texts, the program first"),
+        ({"reload": "systemctl restart shop"}, "reload: must be a list of the program and its arguments. For"),
+        ({"reload": []}, "reload: must be a list of texts, the program first"),
+        ({"reload": [["a"]]}, "reload: must be a list of texts, the program first"),
         ({"reload": [""]}, "reload: has an empty program"),
-        ({"reload": {"argv": ["a"], "shell": "b"}}, "reload: wants argv .* or shell"),
-        ({"reload": {"argv": ["a"], "retries": 3}}, "reload: does not know retries; it knows argv, run_as, she"),
-        ({"reload": {"argv": "a"}}, "reload: wants texts"),
-        ({"reload": {"argv": ["a"], "run_as": "shop"}}, "reload: run_as 'shop' is none of app, root"),
-        ({"reload": {"argv": ["a"], "timeout": 0}}, "reload: timeout: 0 is no number from 0.1 to 3600"),
-        ({"health": {"argv": ["a"], "retries": -1}}, "health: retries: -1 is no number from 0 to 600"),
-        ({"health": {"argv": ["a"], "delay": "long"}}, "health: delay: 'long' is no number"),
-        ({"health": 5}, "health: wants a list, a dictionary"),
-        ({"health": ["ping", URL]}, "health: has the password among its arguments"),
-        ({"service": "../shop"}, "service '../shop' is no name of a systemd service"),
-        ({"service": "--now"}, "is no name of a systemd service"),
-        ({"service": "shop.timer/x"}, "is no name of a systemd service"),
-        ({"service": ["shop"]}, "is no name of a systemd service"),
+        ({"reload": {"argv": ["a"], "shell": "b"}}, "reload: must have either argv .* or shell"),
+        ({"reload": {"argv": ["a"], "retries": 3}}, "reload: unknown key: retries. The keys are argv, run_as, she"),
+        ({"reload": {"argv": "a"}}, "reload: must be a list of texts"),
+        ({"reload": {"argv": ["a"], "run_as": "shop"}}, "reload: run_as must be app or root, not 'shop'"),
+        ({"reload": {"argv": ["a"], "timeout": 0}}, "reload: timeout: must be a number from 0.1 to 3600, not 0"),
+        ({"health": {"argv": ["a"], "retries": -1}}, "health: retries: must be a number from 0 to 600, not -1"),
+        ({"health": {"argv": ["a"], "delay": "long"}}, "health: delay: must be a number"),
+        ({"health": 5}, "health: must be a list, a dictionary"),
+        ({"health": ["ping", URL]}, "health: must not contain the password"),
+        ({"service": "../shop"}, "service '../shop' is not a systemd service name"),
+        ({"service": "--now"}, "is not a systemd service name"),
+        ({"service": "shop.timer/x"}, "is not a systemd service name"),
+        ({"service": ["shop"]}, "is not a systemd service name"),
     ],
 )  # fmt: skip
 def test_what_is_refused(facts, message):
-    with pytest.raises(OnboardingError, match=f"crdb_apps entry 'app'.*{message}") as caught:
+    with pytest.raises(OnboardingError, match=f"apps entry 'app'.*{message}") as caught:
         app(**facts)
     assert "s3cret-canary" not in str(caught.value)
 
@@ -80,7 +81,7 @@ def test_what_is_refused(facts, message):
 def test_two_apps_do_not_share_a_service():
     entries = [{"name": name, "folder": f"/srv/{name}", "service": "web"} for name in ("one", "two")]
     with pytest.raises(OnboardingError, match="one and two have the same service"):
-        _onboarding.apps(entries, SOURCES, _catalogue.load())
+        apps(app_entries(entries), SOURCES, _catalogue.load())
 
 
 def test_the_drop_in_loads_the_environment_file():

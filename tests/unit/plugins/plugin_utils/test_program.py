@@ -22,7 +22,7 @@ from tests.conftest import CHECKOUT
 CANARY = "c4n4ry-Passw0rd"
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 PLAIN: dict[str, Any] = {"check_mode": False, "diff": False, "log": ""}
-MODULES = ("app_service", "check", "files", "probe")
+MODULES = ("app_reload", "driver_probe", "endpoint_check", "files")
 
 
 def python(version: str) -> str:
@@ -73,7 +73,7 @@ def file(path: Path, text: str = "text", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_module_answers_on_every_python(version: str, module: str, host: Host) -> None:
-    needed = {"check": {"endpoints": []}, "probe": {"probes": []}}
+    needed = {"endpoint_check": {"endpoints": []}, "driver_probe": {"probes": []}}
     result = host.call(module, needed.get(module, {}), python(version))
     assert "failed" not in result
     assert result["changed"] is False
@@ -201,7 +201,7 @@ def test_a_home_in_a_folder_is_the_hosts(host: Host) -> None:
     (host.home / "app").mkdir()
     said = "import os; raise SystemExit(os.getcwd())"
     probe = {"app": "shop", "framework": "any", "interpreter": "python", "program": said, "folder": "~/app"}
-    result = host.call("probe", {"probes": [probe], "interpreters": {"python": sys.executable}})
+    result = host.call("driver_probe", {"probes": [probe], "interpreters": {"python": sys.executable}})
     assert [found["message"] for found in result["probes"]] == [str(host.home / "app")]
 
 

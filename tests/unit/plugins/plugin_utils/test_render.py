@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import app_entries, apps
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 from hypothesis import given
@@ -120,8 +121,8 @@ def test_clusters_behind_one_host_have_lines_of_their_own_in_pgpass(routing, dat
     lines = []
     for name, password in (("funky-skunk-123", "one"), ("brave-otter-456", "two")):
         facts = {"url": url.format(password=password, id=name), "routing": routing, "ca_file": "/ca.crt"}
-        source = _onboarding.source("db", facts)
-        (app,) = _onboarding.apps([{"psql_service": "s"}], {"db": source}, CATALOGUE)
+        source = connections.source("db", facts)
+        (app,) = apps(app_entries([{"psql_service": "s"}]), {"db": source}, CATALOGUE)
         service, passfile = _render.render_psql(app, "/home/max", "/ca.crt")
         assert f"dbname={database.format(id=name)}\n".encode() in service.content
         assert (b"options=" in service.content) is (routing == "options")

@@ -7,12 +7,19 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import answers, schema, shorthand
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import app_entries, placed
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import apps as parse_apps
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import (
+    connection_facts,
+    source,
+    with_password,
+)
 
 URL = "postgresql://max:s3cret-canary@db.example.com:26257/bank?sslmode=verify-full"
-CATALOGUE = _catalogue.load()
+CATALOGUE = frameworks.load()
 
 
 @pytest.fixture(autouse=True)
@@ -22,46 +29,45 @@ def _no_environment(monkeypatch):
 
 
 def sources(**facts):
-    return {"db": _onboarding.source("db", {"url": URL, "ca_file": "/ca.crt", **facts})}
+    return {"db": source("db", {"url": URL, "ca_file": "/ca.crt", **facts})}
 
 
 def apps(*given, **facts):
-    return _onboarding.apps(list(given), sources(**facts), CATALOGUE)
+    return parse_apps(app_entries(given), sources(**facts), CATALOGUE)
 
 
 class TestConnections:
-    def test_the_shorthand_makes_one(self):
-        variables = {"crdb_connection_url": URL, "crdb_connection_ca_file": "/ca.crt", "crdb_connection_port": ""}
-        assert _onboarding.connection_facts(variables) == {"default": {"url": URL, "ca_file": "/ca.crt"}}
-
-    def test_role_options_and_results_are_no_facts(self):
-        variables = {"crdb_connection_url": URL, "crdb_connection_ask": True, "crdb_connection_result": {}}
-        assert _onboarding.connection_facts(variables) == {"default": {"url": URL}}
-
-    def test_both_ways_at_once_are_refused(self):
-        with pytest.raises(OnboardingError, match="crdb_connections and the shorthand crdb_connection_port"):
-            _onboarding.connection_facts({"crdb_connections": {"a": {}}, "crdb_connection_port": 5})
-
     def test_the_environment_comes_before_asking(self, monkeypatch):
         monkeypatch.setenv("DATABASE_URL", URL)
-        assert _onboarding.connection_facts({}, prompt=pytest.fail) == {"default": {"url": URL}}
+        assert connection_facts({}, prompt=pytest.fail) == {"default": {"url": URL}}
 
-    def test_nothing_given_names_the_variables(self):
-        with pytest.raises(OnboardingError, match=r"Set crdb_connection_url .* COCKROACH_URL or DATABASE_URL"):
-            _onboarding.connection_facts({})
+    def test_keys_without_an_address_go_with_the_environments_string(self, monkeypatch):
+        monkeypatch.setenv("DATABASE_URL", URL)
+        facts = {"default": {"ca_file": "/ca.crt", "ca_public": False}}
+        assert connection_facts(facts) == {"default": {"ca_file": "/ca.crt", "ca_public": False, "url": URL}}
+
+    def test_no_connection_names_the_environment_variables(self):
+        with pytest.raises(OnboardingError, match=r"There is no connection\..* COCKROACH_URL or DATABASE_URL"):
+            connection_facts({})
 
     @pytest.mark.parametrize(
         ("facts", "message"),
         [
-            ("postgresql://", "crdb_connections.db: wants a dictionary"),
+            ("postgresql://", "connections.db: must be a dictionary with the keys ca_destination"),
             ({"url": URL}, "a self-hosted cluster has a CA of its own"),
-            ({"url": URL, "ca_file": "/a", "ca_text": "b"}, "gives ca_file and ca_text; a connection has one CA"),
-            ({"url": URL, "ca_file": "/a", "ca_destination": "home"}, "'home' is none of auto, certs, root_crt, both"),
+            (
+                {"url": URL, "ca_file": "/a", "ca_text": "b"},
+                "has ca_file and ca_text, but a connection has one CA source",
+            ),
+            (
+                {"url": URL, "ca_file": "/a", "ca_destination": "home"},
+                "must be one of: auto, certs, root_crt, both, got: home",
+            ),
             (
                 {"url": URL, "ca_file": "/a", "ca_public": "perhaps"},
-                "crdb_connections.db.ca_public: wants true or false",
+                "connections.db: argument 'ca_public' is of type str and we were unable to convert to bool",
             ),
-            ({"url": URL, "ca_file": "/a", "colour": 1}, "colour"),
+            ({"url": URL, "ca_file": "/a", "prot": 1}, "connections.db: unknown key: prot. Did you mean port?"),
             ({"url": URL.replace("db.example.com", ""), "ca_file": "/a"}, "host"),
             ({"url": URL.replace("verify-full", "require"), "ca_file": "/a"}, "sslmode"),
             ({"url": URL, "user": "moritz", "ca_file": "/a"}, "user"),
@@ -69,7 +75,7 @@ class TestConnections:
     )
     def test_refused(self, facts, message):
         with pytest.raises(OnboardingError) as caught:
-            _onboarding.source("db", facts)
+            source("db", facts)
         assert message in str(caught.value)
         assert "s3cret-canary" not in str(caught.value)
 
@@ -89,13 +95,13 @@ class TestConnections:
 
     def test_a_password_from_the_environment(self, monkeypatch):
         monkeypatch.setenv("PGPASSWORD", "from-environment")
-        source = _onboarding.source("db", {"url": URL.replace(":s3cret-canary", ""), "ca_file": "/a"})
-        assert _onboarding.with_password(source).connection.password == "from-environment"
+        without = source("db", {"url": URL.replace(":s3cret-canary", ""), "ca_file": "/a"})
+        assert with_password(without).connection.password == "from-environment"
 
     def test_a_client_certificate_needs_no_password(self):
         facts = {"url": URL.replace(":s3cret-canary", ""), "ca_file": "/a", "sslcert": "/c", "sslkey": "/k"}
-        source = _onboarding.source("db", facts)
-        assert _onboarding.with_password(source) is source
+        certified = source("db", facts)
+        assert with_password(certified) is certified
 
 
 class TestApps:
@@ -111,15 +117,18 @@ class TestApps:
     @pytest.mark.parametrize(
         ("facts", "message"),
         [
-            ("app", "each entry wants a dictionary"),
-            ({"name": "a b"}, "a name has letters, digits"),
-            ({"framework": "django"}, "does not know framework; it knows"),
-            ({"connection": "other"}, "connection 'other' is none of db"),
-            ({"folder": "srv/app"}, "is not an absolute path"),
-            ({"folder": "/srv/a\nb"}, "is not an absolute path"),
-            ({"user": "a; reboot"}, "is no name of a system's user"),
-            ({"environment_file": "../.env"}, "does not stay inside"),
-            ({"environment_file": "/etc/environment"}, "does not stay inside"),
+            ("app", "apps entry 1: must be a dictionary"),
+            ({"name": "a b"}, "name 'a b' must consist of letters, digits"),
+            (
+                {"framework": "django"},
+                "unknown key: framework. Did you mean frameworks? The keys are connection, environment_file",
+            ),
+            ({"connection": "other"}, "there is no connection 'other'. The connections are db."),
+            ({"folder": "srv/app"}, "must be an absolute path"),
+            ({"folder": "/srv/a\nb"}, "must be an absolute path"),
+            ({"user": "a; reboot"}, "is not a valid system user name"),
+            ({"environment_file": "../.env"}, "must stay inside"),
+            ({"environment_file": "/etc/environment"}, "must stay inside"),
             ({"frameworks": ["djanga"]}, "Did you mean django? It has: gorm, pgx, pq, hibernate, jdbc, node-postgres"),
             ({"frameworks": [5]}, "There is no framework 5"),
         ],
@@ -150,8 +159,10 @@ class TestApps:
 
     def test_one_app_and_several_connections_must_be_told_apart(self):
         two = {**sources(), "other": sources()["db"]}
-        with pytest.raises(OnboardingError, match="crdb_app_connection"):
-            _onboarding.app_facts({}, two)
+        with pytest.raises(
+            OnboardingError, match=r"There are 2 connections \(db, other\): set the connection of the app"
+        ):
+            parse_apps(app_entries(None), two, CATALOGUE)
 
     def test_a_routing_that_the_framework_cannot_do(self):
         facts = {"url": URL, "deployment": "serverless", "routing_id": "funky-skunk-1", "routing": "options"}
@@ -159,13 +170,13 @@ class TestApps:
         with pytest.raises(
             OnboardingError, match="Sequelize cannot name a Serverless cluster by options; it can by data"
         ):
-            _onboarding.apps(wanted, {"db": _onboarding.source("db", facts)}, CATALOGUE)
+            parse_apps(app_entries(wanted), {"db": source("db", facts)}, CATALOGUE)
 
     def test_automatic_routing_takes_one_that_the_framework_can_do(self):
-        source = _onboarding.source("db", {"url": URL, "deployment": "serverless", "routing_id": "funky-skunk-1"})
+        serverless = source("db", {"url": URL, "deployment": "serverless", "routing_id": "funky-skunk-1"})
         for version, routing in (("6.9.0", "database"), ("6.10.0", "options")):
             wanted = [{"frameworks": [{"name": "sequelize", "version": version}]}]
-            (app,) = _onboarding.apps(wanted, {"db": source}, CATALOGUE)
+            (app,) = parse_apps(app_entries(wanted), {"db": serverless}, CATALOGUE)
             assert app.connection_for(app.frameworks[0]).effective_routing == routing
 
     @pytest.mark.parametrize(
@@ -191,17 +202,15 @@ class TestAnswers:
     def test_an_answer_of_one_process_is_known_to_the_next(self):
         import multiprocessing
 
-        from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import answers as _answers
-
         context = multiprocessing.get_context("fork")
-        child = context.Process(target=_answers.ask_once, args=("name of the test", lambda: "t\u00f6ld"))
+        child = context.Process(target=answers.ask_once, args=("name of the test", lambda: "t\u00f6ld"))
         child.start()
         child.join()
         assert child.exitcode == 0
-        assert _answers.ask_once("name of the test", lambda: pytest.fail("asked again")) == "t\u00f6ld"
+        assert answers.ask_once("name of the test", lambda: pytest.fail("asked again")) == "t\u00f6ld"
         with pytest.raises(OnboardingError, match="too long"):
-            _answers.ask_once("another", lambda: "x" * 70000)
-        assert "another" not in _answers.given()
+            answers.ask_once("another", lambda: "x" * 70000)
+        assert "another" not in answers.given()
 
 
 CERTIFICATES = {"sslcert": "/c/client.max.crt", "sslkey": "/c/client.max.key"}
@@ -269,7 +278,7 @@ class TestFrameworks:
         ("frameworks", "message"),
         [
             (["django", {"name": "django", "password_place": "inline"}], "django is listed twice"),
-            (["psycopg2", "activerecord"], "want different values of DATABASE_URL in .env"),
+            (["psycopg2", "activerecord"], "need different values of DATABASE_URL in .env"),
             ([{"name": "typeorm", "version": "1.1.1"}, "node-postgres"], None),
             (["django", "django"], None),
             ("psycopg2, django", None),
@@ -326,7 +335,7 @@ class TestHowTheCaIsFound:
     @pytest.mark.parametrize(
         ("facts", "message"),
         [
-            ({"ca_file": None, "url": URL + "&sslrootcert=%2Fmy.crt"}, "give ca_file, ca_url or ca_text"),
+            ({"ca_file": None, "url": URL + "&sslrootcert=%2Fmy.crt"}, "set ca_file, ca_url or ca_text"),
             (CERTIFICATES, "jdbc datasource presents no client certificate"),
         ],
     )
@@ -338,8 +347,7 @@ class TestHowTheCaIsFound:
 
 def test_samples_are_as_the_app_says_else_as_all_of_them():
     given = [{"name": "one", "folder": "/1", "samples": False}, {"name": "two", "folder": "/2"}]
-    facts = _onboarding.app_facts({"crdb_apps": given, "crdb_app_samples": True}, sources())
-    assert [app.samples for app in _onboarding.apps(facts, sources(), CATALOGUE)] == [False, True]
+    assert [app.samples for app in parse_apps(app_entries(given, samples=True), sources(), CATALOGUE)] == [False, True]
 
 
 class TestWithoutAHome:
@@ -350,14 +358,14 @@ class TestWithoutAHome:
     def test_a_public_ca_goes_beside_the_app_and_is_named_by_its_path(self):
         public = self.app(ca_public=True)
         assert public.ca_path("/srv/x", "/home/shop") == "/home/shop/.postgresql/root.crt"
-        moved = _onboarding.placed(public, "")
+        moved = placed(public, "")
         assert moved.ca_path("/srv/x", "") == "/srv/x/certs/ca.crt"
         assert moved.ca_found_by(moved.frameworks[0]) == "none"
-        assert _onboarding.placed(public, "/home/shop") == public
+        assert placed(public, "/home/shop") == public
 
     @pytest.mark.parametrize("destination", ["root_crt", "both"])
     def test_a_destination_that_was_asked_for_and_is_not_there_is_refused(self, destination):
-        found = _onboarding.placed(self.app(ca_destination=destination), "")
+        found = placed(self.app(ca_destination=destination), "")
         with pytest.raises(OnboardingError, match="shop has no home folder of its own on this host, so there is no"):
             found.ca_path("/srv/x", "", "root_crt")
 
@@ -365,3 +373,69 @@ class TestWithoutAHome:
         found = self.app(url=URL + "&sslrootcert=~/ca.crt", ca_file=None)
         with pytest.raises(OnboardingError, match="shop has no home folder"):
             found.ca_path("/srv/x", "")
+
+
+class Variables:
+    """A host's variables, as the lookup `inputs` reads them."""
+
+    def __init__(self, **values):
+        self.values = values
+
+    def read(self, option, prefix, declared=(), **more):
+        options = {"whole": "", "also": {}, "every": [], "reserved": [], **more}
+        inputs = shorthand.Inputs(list(self.values), self.values.__getitem__, prefix, declared=declared, **options)
+        return inputs.read(option)
+
+
+class TestShorthand:
+    def connections(self, **values):
+        declared = ("crdb_connection_ask", "crdb_connection_result")
+        return Variables(**values).read("connections", "crdb_connection_", declared, whole="crdb_connections")
+
+    def test_variables_make_one_connection(self):
+        values = {"crdb_connection_url": URL, "crdb_connection_ca_file": "/ca.crt", "crdb_connection_port": ""}
+        assert self.connections(**values) == {"default": {"url": URL, "ca_file": "/ca.crt"}}
+
+    def test_role_options_and_results_are_no_facts(self):
+        values = {"crdb_connection_url": URL, "crdb_connection_ask": True, "crdb_connection_result": {}}
+        assert self.connections(**values) == {"default": {"url": URL}}
+
+    def test_nothing_makes_nothing(self):
+        assert self.connections() == {}
+        assert Variables().read("cloud", "crdb_cloud_") == {}
+        assert Variables().read("apps", "crdb_app_") is None
+
+    def test_both_ways_at_once_are_refused(self):
+        with pytest.raises(OnboardingError, match="crdb_connections and crdb_connection_port are both set"):
+            self.connections(crdb_connections={"a": {}}, crdb_connection_port=5)
+
+    @pytest.mark.parametrize(
+        ("name", "nearest"),
+        [("crdb_connection_databse", "crdb_connection_database"), ("crdb_connection_aks", "crdb_connection_ask")],
+    )
+    def test_a_mistyped_name_is_refused_with_the_nearest(self, name, nearest):
+        with pytest.raises(OnboardingError, match=f"no variable {name}. Did you mean {nearest}?"):
+            self.connections(**{name: "shop"})
+
+    def test_a_mistyped_name_of_another_role_too(self):
+        with pytest.raises(OnboardingError, match="no variable crdb_check_diver. Did you mean crdb_check_drivers?"):
+            Variables(crdb_check_diver=True).read(
+                "connections", "crdb_connection_", ["crdb_check_drivers"], reserved=["crdb_check_"]
+            )
+
+    def test_apps(self):
+        def read(**values):
+            also = {"frameworks": "crdb_frameworks"}
+            return Variables(**values).read("apps", "crdb_app_", whole="crdb_apps", also=also, every=["samples"])
+
+        assert read(crdb_app_folder="/a", crdb_frameworks="django") == [{"folder": "/a", "frameworks": "django"}]
+        listed = [{"name": "one"}, {"name": "two", "samples": False}]
+        assert read(crdb_apps=listed, crdb_app_samples=True) == [{"samples": True, **entry} for entry in listed]
+        with pytest.raises(OnboardingError, match="no variable crdb_app_fodler. Did you mean crdb_app_folder?"):
+            read(crdb_app_fodler="/srv/shop")
+
+
+def test_a_value_of_a_wrong_type_is_not_repeated_where_it_may_be_secret():
+    with pytest.raises(OnboardingError) as caught:
+        schema.validated("connections", {"url": URL, "parameters": "s3cret-canary"}, "connections.db")
+    assert "s3cret-canary" not in str(caught.value)
