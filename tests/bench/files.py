@@ -17,7 +17,7 @@ from tests.bench.measure import Median, Outcome, Way, in_turn
 from tests.bench.scene import CONNECTIONS, FILES_A_HOST, FOLDER, FRAMEWORKS, HERE, Scene
 
 BARE, OURS, AGAIN = "bare ssh tar", "ours", "ours, second run"
-EMPTY = "an empty module, `ping`"
+NO_OP = "a no-op module, `ping`"
 TASKS, TASKS_AGAIN = "one template task a file", "one template task a file, second run"
 ONE, ALL = "1 framework an app", f"{len(FRAMEWORKS)} frameworks an app"
 PLAYBOOK = HERE / "playbooks" / "files.yml"
@@ -102,7 +102,7 @@ class Files:
             scene.cold(BARE, count, self._the_same(lambda: scene.bare(count, command, str(self.archive)), count)),
             scene.cold(OURS, count, self._the_same(playbook(PLAYBOOK), count)),
             scene.again(AGAIN, playbook(PLAYBOOK)),
-            Way(EMPTY, lambda: playbook(_PING)().sample),
+            Way(NO_OP, lambda: playbook(_PING)().sample),
         ]
         if count <= _LARGEST_WITH_TASKS:
             ways += [

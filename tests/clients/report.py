@@ -18,39 +18,54 @@ from tests.conftest import CHECKOUT
 
 NOT_RUN = {"verdict": "not_proved", "message": "not in the last run", "facts": {}}
 PAGE = CHECKOUT / "docs" / "frameworks.md"
-TOP = """# The frameworks
+TOP = """# Frameworks
 
-Written by `make docs-frameworks` from a run of `make test-clients`, which gives every configuration, as the role wrote
-it, to the framework itself, against the sandbox. Change the catalogue or the tests, not this page.
+List every framework of the catalogue, or show what an app would get:
 
-List a framework by its name, or say more where its form depends on it:
+```sh
+.venv/bin/ansible-playbook playbooks/frameworks.yml
+.venv/bin/ansible-playbook playbooks/frameworks.yml -e crdb_frameworks=typeorm,hibernate
+```
+
+In an app, give a framework by its name, or give its version, variant and the place of the password:
 
 ```yaml
 frameworks:
   - django
-  - {name: sequelize, version: "6.9.0"}                 # quoted: 6.10 is no number
+  - {name: sequelize, version: "6.9.0"}                 # in quotes: YAML reads 6.10 as the number 6.1
   - {name: typeorm, version: "0.2.45", variant: yml}
   - {name: sqlalchemy, variant: asyncpg, password_place: inline}
 ```
 
-Without a version the newest range is taken, without a variant the first one. `playbooks/frameworks.yml` lists them,
-and shows what an app would get. *env*: the password is in the environment file, from which the written configuration
-reads it (or whoever starts the process does, where it is said below); *inline*: it is in the framework's own file,
-mode 0600.
+| key | meaning | default |
+| --- | --- | --- |
+| `version` | the version of the framework that the app uses | the newest range in the table |
+| `variant` | one of several ways to configure the same version | the first one in the table |
+| `password_place` | `env`: the environment file, which the written configuration reads; `inline`: the framework's own file, mode 0600 | `env` where the framework can read it |
 
-Nothing loads an environment file by itself in Python, Go, Java or Ruby: the written files read it. Shells, systemd and
-the loaders of the languages read the same from it (`tests/clients/test_escaping.py`), but for dotenv-java, which keeps
-the quotes around a value.
+In Python, Go, Java and Ruby nothing loads an environment file by itself, so the written files read it. A note under the table
+names the frameworks whose process must be started with the variables instead. Shells, systemd and the loaders of the languages
+read the same values from the file (`tests/clients/test_escaping.py`). The exception is dotenv-java, which keeps the quotes
+around a value.
 
 ## What was proved
 
-A framework is proved by a round trip over verified TLS as the right user, the cluster named in that form and no other;
-and by its refusal of a stranger's CA and of another host's certificate, and the cluster's refusal of an address outside
-its allowlist, on one form of every deployment.
+This page is written by `make docs-frameworks` from a run of `make test-clients`. To change it, change the catalogue or the
+tests. The run gives every configuration, as the role wrote it, to the framework itself, against the sandbox.
 
-`serverless public_ca`: the CA counts as public, so the files have the guide's form and name no path; the sandbox's CA
-was put where each client finds the public ones (`~/.postgresql/root.crt`, `NODE_EXTRA_CA_CERTS`, Go's `SSL_CERT_FILE`,
-the JVM's trust store). `dedicated trust_store`: Java's guide form with the trust store that `trust_store: true` writes.
+A framework is proved when all of this happens:
+
+- It makes a round trip over verified TLS as the right user, and names the cluster in that form only.
+- It refuses the certificate of another CA and the certificate of another host.
+- The cluster refuses it from an address outside the allowlist.
+
+The two refusals are tested on one form of every deployment.
+
+| column | meaning |
+| --- | --- |
+| `serverless public_ca` | The CA counts as public, so the files have the guide's form and name no path. The sandbox's CA was put where each client finds the public ones: `~/.postgresql/root.crt`, `NODE_EXTRA_CA_CERTS`, Go's `SSL_CERT_FILE`, the JVM's trust store. |
+| `dedicated trust_store` | Java's form of the guide, with the trust store that `trust_store: true` writes. |
+| refused | How many of the connections that must fail did fail. |
 
 """
 
@@ -102,7 +117,7 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         "",
         "## Where the guide's form fails as printed",
         "",
-        "With a CA that is not public, in `~/.postgresql/root.crt`. `tests/clients/test_guide.py` runs both.",
+        "This table is about a private CA in `~/.postgresql/root.crt`. `tests/clients/test_guide.py` runs both forms.",
         "",
         "| framework | the guide's form as printed | fails with | what we write | why |",
         "| --- | --- | --- | --- | --- |",
@@ -116,12 +131,12 @@ def page(reports: dict[str, dict[str, Any]]) -> str:
         lines.append("| " + " | ".join(fields) + " |")
     lines += [
         "",
-        "To all other forms of the guide the CA's path is added (`sslrootcert`): as printed they want the CA in",
+        "The CA's path (`sslrootcert`) is added to all other forms of the guide. As printed, they expect the CA in",
         "`~/.postgresql/root.crt` of the account that runs them.",
         "",
-        "Where the CA is public, the guide's form is written word for word (`test_a_public_ca_has_the_guides_text`),",
-        "but for what fails with any CA: the JSON's last comma, createConnection, the dialect, the scheme of",
-        "ActiveRecord's URL, and asyncpg's query.",
+        "Where the CA is public, the guide's form is written word for word (`test_a_public_ca_has_the_guides_text`). The",
+        "exceptions fail with any CA: the JSON's last comma, createConnection, the dialect, the scheme of ActiveRecord's URL,",
+        "and asyncpg's query.",
         "",
     ]
     return "\n".join(lines)
