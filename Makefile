@@ -1,4 +1,4 @@
-# The one door: `make help` lists it.
+# Every task of a developer: `make help` lists them.
 .POSIX:
 .SUFFIXES:
 .DEFAULT_GOAL := help
@@ -51,39 +51,39 @@ lint test-unit test-integration test-contract test-clients docs build execution-
 install: $(VENV)/controller.installed ## install the controller's packages into .venv
 
 .PHONY: demo
-demo: $(VENV)/controller.installed ## onboard a scratch home on local stand-in clusters, and prove it
+demo: $(VENV)/controller.installed ## connect a scratch home to local stand-in clusters, with real drivers
 	@mkdir -p $(DEMO)/home
 	@CRDB_DEMO=$(DEMO) CRDB_DEMO_REAL_HOME="$$HOME" HOME=$(DEMO)/home ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg \
 	    $(BIN)/ansible-playbook -i inventories/sandbox playbooks/demo.yml
 
 .PHONY: demo-down
-demo-down: $(VENV)/controller.installed ## stop the stand-in clusters, forget their networks, remove the scratch home
+demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove what the demo wrote
 	@$(BIN)/python -m sandbox down
 	@rm -rf $(DEMO) .sandbox/allowlists.json
 
 .PHONY: test
-test: lint test-unit test-integration test-molecule-debian-12 test-molecule-machine sanity ## everything that CI runs
+test: lint test-unit test-integration test-molecule-debian-12 test-molecule-machine sanity ## run everything that CI runs
 
 .PHONY: test-unit
-test-unit: $(VENV)/development.installed ## tests without servers of their own
+test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
 	$(BIN)/python -m pytest tests/unit tests/faults
 
 .PHONY: test-integration
-test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## tests against the sandbox, with real drivers
+test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## run tests against the sandbox, with real drivers
 	$(BIN)/python -m pytest tests/integration tests/contract tests/clients
 
 .PHONY: test-contract
-test-contract: $(VENV)/development.installed ## requests and responses against a specification: SPEC=FILE (OpenAPI, JSON)
+test-contract: $(VENV)/development.installed ## compare API requests and responses with a specification: SPEC=FILE (OpenAPI, JSON)
 	CRDB_CONTRACT_SPEC="$(SPEC)" $(BIN)/python -m pytest tests/contract
 
 .PHONY: test-clients
-test-clients: $(VENV)/development.installed ## every framework, version, deployment and form by the real drivers, 10,000 hostile values; prints the matrix
+test-clients: $(VENV)/development.installed ## prove every framework, version, deployment and form with the real drivers, try 10,000 hostile values, print the matrix
 	rm -f build/clients.json
 	CRDB_CLIENTS_ALL=1 $(BIN)/python -m pytest tests/clients
 	PYTHONPATH=collections $(BIN)/python -m tests.clients.report
 
 .PHONY: client-locks
-client-locks: $(VENV)/development.installed ## lock the drivers of test-clients anew, with hashes (needs pip-compile)
+client-locks: $(VENV)/development.installed ## lock the drivers of test-clients again, with hashes (needs pip-compile)
 	$(BIN)/python scripts/install-clients --lock
 
 .PHONY: docs-frameworks
@@ -91,38 +91,39 @@ docs-frameworks: ## write docs/frameworks.md from the last run of test-clients
 	PYTHONPATH=collections $(BIN)/python -m tests.clients.report --write
 
 .PHONY: test-molecule-debian-12
-test-molecule-debian-12: $(VENV)/development.installed ## every scenario in a container of Debian 12
+test-molecule-debian-12: $(VENV)/development.installed ## run every scenario in a container of Debian 12
 	scripts/molecule bookworm
 
 # Both at once: a scenario mostly waits.
 .PHONY: test-molecule-machine
-test-molecule-machine: $(VENV)/development.installed ## the whole machine in containers of Debian 11 and 13 (Python 3.9, 3.13)
+test-molecule-machine: $(VENV)/development.installed ## run dev_machine.yml in containers of Debian 11 and 13 (Python 3.9, 3.13)
 	scripts/molecule bullseye dev_machine & first=$$!; \
 	    scripts/molecule trixie dev_machine; second=$$?; \
 	    wait $$first && exit $$second
 
 .PHONY: test-molecule
-test-molecule: $(VENV)/development.installed ## every scenario in containers of Debian 11, 12 and 13 (Python 3.9, 3.11, 3.13)
+test-molecule: $(VENV)/development.installed ## run every scenario in containers of Debian 11, 12 and 13 (Python 3.9, 3.11, 3.13)
 	for suite in bullseye bookworm trixie; do scripts/molecule $$suite || exit 1; done
 
 .PHONY: test-molecule-fleet
-test-molecule-fleet: $(VENV)/development.installed ## app_servers.yml on containers of three Debian releases with systemd
+test-molecule-fleet: $(VENV)/development.installed ## run app_servers.yml on containers of three Debian releases with systemd
 	scripts/molecule fleet
 
 .PHONY: lint
-lint: $(VENV)/development.installed ## ruff, mypy, yamllint, ansible-lint
+lint: $(VENV)/development.installed ## run ruff, mypy, yamllint, ansible-lint, and look for phrases to avoid
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy sandbox collections/ansible_collections/crdb/onboard/plugins/module_utils collections/ansible_collections/crdb/onboard/plugins/plugin_utils
 	$(BIN)/yamllint --strict .
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline --strict
+	$(BIN)/python scripts/plain_english.py
 
 .PHONY: sanity
-sanity: $(VENV)/development.installed ## ansible-test sanity, in an exported copy
+sanity: $(VENV)/development.installed ## run ansible-test sanity in an exported copy
 	scripts/sanity
 
 .PHONY: bench
-bench: $(VENV)/development.installed ## measure side by side, in one run, as ratios (as root): PARTS=files,check SIZES=1,10 ROUNDS=1
+bench: $(VENV)/development.installed ## measure against bare ssh, in one run (as root): PARTS=files,check SIZES=1,10 ROUNDS=1
 	PYTHONPATH=collections $(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: docs-performance
@@ -130,16 +131,16 @@ docs-performance: ## write docs/performance.md from the last run of bench
 	PYTHONPATH=collections $(BIN)/python -m tests.bench.report
 
 .PHONY: build
-build: $(VENV)/controller.installed ## the collection's artifact, in build/
+build: $(VENV)/controller.installed ## build the collection's artifact in build/
 	@mkdir -p build
 	$(BIN)/ansible-galaxy collection build --force --output-path build
 
 .PHONY: execution-environment
-execution-environment: build $(VENV)/development.installed ## the build context of an image with the collection, in build/
+execution-environment: build $(VENV)/development.installed ## create the build context of an image with the collection in build/
 	$(BIN)/ansible-builder create --file execution-environment.yml --context build/execution-environment
 
 .PHONY: releases
-releases: $(VENV)/development.installed ## write the list of CockroachDB releases: make releases DOCS=a checkout of cockroachdb/docs
+releases: $(VENV)/development.installed ## write the list of CockroachDB releases: DOCS=FOLDER, a checkout of cockroachdb/docs
 	$(BIN)/python scripts/releases.py "$(DOCS)"
 
 .PHONY: docs
@@ -147,7 +148,7 @@ docs: $(VENV)/development.installed ## write the generated parts of the docs
 	$(BIN)/python scripts/docs.py
 
 .PHONY: requirements
-requirements: ## compile requirements/*.in anew, with hashes (needs pip-compile)
+requirements: ## compile requirements/*.in again, with hashes (needs pip-compile)
 	for name in controller sandbox development drivers; do \
 	    CUSTOM_COMPILE_COMMAND="make requirements" pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
 	        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements/$$name.txt requirements/$$name.in || exit 1; \
@@ -164,6 +165,6 @@ system-deps: ## install the system packages that the tests use (Debian, Ubuntu; 
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN_PACKAGES) $(NODE_PACKAGES)
 
 .PHONY: clean
-clean: ## remove what the other targets made; the sandbox is taken down first
+clean: ## stop the sandbox and remove what the other targets made
 	@if [ -e .sandbox ] && [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox down; fi
 	rm -rf $(VENV) $(NEWEST) $(DEMO) .sandbox .ansible build .mypy_cache .ruff_cache .pytest_cache .hypothesis

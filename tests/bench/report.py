@@ -173,7 +173,7 @@ def tables(results: Mapping[str, Any]) -> str:
         )
         parts += [
             "## Growth",
-            f"Hosts of a connection plugin that takes as long as a host was measured to take, in this run ({costs}).",
+            f"A connection plugin simulates these hosts. It takes as long as a host took in this run: {costs}.",
             _growth_table(results["growth"]["hosts"]),
         ]
     for count, by_way in results.get("check", {}).items():

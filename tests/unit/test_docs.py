@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,13 @@ BIN = Path(sys.executable).parent
 # A statement of CockroachDB, and a Python module.
 NO_VARIABLES = {"crdb_version", "crdb_settings"}
 PAGES = [
-    TOP / "README.md",
-    TOP / "CONTRIBUTING.md",
-    TOP / "inventories" / "example" / "README.md",
+    *sorted(TOP.glob("*.md")),
+    *sorted((TOP / "inventories").rglob("*.md")),
     *sorted((TOP / "docs").glob("*.md")),
     *sorted((TOP / "roles").glob("*/README.md")),
 ]
+# What the example is copied to, and the sandbox's.
+INVENTORIES = {"inventories/mine/staging", "inventories/mine/production", "inventories/sandbox"}
 # Inputs of the playbooks and of the data model, which no role's argument_specs have.
 OF_NO_ROLE = {
     *("crdb_hosts", "crdb_offboard_apps"),
@@ -117,18 +119,92 @@ def test_variables_exist(page):
     assert named - known - roles - prefixes - NO_VARIABLES == set()
 
 
+def _without_code(page):
+    text = re.sub(r"^```.*?^```", "", _text(page), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def _links(page):
+    """Every link that leads to a file or a heading of the checkout, as its path and its anchor."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", _without_code(page))
+    for target in targets:
+        if "://" not in target and not target.startswith("mailto:"):
+            path, _, anchor = target.partition("#")
+            yield target, (page.parent / path).resolve() if path else page, anchor
+
+
+def _anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", _text(page), flags=re.MULTILINE | re.DOTALL)
+    count = Counter()
+    for heading in re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        yield f"{anchor}-{count[anchor]}" if count[anchor] else anchor
+        count[anchor] += 1
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
-def test_links_lead_somewhere(page):
-    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", _text(page))
-    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+def test_links_lead_to_files_and_headings(page):
+    broken = [
+        target
+        for target, path, anchor in _links(page)
+        if not path.exists() or (anchor and path.suffix == ".md" and anchor not in set(_anchors(path)))
+    ]
+    assert broken == []
+
+
+def test_a_heading_has_the_anchor_that_github_gives_it(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# The `.env` file, and *more*\n\n## What's new?\n\n```sh\n# no heading\n```\n\n## What's new?\n")
+    assert list(_anchors(page)) == ["the-env-file-and-more", "whats-new", "whats-new-1"]
+
+
+def test_the_index_names_every_page():
+    named = {path for _target, path, _anchor in _links(TOP / "docs" / "index.md")}
+    assert set((TOP / "docs").glob("*.md")) - named == {TOP / "docs" / "index.md"}
+
+
+def _glossary():
+    rows = re.findall(r"^\| (?!word |---)([^|]+) \|", _text(TOP / "docs" / "glossary.md"), re.MULTILINE)
+    return {word.strip("` ") for row in rows for word in row.split(", ")}
+
+
+def test_the_glossary_has_the_words_of_our_own():
+    expected = {
+        *(
+            "connection",
+            "app",
+            "deployment",
+            "routing id",
+            "routing",
+            "framework",
+            "entry",
+            "sandbox",
+            "check",
+            "reached",
+        ),
+        *("proved", "skeleton", "the guide's form", "rollout", "canary", "catalogue", "staged", "drift", "record"),
+    }
+    assert expected - _glossary() == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_commands_can_be_copied(page):
+    """A placeholder is a word in capitals, and an inventory is one that the reader has."""
+    for body in _blocks(page, "sh"):
+        for line in body.replace("\\\n", " ").splitlines():
+            assert not re.search(r"<\w[\w -]*>", line), "write a placeholder in capitals"
+            inventory = re.search(r"-i (\S+)", line)
+            assert inventory is None or inventory[1] in INVENTORIES, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
 def test_make_targets_exist(page):
     targets = set(re.findall(r"^([a-z0-9-]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z-]+)", _text(page)))
+    named = set(re.findall(r"`make ([a-z0-9-]+)", _text(page)))
     for body in _blocks(page, "sh"):
-        named |= set(re.findall(r"^make ([a-z-]+)", body, re.MULTILINE))
+        named |= set(re.findall(r"^make ([a-z0-9-]+)", body, re.MULTILINE))
     assert named - targets == set()
 
 
