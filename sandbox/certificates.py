@@ -67,7 +67,7 @@ class _Issuer:
 
 
 class CertificateStore:
-    """The folder with all of them. What is missing, damaged or about to expire is made anew.
+    """The folder with all of them. What is missing, damaged or about to expire is made again.
 
     Keys are EC P-256. Certificates are valid for a year from an hour ago, and carry the extensions that the strictest
     verifiers ask for (Python 3.13's ``VERIFY_X509_STRICT``).
@@ -162,7 +162,7 @@ class CertificateStore:
         encoded = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        # The key first: a run that ends in between leaves a pair that does not match, and is made anew.
+        # The key first: a run that ends in between leaves a pair that does not match, and the next run makes both again.
         write_atomically(credential.key, encoded, PRIVATE)
         write_atomically(credential.certificate, _pem(certificate), PUBLIC)
 

@@ -29,7 +29,7 @@ class Cluster:
         user: its SQL user.
         tenant: the number that makes the name a routing id; serverless only.
         plan: as the Cloud API calls how it is sold.
-        provider: of the cloud that it is said to run in.
+        provider: the cloud that it claims to run in.
         databases: the first one is the connection's.
         allowlist: the entries from the start. The default admits the documentation network 203.0.113.0/24 for SQL.
         admin: an administrator who logs in by a certificate; only where the front asks for those.

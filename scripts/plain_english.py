@@ -34,7 +34,7 @@ PHRASES = {
     r"(?<!there )\b(?-i:is none)(?=[,.;:)\"']|$)": "write 'must be a ..., not ...' or 'is not a ...'",
     r"\bdoes not know (?:\{|[\w.]+; it knows)": "write 'unknown key: ...'",
     r"; it knows\b": "write 'valid keys: ...'",
-    r"\black(?:s|ing) (?:nothing|\{)": "write 'missing keys: ...'",
+    r"\black(?:s|ing) (?:nothing\b|\{[^}]*or 'nothing')": "write 'missing keys: ...'",
     r"\bhas no form for\b": "write 'cannot ...' or 'does not support ...'",
     r"(?<!there )\b(?:is|are) no (?:app|boolean|date|dict|dictionary|fact|file|framework|group|key|list|names?|numbers?"
     r"|path|text|URL|user|version)\b": "write 'is not a valid ...'",

@@ -123,7 +123,7 @@ def main() -> None:
     given = parser.parse_args()
     parts = given.parts.split(",")
     if unknown := sorted(set(parts) - set(PARTS)):
-        parser.error(f"--parts does not know {', '.join(unknown)}; it knows {', '.join(PARTS)}")
+        parser.error(f"unknown parts: {', '.join(unknown)}; valid parts: {', '.join(PARTS)}")
     if lacks := missing():
         sys.exit(f"To measure, this machine lacks {', '.join(lacks)}: make system-deps installs the programs.")
     state = new_state()

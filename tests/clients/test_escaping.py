@@ -510,7 +510,7 @@ def right_python(choice, made, scratch):
 
 
 def right_javascript(choice, made, scratch):
-    """Run as JavaScript: the URL and, where the client wants separate keys, what is made of it."""
+    """Run as JavaScript: the URL and, where the client needs separate keys, what is made of it."""
     destination = choice.files[0].destination
     pairs = [(one.texts[destination], one.connection.url()) for one in made]
     if choice.place == "inline":
