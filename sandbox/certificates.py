@@ -162,7 +162,7 @@ class CertificateStore:
         encoded = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        # The key first: a run that ends in between leaves a pair that does not match, and the next run makes both again.
+        # The key first: a run that ends in between leaves a pair that does not match; the next run makes both again.
         write_atomically(credential.key, encoded, PRIVATE)
         write_atomically(credential.certificate, _pem(certificate), PUBLIC)
 
