@@ -4,8 +4,8 @@
 
 """Write what is generated: `make docs`.
 
-An option is declared in the documentation of a module, or in a documentation fragment for the inputs that all roles share.
-From there come the argument_specs and the missing defaults of the roles, the tables in their READMEs and in
+An option is declared in the documentation of a module, or in a documentation fragment for what all roles share. From
+there come the argument_specs and the missing defaults of the roles, the tables in their READMEs and in
 docs/variables.md, and the list of declared variables. The check's catalogue gives the codes in docs/check.md.
 """
 
@@ -168,7 +168,9 @@ def table(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     for name, option in own.items():
         default = f"`{json.dumps(defaults[name])}`" if name in defaults else ""
         rows.append(f"| `{name}` | {option['type']} | {default} | {_text(option['description'])} |")
-    shared = "The connections and apps come from the variables that all roles share: see [variables](../../docs/variables.md)."
+    shared = (
+        "The connections and apps come from variables that all roles share: see [variables](../../docs/variables.md)."
+    )
     return "\n".join([shared, "", *rows] if own else [shared])
 
 

@@ -20,7 +20,6 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model import networks as _cidr
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
-# What may differ from host to host, by the variables of the role crdb_network.
 _OF_HOST = ("connections", "clusters", "entries", "current", "name", "state", "address")
 """The options that each host of a fleet sets for itself."""
 
@@ -152,7 +151,7 @@ class ActionModule(CloudAction):
         arguments: dict[str, Any],
         task_vars: dict[str, Any],
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The hosts of the play that use this cluster, with their options. Raises OnboardingError when states differ."""
+        """The hosts that use this cluster, with their options. Raises OnboardingError when states differ."""
         fleet = self.fleet(arguments, task_vars)
         for host in sorted(hosts_of_play(task_vars)):
             options = fleet.of(host, _OF_HOST)

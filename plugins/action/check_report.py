@@ -30,8 +30,8 @@ def _write(path: Path, content: bytes) -> None:
             with path.open("rb") as there:
                 if _OURS not in there.read(_HEAD):
                     raise OnboardingError(
-                        f"{path} exists and is not a report of this collection, so it is not overwritten. Set another folder"
-                        " or name, or move it away."
+                        f"{path} exists and is not a report of this collection, so it is not overwritten. Set"
+                        " another folder or name, or move it away."
                     )
         path.parent.mkdir(parents=True, exist_ok=True)
         number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -103,8 +103,8 @@ class ActionModule(UserAction):
             users = (source.connection.user.lower(),)
         elif arguments["admin"] and not arguments["role"]:
             raise OnboardingError(
-                f"connections.{name}: what one of {' and '.join(users)} creates must belong to the other too: set role to"
-                " a role that owns it."
+                f"connections.{name}: what one of {' and '.join(users)} creates must belong to the other too: set role"
+                " to a role that owns it."
             )
         cluster, title = inventory.server(facts, source)
         names = tuple(user_name(user) for user in users)
@@ -121,9 +121,9 @@ class ActionModule(UserAction):
             )
         if not allowed:
             raise OnboardingError(
-                f"connections.{name}: has one user, {source.connection.user}. Between the change of its password and the"
-                " moment a host has the new one, programs of that host cannot log in. Set two users in users, or set"
-                " single: true to accept that."
+                f"connections.{name}: has one user, {source.connection.user}. Between the change of its password and"
+                " the moment a host has the new one, programs of that host cannot log in. Set two users in users,"
+                " or set single: true to accept that."
             )
 
     def _hosts_of(self, place: _Place, arguments: dict[str, Any], task_vars: dict[str, Any]) -> set[str]:
@@ -181,8 +181,8 @@ class ActionModule(UserAction):
             result = self.user_by_api(inventory.settings(), target, place.store, options)
         else:
             raise OnboardingError(
-                f"{place.what}: the password cannot be changed. Set admin to an administrator's connection, or set cluster"
-                " in the connection to use the Cloud API."
+                f"{place.what}: the password cannot be changed. Set admin to an administrator's connection, or set"
+                " cluster in the connection to use the Cloud API."
             )
         return list(result["report"])
 
@@ -190,8 +190,8 @@ class ActionModule(UserAction):
     def _require_same(key: str, place: _Place) -> None:
         if key != place.cluster:
             raise OnboardingError(
-                f"{place.what}: the administrator in admin belongs to another cluster. Rotate the connections of one cluster"
-                " in a run: list them in names."
+                f"{place.what}: the administrator in admin belongs to another cluster. Rotate the connections of one"
+                " cluster in a run: list them in names."
             )
 
     def _finish(
@@ -209,11 +209,12 @@ class ActionModule(UserAction):
             place.keep(replace(rotation, hosts=tuple(sorted(have))))
             old = rotation.current
             if missing:
+                hosts = ", ".join(missing)
                 line = (
-                    f"{place.what}: {', '.join(missing)} does not have the new credentials yet. Run the playbook for it too;"
-                    f" until then {old} can log in too."
+                    f"{place.what}: {hosts} does not have the new credentials yet. Run the playbook for it too. Until then"
+                    f" {old} can log in too."
                     if old != rotation.following
-                    else f"{place.what}: {', '.join(missing)} does not have the new password yet, and its programs cannot log in."
+                    else f"{place.what}: {hosts} does not have the new password yet, and its programs cannot log in."
                 )
                 return {"changed": True, "finished": False, "report": [line]}
             took = time.time() - rotation.since

@@ -38,8 +38,8 @@ options:
         default: ""
       frameworks:
         description:
-          - Frameworks of the catalogue, as a list or as text with commas. An entry is a name, or a dictionary of C(name),
-            C(version) (in quotes), C(variant) and C(password_place).
+          - Frameworks of the catalogue, as a list or as text with commas. An entry is a name, or a dictionary of
+            C(name), C(version) (in quotes), C(variant) and C(password_place).
           - Without any, only the environment file is written.
         type: raw
       environment_file:
@@ -57,7 +57,8 @@ options:
         type: bool
       psql_service:
         description:
-          - Name for C(psql service=NAME). Writes a section of the user's C(~/.pg_service.conf) and a line of C(~/.pgpass).
+          - Name for C(psql service=NAME). Writes a section of the user's C(~/.pg_service.conf) and a line of
+            C(~/.pgpass).
         type: str
         default: ""
       trust_store:
@@ -72,8 +73,8 @@ options:
         default: ""
       reload:
         description:
-          - Command that makes the app read its configuration again, as a list, or as a dictionary of C(argv) or C(shell),
-            C(run_as) (V(app) or V(root)) and C(timeout) in seconds. V(false) means none.
+          - Command that makes the app read its configuration again, as a list, or as a dictionary of C(argv) or
+            C(shell), C(run_as) (V(app) or V(root)) and C(timeout) in seconds. V(false) means none.
           - The default with O(apps.service) is C(systemctl reload-or-restart).
         type: raw
       health:

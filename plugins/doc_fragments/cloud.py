@@ -29,7 +29,7 @@ options:
         description: Seconds that one answer may take. The default is 30.
         type: raw
 notes:
-  - The Cloud API is called by the controller's own Python, whatever C(become), C(serial) or the host's connection are. All
-    tasks of a run share the API's limit of 10 requests a second.
+  - The Cloud API is called by the controller's own Python, whatever C(become), C(serial) or the host's connection are.
+    All tasks of a run share the API's limit of 10 requests a second.
   - C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) of the environment are honoured.
 """

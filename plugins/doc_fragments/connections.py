@@ -14,8 +14,8 @@ options:
       - When it is empty, C(COCKROACH_URL) or C(DATABASE_URL) of the controller's environment makes one connection,
         named C(default). C(PGPASSWORD) supplies a password that is missing.
       - TLS is always C(verify-full). A weaker C(sslmode) is refused.
-      - A password belongs in a lookup, in a vault, or behind C(!unsafe), because Ansible evaluates double braces in a plain
-        value.
+      - A password belongs in a lookup, in a vault, or behind C(!unsafe), because Ansible evaluates double braces in a
+        plain value.
     type: dict
     default: {}
     suboptions:

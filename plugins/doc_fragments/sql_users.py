@@ -17,16 +17,16 @@ options:
       - Name in O(connections) of an administrator's connection. Users are then created and changed by SQL, else by the
         Cloud API.
       - The controller makes this connection, so its CA and its client certificate must be on the controller.
-      - The SQL that is run, and the catalogue that is read, is what CockroachDB and PostgreSQL both document. A password
-        is sent as a SCRAM verifier only, and proved by a login.
+      - The SQL that is run, and the catalogue that is read, is what CockroachDB and PostgreSQL both document. A
+        password is sent as a SCRAM verifier only, and proved by a login.
     type: str
     default: ""
   grants:
     description:
       - What the user may do. Needs O(admin). Each is a dictionary of C(privileges) with C(database) (C(CONNECT),
-        C(CREATE)); with C(schema) (C(USAGE), C(CREATE)); with C(tables) (C(SELECT), C(INSERT), C(UPDATE), C(DELETE)) or
-        with C(sequences) (C(USAGE), C(SELECT), C(UPDATE)), which are V(all) or a list of names. Or it is a dictionary of
-        C(role), which the user becomes a member of.
+        C(CREATE)); with C(schema) (C(USAGE), C(CREATE)); with C(tables) (C(SELECT), C(INSERT), C(UPDATE), C(DELETE))
+        or with C(sequences) (C(USAGE), C(SELECT), C(UPDATE)), which are V(all) or a list of names. Or it is a
+        dictionary of C(role), which the user becomes a member of.
       - The default of C(database) is that of the user's connection, the default of C(schema) is C(public).
       - C(future=true) with V(all) grants the same on objects that C(creator), or the administrator, creates later.
     type: list

@@ -13,8 +13,8 @@ author:
 description:
   - Roles take the same inputs as the modules of this collection, from variables. This lookup turns variables such as
     C(PREFIXdatabase) into the options O(_terms) of the modules.
-  - A variable that has the prefix and that nobody declares is refused, with the nearest declared one, because it is most
-    likely mistyped.
+  - A variable that has the prefix and that nobody declares is refused, with the nearest declared one, because it is
+    most likely mistyped.
 options:
   _terms:
     description: The option to read, one of V(connections), V(apps) and V(cloud).

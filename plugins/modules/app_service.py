@@ -13,13 +13,13 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Reloads the apps whose change M(crdb.onboard.app_config) left unconfirmed, in this run or in one that was killed, one
-    after the other. It then runs each app's health command. When that succeeds, the change is confirmed.
-  - When the reload fails, or the health command does not succeed after its retries, the old files are restored, the app is
-    reloaded with them and its health is asked again. The task fails. The apps after it, which were not reloaded yet, get
-    their old files back too. Those before it stay updated.
-  - All of it is one call, which continues when the controller is gone. While it runs, no other run writes files of these
-    apps' users.
+  - Reloads the apps whose change M(crdb.onboard.app_config) left unconfirmed, in this run or in one that was killed,
+    one after the other. It then runs each app's health command. When that succeeds, the change is confirmed.
+  - When the reload fails, or the health command does not succeed after its retries, the old files are restored, the
+    app is reloaded with them and its health is asked again. The task fails. The apps after it, which were not reloaded
+    yet, get their old files back too. Those before it stay updated.
+  - All of it is one call, which continues when the controller is gone. While it runs, no other run writes files of
+    these apps' users.
   - An app whose files another run changed meanwhile is left to that run, and the task fails.
   - When nothing has to be confirmed, the host is not called. C(systemctl daemon-reload) runs before a reload when the
     drop-in of the app's unit has changed.

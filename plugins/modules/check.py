@@ -14,16 +14,16 @@ author:
   - crdb.onboard authors (@crdb-onboard)
 description:
   - Connects from the host to each endpoint as an app would, in six stages, and measures each stage.
-  - The stages are C(dns) (the name has addresses), C(tcp) (an address accepts the connection), C(tls) (the server offers
-    TLS, and its certificate is verified as libpq's C(verify-full) does), C(route) (the server accepts the start-up
-    message, so cluster and address are accepted), C(auth) (the login) and C(sql) (a query is answered, and the database
-    exists).
+  - The stages are C(dns) (the name has addresses), C(tcp) (an address accepts the connection), C(tls) (the server
+    offers TLS, and its certificate is verified as libpq's C(verify-full) does), C(route) (the server accepts the
+    start-up message, so cluster and address are accepted), C(auth) (the login) and C(sql) (a query is answered, and
+    the database exists).
   - A failure has a stable code, one sentence of cause, one of cure, and evidence. None of them contains the password.
-  - The password is sent once at most, and only to a server whose certificate was verified. After a rejected login, other
-    endpoints with the same login are not tried, because the service locks an address out after failed logins. In a run,
-    one host tries a login first while the others wait.
-  - The check reads the apps' files back and compares them with what they should hold. Each check runs with the rights of
-    the app's user.
+  - The password is sent once at most, and only to a server whose certificate was verified. After a rejected login,
+    other endpoints with the same login are not tried, because the service locks an address out after failed logins. In
+    a run, one host tries a login first while the others wait.
+  - The check reads the apps' files back and compares them with what they should hold. Each check runs with the rights
+    of the app's user.
   - Needs only Python on the host. Up to 16 endpoints are checked in parallel. Nothing is written.
   - Without O(url) and O(endpoints), the connections of O(apps) are checked.
 extends_documentation_fragment:
@@ -58,8 +58,8 @@ options:
   confirm:
     description:
       - Whether to ask the Cloud API why a check failed, when there is an API key. Nothing is changed there.
-      - An allowlist's refusal is compared with the public address of the host, which the services in O(echo) tell. A wrong
-        password and a wrong user are told apart by the list of users.
+      - An allowlist's refusal is compared with the public address of the host, which the services in O(echo) tell. A
+        wrong password and a wrong user are told apart by the list of users.
     type: bool
     default: true
   echo:

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Gathers the results of M(crdb.onboard.check) on all hosts of the run, whatever C(serial) and C(--limit) are, and groups
-    the failures by cause.
+  - Gathers the results of M(crdb.onboard.check) on all hosts of the run, whatever C(serial) and C(--limit) are, and
+    groups the failures by cause.
   - With C(serial) the files are written again after each batch, with all batches so far. Plays of one run that name the
     same files add to one report.
   - Hosts that could not be reached are in the report when the task that checks has C(ignore_unreachable). Hosts that

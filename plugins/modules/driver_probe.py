@@ -13,7 +13,8 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Runs on the host for M(crdb.onboard.probe), which prepares its options on the controller. Use that module in playbooks.
+  - Runs on the host for M(crdb.onboard.probe), which prepares its options on the controller. Use that module in
+    playbooks.
 extends_documentation_fragment:
   - crdb.onboard.attributes
 attributes:

@@ -13,7 +13,8 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Runs on the host for M(crdb.onboard.check), which prepares its options on the controller. Use that module in playbooks.
+  - Runs on the host for M(crdb.onboard.check), which prepares its options on the controller. Use that module in
+    playbooks.
   - Checks each endpoint in six stages, and compares the files of the apps with what they should hold.
 extends_documentation_fragment:
   - crdb.onboard.attributes
@@ -108,7 +109,7 @@ options:
         type: str
   controller_time:
     description:
-      - What the controller's clock says, in seconds since 1970. 
+      - What the controller's clock says, in seconds since 1970.
       - Where a certificate's dates do not hold by this host's clock and hold by the controller's, the clock is named as
         the cause.
     type: float

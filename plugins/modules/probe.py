@@ -14,8 +14,8 @@ author:
   - crdb.onboard authors (@crdb-onboard)
 description:
   - Runs the probe of each framework in the folder of the app, with the app's interpreter and drivers.
-  - A probe connects using only the files that M(crdb.onboard.app_config) wrote. C(DATABASE_URL) and the C(PG*) variables
-    are removed from its environment.
+  - A probe connects using only the files that M(crdb.onboard.app_config) wrote. C(DATABASE_URL) and the C(PG*)
+    variables are removed from its environment.
   - A Go or Java probe is compiled in a folder of its own. Go's needs the C(go.mod) of the app, Java's the C(CLASSPATH).
   - A framework whose interpreter or driver is not on the host is reported as C(not_proved), with the reason.
   - All probes of a host run in one call.

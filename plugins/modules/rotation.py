@@ -15,9 +15,9 @@ author:
 description:
   - With O(state=begun), gives the idle one of a connection's two C(users) a new password, and creates that user when it
     is missing. Configurations that are written from then on name it. The user in use can still log in.
-  - With O(state=finished), after the configurations were rolled out, notes which hosts have them. Once every host of the
-    inventory whose apps use the connection has them, the old user's login is disabled. It stays as the idle user for the
-    next rotation.
+  - With O(state=finished), after the configurations were rolled out, notes which hosts have them. Once every host of
+    the inventory whose apps use the connection has them, the old user's login is disabled. It stays as the idle user
+    for the next rotation.
   - The state of a rotation is kept in O(password_store), so the next run continues one that was interrupted.
   - The playbook C(rotate_credentials) does all of it.
 extends_documentation_fragment:
@@ -49,14 +49,14 @@ options:
     default: []
   single:
     description:
-      - Also change the password of a connection in O(names) that has only one C(user). Until a host has the new password,
-        its programs cannot log in.
+      - Also change the password of a connection in O(names) that has only one C(user). Until a host has the new
+        password, its programs cannot log in.
     type: bool
     default: false
   grace:
     description:
-      - Seconds to wait between the last host and disabling the old user's login, for programs that re-read their files on
-        their own schedule.
+      - Seconds to wait between the last host and disabling the old user's login, for programs that re-read their files
+        on their own schedule.
     type: float
     default: 0.0
 """

@@ -51,8 +51,8 @@ options:
     default: present
   password:
     description:
-      - The password of a new user. The default is C(CRDB_SQL_USER_PASSWORD) of the controller's environment, else one is
-        generated and kept in O(password_store).
+      - The password of a new user. The default is C(CRDB_SQL_USER_PASSWORD) of the controller's environment, else one
+        is generated and kept in O(password_store).
     type: str
     default: ""
   update_password:

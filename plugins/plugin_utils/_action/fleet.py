@@ -4,8 +4,8 @@
 
 """The options of a task as other hosts of the fleet would give them.
 
-Some verbs act once for a whole fleet, whatever `serial` or `--limit` do: they need what every host asks for. A task's own
-expressions are evaluated again with the variables of another host, so no plugin knows a variable by its name.
+Some verbs act once for a whole fleet, whatever `serial` or `--limit` do: they need what every host asks for. A task's
+own expressions are evaluated again with the variables of another host, so no plugin knows a variable by its name.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 

@@ -118,7 +118,8 @@ class Settings:
         key = key or os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise OnboardingError(
-                f"There is no API key for CockroachDB Cloud. Set {KEY_VARIABLE} in the environment, or cloud.api_key_file"
+                f"There is no API key for CockroachDB Cloud. Set {KEY_VARIABLE} in the environment, or"
+                " cloud.api_key_file"
                 " (a file of mode 0600). The Cloud Console creates a key for a service account under Access Management."
             )
         if _UNPRINTABLE.search(key) or " " in key:

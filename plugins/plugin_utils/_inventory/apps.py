@@ -218,7 +218,8 @@ def _app(entry: Mapping[str, Any], sources: Mapping[str, Source], catalogue: Map
     )
     if app.trust_store and source.ca is None:
         raise OnboardingError(
-            f"{where}: trust_store holds the CA, but the connection {source.name} has none: set ca_file, ca_url or ca_text."
+            f"{where}: trust_store holds the CA, but the connection {source.name} has none: set ca_file, ca_url or"
+            " ca_text."
         )
     return replace(app, frameworks=_frameworks(app, entry, catalogue, where))
 
@@ -288,7 +289,8 @@ def apps(
     """All apps of a host, of the entries that `app_entries` returns. Raises OnboardingError."""
     if len(sources) > 1 and len(entries) == 1 and "connection" not in entries[0]:
         raise OnboardingError(
-            f"There are {len(sources)} connections ({', '.join(sources)}): set the connection of the app to one of them."
+            f"There are {len(sources)} connections ({', '.join(sources)}): set the connection of the app to one of"
+            " them."
         )
     parsed = tuple(_app(entry, sources, catalogue) for entry in entries)
     for title, key_of in _UNIQUE:

@@ -97,7 +97,8 @@ def source(name: str, facts: Any, *, allow_weaker_tls: bool = False) -> Source:
     fingerprint = re.sub(r"[:\s]", "", facts.get("ca_fingerprint", "")).lower()
     if fingerprint and not (ca_keys and _FINGERPRINT.fullmatch(fingerprint)):
         raise OnboardingError(
-            f"{where}.ca_fingerprint: must be the SHA-256 (64 hexadecimal digits) of the CA that {', '.join(CA_SOURCES)}"
+            f"{where}.ca_fingerprint: must be the SHA-256 (64 hexadecimal digits) of the CA that"
+            f" {', '.join(CA_SOURCES)}"
             " supplies."
         )
     ca = CaSource(ca_keys[0], facts[ca_keys[0]], fingerprint) if ca_keys else None
@@ -180,7 +181,8 @@ def with_password(source: Source, *, prompt: Callable[[str], str] | None = None)
     password = os.environ.get("PGPASSWORD") or _ask(f"password of {source.name}", question, prompt)
     if not password:
         raise OnboardingError(
-            f"connections.{source.name}: the SQL user {connection.user} has no password. Set password, or set PGPASSWORD"
+            f"connections.{source.name}: the SQL user {connection.user} has no password. Set password, or set"
+            " PGPASSWORD"
             " in the environment"
             + (
                 "."

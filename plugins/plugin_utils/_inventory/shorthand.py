@@ -53,7 +53,8 @@ class Inputs:
         set_keys = [key for key, value in keys.items() if value != documented[key].get("default")]
         if whole and set_keys:
             raise OnboardingError(
-                f"{self.whole} and {self.prefix}{set_keys[0]} are both set. Move the value into the entry of {self.whole}"
+                f"{self.whole} and {self.prefix}{set_keys[0]} are both set. Move the value into the entry of"
+                f" {self.whole}"
                 f" that it belongs to ({', '.join(map(str, whole))})."
             )
         return whole or ({DEFAULT_NAME: keys} if keys else {})

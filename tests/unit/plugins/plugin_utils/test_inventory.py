@@ -57,11 +57,11 @@ class TestConnections:
             ({"url": URL}, "a self-hosted cluster has a CA of its own"),
             (
                 {"url": URL, "ca_file": "/a", "ca_text": "b"},
-                "has ca_file and ca_text, but a connection has one CA source",
+                "has ca_file and ca_text, but a connection has one CA",
             ),
             (
                 {"url": URL, "ca_file": "/a", "ca_destination": "home"},
-                "must be one of: auto, certs, root_crt, both, got: home",
+                "must be one of: auto, certs, root_crt, both",
             ),
             (
                 {"url": URL, "ca_file": "/a", "ca_public": "perhaps"},
@@ -121,7 +121,7 @@ class TestApps:
             ({"name": "a b"}, "name 'a b' must consist of letters, digits"),
             (
                 {"framework": "django"},
-                "unknown key: framework. Did you mean frameworks? The keys are connection, environment_file",
+                "unknown key: framework. Did you mean frameworks? The keys are connection",
             ),
             ({"connection": "other"}, "there is no connection 'other'. The connections are db."),
             ({"folder": "srv/app"}, "must be an absolute path"),
@@ -159,9 +159,7 @@ class TestApps:
 
     def test_one_app_and_several_connections_must_be_told_apart(self):
         two = {**sources(), "other": sources()["db"]}
-        with pytest.raises(
-            OnboardingError, match=r"There are 2 connections \(db, other\): set the connection of the app"
-        ):
+        with pytest.raises(OnboardingError, match=r"2 connections \(db, other\): set the connection of the app"):
             parse_apps(app_entries(None), two, CATALOGUE)
 
     def test_a_routing_that_the_framework_cannot_do(self):
@@ -414,11 +412,11 @@ class TestShorthand:
         [("crdb_connection_databse", "crdb_connection_database"), ("crdb_connection_aks", "crdb_connection_ask")],
     )
     def test_a_mistyped_name_is_refused_with_the_nearest(self, name, nearest):
-        with pytest.raises(OnboardingError, match=f"no variable {name}. Did you mean {nearest}?"):
+        with pytest.raises(OnboardingError, match=rf"no variable {name}\. Did you mean {nearest}\?"):
             self.connections(**{name: "shop"})
 
     def test_a_mistyped_name_of_another_role_too(self):
-        with pytest.raises(OnboardingError, match="no variable crdb_check_diver. Did you mean crdb_check_drivers?"):
+        with pytest.raises(OnboardingError, match=r"no variable crdb_check_diver\. Did you mean crdb_check_drivers\?"):
             Variables(crdb_check_diver=True).read(
                 "connections", "crdb_connection_", ["crdb_check_drivers"], reserved=["crdb_check_"]
             )
@@ -431,7 +429,7 @@ class TestShorthand:
         assert read(crdb_app_folder="/a", crdb_frameworks="django") == [{"folder": "/a", "frameworks": "django"}]
         listed = [{"name": "one"}, {"name": "two", "samples": False}]
         assert read(crdb_apps=listed, crdb_app_samples=True) == [{"samples": True, **entry} for entry in listed]
-        with pytest.raises(OnboardingError, match="no variable crdb_app_fodler. Did you mean crdb_app_folder?"):
+        with pytest.raises(OnboardingError, match=r"no variable crdb_app_fodler\. Did you mean crdb_app_folder\?"):
             read(crdb_app_fodler="/srv/shop")
 
 
