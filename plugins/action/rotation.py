@@ -211,8 +211,8 @@ class ActionModule(UserAction):
             if missing:
                 hosts = ", ".join(missing)
                 line = (
-                    f"{place.what}: {hosts} does not have the new credentials yet. Run the playbook for it too. Until then"
-                    f" {old} can log in too."
+                    f"{place.what}: {hosts} does not have the new credentials yet. Run the playbook for it too. Until"
+                    f" then {old} can log in too."
                     if old != rotation.following
                     else f"{place.what}: {hosts} does not have the new password yet, and its programs cannot log in."
                 )
