@@ -4,7 +4,7 @@
 
 """Write the list of CockroachDB releases from the vendor's documentation repository: `make releases DOCS=FOLDER`.
 
-FOLDER is a checkout of cockroachdb/docs. Only facts are taken: names, dates and which builds there are.
+FOLDER is a checkout of cockroachdb/docs. Only facts are copied: names, dates and the builds that exist.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def _builds(release: dict[str, Any]) -> list[str]:
 
 
 def releases(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The production releases, in numeric order, each once."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return the production releases of `releases.yml` in numeric order, each once."""
+    releases_by_version: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if entry["release_type"] != "Production":
             continue
@@ -45,12 +45,14 @@ def releases(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for flag in ("withdrawn", "cloud_only"):
             if entry.get(flag):
                 release[flag] = True
-        found[release["version"]] = release
-    return sorted(found.values(), key=lambda release: [int(part) for part in release["version"][1:].split(".")])
+        releases_by_version[release["version"]] = release
+    return sorted(
+        releases_by_version.values(), key=lambda release: [int(part) for part in release["version"][1:].split(".")]
+    )
 
 
 def support(rows: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """The dates of every released series."""
+    """Return the support dates of every released series: series -> kind of date -> date."""
     columns = {
         "maint_supp_exp_date": "maintenance_ends",
         "asst_supp_exp_date": "assistance_ends",
@@ -68,7 +70,7 @@ def support(rows: list[dict[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def text(data: dict[str, Any]) -> str:
-    """JSON with one line a release: a refresh reads well as a difference."""
+    """Return the JSON with one line a release, so that the diff of a refresh is readable."""
     lines = ["{", f' "as_of": {json.dumps(data["as_of"])},', ' "series": {']
     lines += [",\n".join(f"  {json.dumps(name)}: {json.dumps(dates)}" for name, dates in data["series"].items())]
     lines += [
@@ -82,10 +84,12 @@ def text(data: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the file."""
+    """Write the list of releases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("docs", type=Path, help="a checkout of cockroachdb/docs")
-    parser.add_argument("--as-of", default=date.today().isoformat(), help="the day of the checkout")
+    parser.add_argument(
+        "--as-of", default=date.today().isoformat(), help="the day of the checkout; the default is today"
+    )
     arguments = parser.parse_args()
     entries = yaml.safe_load((arguments.docs / RELEASES).read_text(encoding="utf-8"))
     with (arguments.docs / SUPPORT).open(encoding="utf-8", newline="") as stream:

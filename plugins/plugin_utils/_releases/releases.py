@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which CockroachDB releases there are: a version that was asked for becomes one that can be downloaded.
+"""The list of CockroachDB releases: resolve a version or a series to a release that can be downloaded.
 
-``_releases.json`` is written by ``make releases``.
+``releases.json`` is written by ``make releases``.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -25,11 +25,12 @@ DATA = Path(__file__).with_name("releases.json")
 _SERIES = re.compile(r"v?(\d+)\.(\d+)")
 _EXACT = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 _TESTING = re.compile(r"v?\d+\.\d+\.\d+-(alpha|beta|rc)\..*")
+_REFRESH = "Run `make releases` to refresh the list."
 
 
 @dataclass(frozen=True)
 class Release:
-    """One version: `builds` and `products` that exist; `warnings` for whoever asked for it."""
+    """One release: its exact version, the `builds` and `products` that exist of it, and warnings for the operator."""
 
     version: str
     builds: tuple[str, ...]
@@ -39,12 +40,12 @@ class Release:
 
 
 def number(version: str) -> tuple[int, ...]:
-    """A version's numbers, which sort as the releases do: v25.4.9 before v25.4.11."""
+    """Return the numbers of a version, which sort as the releases do: v25.4.9 before v25.4.11."""
     return tuple(int(part) for part in version.lstrip("v").split("."))
 
 
 def series_of(version: str) -> str:
-    """The series of a version; the first releases were named like one (v1.0)."""
+    """Return the series of a version. The first releases are named like a series (v1.0)."""
     return ".".join(version.split(".")[:2])
 
 
@@ -58,119 +59,122 @@ def _removed(series: dict[str, str], today: date) -> bool:
     return "removed" in series and date.fromisoformat(series["removed"]) <= today
 
 
-def _support_ends(series: dict[str, str], version: str) -> date | None:
+def _support_end(series: dict[str, str], version: str) -> date | None:
     dates = [series[key] for key in ("maintenance_ends", "assistance_ends") if key in series]
     if "lts_from" in series and "lts_ends" in series and number(version) >= number(series["lts_from"]):
         dates.append(series["lts_ends"])
     return max(map(date.fromisoformat, dates), default=None)
 
 
-def _listed(data: dict[str, Any], series: str) -> list[dict[str, Any]]:
-    return [r for r in data["releases"] if series_of(r["version"]) == series]
+def _releases_of(data: dict[str, Any], series: str) -> list[dict[str, Any]]:
+    return [release for release in data["releases"] if series_of(release["version"]) == series]
 
 
-def _usable(release: dict[str, Any]) -> bool:
+def _downloadable(release: dict[str, Any]) -> bool:
     return not release.get("withdrawn") and not release.get("cloud_only")
 
 
 def _newest(data: dict[str, Any], today: date) -> str:
-    left = [
-        r["version"]
-        for r in data["releases"]
-        if _usable(r) and not _removed(data["series"].get(series_of(r["version"]), {}), today)
+    """Return the newest version that the vendor still has. Raises OnboardingError when there is none."""
+    versions = [
+        release["version"]
+        for release in data["releases"]
+        if _downloadable(release) and not _removed(data["series"].get(series_of(release["version"]), {}), today)
     ]
-    if not left:
+    if not versions:
         raise OnboardingError(
-            f"crdb_client_version: the vendor has removed the binaries of every release in the list of {data['as_of']}."
-            " `make releases` refreshes the list."
+            f"The vendor has removed the binaries of every release in the list of {data['as_of']}. {_REFRESH}"
         )
-    return str(max(left, key=number))
+    return str(max(versions, key=number))
 
 
-def _of_series(data: dict[str, Any], series: str) -> dict[str, Any]:
-    usable = [r for r in _listed(data, series) if _usable(r)]
-    if not usable:
-        known = sorted({series_of(r["version"]) for r in data["releases"]}, key=number)
+def _newest_of_series(data: dict[str, Any], series: str) -> dict[str, Any]:
+    """Return the newest release of a series that can be downloaded. Raises OnboardingError when there is none."""
+    candidates = [release for release in _releases_of(data, series) if _downloadable(release)]
+    if not candidates:
+        known = sorted({series_of(release["version"]) for release in data["releases"]}, key=number)
         raise OnboardingError(
-            f"crdb_client_version {series}: there is no release of this series in the list of {data['as_of']}; its"
-            f" newest series are {', '.join(known[-4:])}. `make releases` refreshes the list."
+            f"version {series}: there is no release of this series in the list of {data['as_of']}. Its newest series"
+            f" are {', '.join(known[-4:])}. {_REFRESH}"
         )
-    return max(usable, key=lambda release: number(release["version"]))
+    return max(candidates, key=lambda release: number(release["version"]))
 
 
 def _exact(data: dict[str, Any], version: str, vendor: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the release of an exact version, and warnings. Raises OnboardingError when it cannot be used."""
     series = series_of(version)
-    listed = {r["version"]: r for r in _listed(data, series)}
-    if version in listed:
-        release = listed[version]
+    releases = {release["version"]: release for release in _releases_of(data, series)}
+    if version in releases:
+        release = releases[version]
         if release.get("withdrawn"):
             raise OnboardingError(
-                f"crdb_client_version {version}: was withdrawn by the vendor. Take"
-                f" {_of_series(data, series)['version']}."
+                f"version {version} was withdrawn by the vendor. Use {_newest_of_series(data, series)['version']}."
             )
         if release.get("cloud_only") and vendor:
             raise OnboardingError(
-                f"crdb_client_version {version}: runs in the vendor's cloud only and has no download. Take"
-                f" {_of_series(data, series)['version']}."
+                f"version {version} runs in the vendor's cloud only and has no download. Use"
+                f" {_newest_of_series(data, series)['version']}."
             )
         return release, ()
-    newest = max(listed, key=number, default="")
+    newest = max(releases, key=number, default="")
     if newest and number(version) < number(newest):
         raise OnboardingError(
-            f"crdb_client_version {version}: there is no such release. The newest of {series} is"
-            f" {_of_series(data, series)['version']}."
+            f"version {version} does not exist. The newest release of {series} is"
+            f" {_newest_of_series(data, series)['version']}."
         )
     if not newest and number(version) < number(max((r["version"] for r in data["releases"]), key=number)):
-        raise OnboardingError(f"crdb_client_version {version}: there is no series {series}.")
-    guess = {
+        raise OnboardingError(f"version {version} does not exist: there is no series {series}.")
+    assumed = {
         "version": version,
         "builds": ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"],
         "products": ["cockroach", "cockroach-sql"],
     }
-    return guess, (
-        f"{version} is newer than the list of releases of {data['as_of']}: nothing is known about its support."
-        " `make releases` refreshes the list.",
+    return assumed, (
+        f"{version} is newer than the list of releases of {data['as_of']}, so its support dates are unknown."
+        f" {_REFRESH}",
     )
 
 
-def resolve(asked: str, *, today: date | None = None, vendor: bool = True, path: Path = DATA) -> Release:
-    """The release that was asked for: an exact version, or the newest that can be downloaded of a series.
+def resolve(version: str, *, today: date | None = None, vendor: bool = True, path: Path = DATA) -> Release:
+    """Return the release of a version, or the newest release of a series that can be downloaded.
 
-    `vendor`: it will be downloaded from the vendor, so it must still be there. Raises OnboardingError that names what
-    to take instead.
+    `vendor`: it is downloaded from the vendor, so the vendor must still have it. Raises OnboardingError, which names
+    the release to use instead.
     """
     data = _data(path)
     today = today or date.today()
-    text = asked.strip()
+    text = version.strip()
     if _TESTING.fullmatch(text):
         raise OnboardingError(
-            f"crdb_client_version {asked}: is a testing release. Take a production release, such as"
-            f" {_newest(data, today)}."
+            f"version {version} is a testing release. Use a production release, such as {_newest(data, today)}."
         )
+    warnings: tuple[str, ...] = ()
     exact, series = _EXACT.fullmatch(text), _SERIES.fullmatch(text)
     if exact:
-        found, warnings = _exact(data, "v" + ".".join(str(int(part)) for part in exact.groups()), vendor)
+        release, warnings = _exact(data, "v" + ".".join(str(int(part)) for part in exact.groups()), vendor)
     elif series:
-        found, warnings = _of_series(data, "v" + ".".join(str(int(part)) for part in series.groups())), ()
+        release = _newest_of_series(data, "v" + ".".join(str(int(part)) for part in series.groups()))
     else:
+        newest = _newest(data, today)
         raise OnboardingError(
-            f"crdb_client_version {asked!r}: write a version such as {_newest(data, today)}, or a series such as"
-            f" {series_of(_newest(data, today))}."
+            f"version must be a version such as {newest}, or a series such as {series_of(newest)}, not {version!r}."
         )
-    version = str(found["version"])
-    dates = data["series"].get(series_of(version), {})
+    exact_version = str(release["version"])
+    dates = data["series"].get(series_of(exact_version), {})
     if vendor and _removed(dates, today):
         raise OnboardingError(
-            f"crdb_client_version {asked}: the vendor removed the binaries of {series_of(version)} on"
-            f" {dates['removed']}. The newest release is {_newest(data, today)}."
+            f"version {version}: the vendor removed the binaries of {series_of(exact_version)} on {dates['removed']}."
+            f" The newest release is {_newest(data, today)}."
         )
-    ends = _support_ends(dates, version)
-    if ends is not None and ends < today:
-        warnings += (f"{version} has no support since {ends}. The newest release is {_newest(data, today)}.",)
+    support_end = _support_end(dates, exact_version)
+    if support_end is not None and support_end < today:
+        warnings += (
+            f"The support of {exact_version} ended on {support_end}. The newest release is {_newest(data, today)}.",
+        )
     return Release(
-        version=version,
-        builds=tuple(found["builds"]),
-        products=tuple(found["products"]),
-        checksum=bool(found.get("checksum", True)),
+        version=exact_version,
+        builds=tuple(release["builds"]),
+        products=tuple(release["products"]),
+        checksum=bool(release.get("checksum", True)),
         warnings=warnings,
     )

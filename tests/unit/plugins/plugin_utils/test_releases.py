@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which release a version or a series means."""
+"""Resolve a version or a series to a release."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases as _releases
+from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases
 
 TOP = Path(__file__).resolve().parents[4]
 SNAPSHOT = date(2026, 6, 12)
@@ -39,34 +39,34 @@ SNAPSHOT = date(2026, 6, 12)
     ],
 )
 def test_a_version_or_the_newest_of_a_series(asked, version):
-    assert _releases.resolve(asked, today=SNAPSHOT).version == version
+    assert releases.resolve(asked, today=SNAPSHOT).version == version
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ("v25.4.6", "runs in the vendor's cloud only and has no download. Take v25.4.11."),
-        ("v23.1.0", "was withdrawn by the vendor. Take v23.1."),
+        ("v25.4.6", "runs in the vendor's cloud only and has no download. Use v25.4.11."),
+        ("v23.1.0", "was withdrawn by the vendor. Use v23.1."),
         ("v21.2", "removed the binaries of v21.2 on 2025-11-16. The newest release is v26.2.1."),
         ("v22.1.22", "removed the binaries of v22.1 on 2026-05-24. The newest release is v26.2.1."),
         (
             "v26.3",
-            "no release of this series in the list of 2026-06-12; its newest series are v25.3, v25.4, v26.1, v26.2.",
+            "no release of this series in the list of 2026-06-12. Its newest series are v25.3, v25.4, v26.1, v26.2.",
         ),
         ("v25.5.1", "there is no series v25.5."),
         ("v24.2.11", None),
-        ("v25.4.0-beta.2", "is a testing release. Take a production release, such as v26.2.1."),
-        ("latest", "write a version such as v26.2.1, or a series such as v26.2."),
-        ("25.4.11; rm -rf /", "write a version such as"),
-        ("v25", "write a version such as"),
+        ("v25.4.0-beta.2", "is a testing release. Use a production release, such as v26.2.1."),
+        ("latest", "must be a version such as v26.2.1, or a series such as v26.2, not 'latest'."),
+        ("25.4.11; rm -rf /", "must be a version such as"),
+        ("v25", "must be a version such as"),
     ],
 )
 def test_what_cannot_be_had_is_refused_with_what_can(asked, message):
     if message is None:
-        assert "newer than the list" in _releases.resolve(asked, today=SNAPSHOT).warnings[0]
+        assert "newer than the list" in releases.resolve(asked, today=SNAPSHOT).warnings[0]
         return
     with pytest.raises(OnboardingError, match=re.escape(message)):
-        _releases.resolve(asked, today=SNAPSHOT)
+        releases.resolve(asked, today=SNAPSHOT)
 
 
 TODAY = date(2026, 11, 25)
@@ -91,32 +91,32 @@ ON_A_DAY = {
 
 @pytest.mark.parametrize("asked", ON_A_DAY)
 def test_every_series_on_one_day(asked):
-    wanted = ON_A_DAY[asked]
-    if wanted == "gone":
+    expected = ON_A_DAY[asked]
+    if expected == "gone":
         with pytest.raises(OnboardingError, match=r"removed the binaries of .*The newest release is v26\.2\.1\."):
-            _releases.resolve(asked, today=TODAY)
+            releases.resolve(asked, today=TODAY)
         return
-    release = _releases.resolve(asked, today=TODAY)
-    assert (release.version, not release.warnings) == wanted
+    release = releases.resolve(asked, today=TODAY)
+    assert (release.version, not release.warnings) == expected
     assert all("The newest release is v26.2.1." in warning for warning in release.warnings)
 
 
 def test_binaries_are_gone_from_the_day_of_their_removal_on():
-    assert _releases.resolve("v22.2", today=date(2026, 12, 4)).version == "v22.2.19"
+    assert releases.resolve("v22.2", today=date(2026, 12, 4)).version == "v22.2.19"
     with pytest.raises(OnboardingError, match=r"removed the binaries of v22\.2 on 2026-12-05"):
-        _releases.resolve("v22.2.19", today=date(2026, 12, 5))
+        releases.resolve("v22.2.19", today=date(2026, 12, 5))
     # In the far future the newest that is left is the newest whose binaries are not gone by then.
     with pytest.raises(OnboardingError, match=r"The newest release is v26\.2\.1"):
-        _releases.resolve("v25.4", today=date(2030, 1, 1))
+        releases.resolve("v25.4", today=date(2030, 1, 1))
 
 
 def test_when_nothing_is_left_that_is_said():
     with pytest.raises(OnboardingError, match="make releases"):
-        _releases.resolve("v26.2", today=date(2031, 1, 1))
+        releases.resolve("v26.2", today=date(2031, 1, 1))
 
 
 def test_a_mirror_may_have_what_the_vendor_removed():
-    assert _releases.resolve("v21.2.17", today=SNAPSHOT, vendor=False).version == "v21.2.17"
+    assert releases.resolve("v21.2.17", today=SNAPSHOT, vendor=False).version == "v21.2.17"
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_a_mirror_may_have_what_the_vendor_removed():
     ],
 )
 def test_a_version_past_support_warns(asked, today, warned):
-    warnings = _releases.resolve(asked, today=today).warnings
+    warnings = releases.resolve(asked, today=today).warnings
     assert bool(warnings) is warned
-    assert all("has no support since" in warning for warning in warnings)
+    assert all(warning.startswith(f"The support of {asked} ended on ") for warning in warnings)
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_a_version_past_support_warns(asked, today, warned):
     ],
 )
 def test_what_there_is_of_a_version(version, builds, products, checksum):
-    release = _releases.resolve(version, today=SNAPSHOT, vendor=False)
+    release = releases.resolve(version, today=SNAPSHOT, vendor=False)
     assert (len(release.builds), release.checksum) == (builds, checksum)
     assert products is None or len(release.products) == products
 
 
 def test_the_list_is_in_numeric_order_and_each_release_is_there_once():
-    versions = [r["version"] for r in json.loads(_releases.DATA.read_text())["releases"]]
-    assert versions == sorted(set(versions), key=_releases.number)
+    versions = [r["version"] for r in json.loads(releases.DATA.read_text())["releases"]]
+    assert versions == sorted(set(versions), key=releases.number)
     assert not [version for version in versions if "-" in version]
 
 
@@ -179,6 +179,6 @@ def test_the_list_is_refreshed_from_the_vendors_files(tmp_path):
     target = tmp_path / "releases.json"
     program = f"import scripts.releases as r, pathlib; r.TARGET = pathlib.Path({str(target)!r}); r.main()"
     subprocess.run([sys.executable, "-c", program, tmp_path / "docs", "--as-of", "2030-02-01"], cwd=TOP, check=True)
-    assert _releases.resolve("v30.1", today=date(2030, 2, 1), path=target).version == "v30.1.10"
-    with pytest.raises(OnboardingError, match=r"Take v30\.1\.10"):
-        _releases.resolve("v30.1.11", today=date(2030, 2, 1), path=target)
+    assert releases.resolve("v30.1", today=date(2030, 2, 1), path=target).version == "v30.1.10"
+    with pytest.raises(OnboardingError, match=r"Use v30\.1\.10"):
+        releases.resolve("v30.1.11", today=date(2030, 2, 1), path=target)
