@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
-from ansible_collections.crdb.onboard.plugins.module_utils._client.archive import BUILDS, PRODUCTS, archive_name
+from ansible_collections.crdb.onboard.plugins.module_utils._client.builds import BUILDS, PRODUCTS, archive_name
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._client.archive import archive_name, this_build
+from ansible_collections.crdb.onboard.plugins.module_utils._client.builds import archive_name, this_build
 
 from tests import vendor
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._client import archive as archives
-from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases as _releases
+from ansible_collections.crdb.onboard.plugins.module_utils._client import archive, builds, download
+from ansible_collections.crdb.onboard.plugins.module_utils._client.errors import ClientError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases
 
 from tests import vendor
 
@@ -48,24 +49,22 @@ LICENCES = ["LICENSE.txt", "THIRD-PARTY-NOTICES.txt"]
 @pytest.mark.parametrize("build", NAMES)
 @pytest.mark.parametrize("product", BOTH)
 def test_where_an_archive_is_and_what_it_holds(product, build, version, tmp_path):
-    builds, products = FACTS[version]
-    release = _releases.resolve(version, vendor=False)
-    assert (set(release.builds), release.products) == (set(builds), products)
-    if build not in builds or product not in products:
+    known_builds, products = FACTS[version]
+    release = releases.resolve(version, vendor=False)
+    assert (set(release.builds), release.products) == (set(known_builds), products)
+    if build not in known_builds or product not in products:
         return
     top = NAMES[build].format(p=product, v=version)
-    name = archives.archive_name(product, version, build)
+    name = builds.archive_name(product, version, build)
     url = f"https://binaries.cockroachdb.com/{top}.tgz"
-    assert archives.archive_url(archives.VENDOR_URL, name) == url
-    assert archives.checksum_url(archives.VENDOR_URL, name) == f"{url}.sha256sum"
-    assert archives.checksum_url("https://mirror.example.com/crdb/", name).startswith(
-        "https://mirror.example.com/crdb/c"
-    )
+    assert builds.archive_url(builds.VENDOR_URL, name) == url
+    assert builds.checksum_url(builds.VENDOR_URL, name) == f"{url}.sha256sum"
+    assert builds.checksum_url("https://mirror.example.com/crdb/", name).startswith("https://mirror.example.com/crdb/c")
     libraries = LIBRARIES[build.partition("-")[0]] if product == "cockroach" else []
     path = tmp_path / name
     path.write_bytes(vendor.pack([vendor.member(f"{top}/{place}") for place in [product, *libraries, *LICENCES]]))
     folder = tmp_path / "unpacked"
-    archives.extract(str(path), name, product, str(folder))
+    archive.extract(str(path), name, product, str(folder))
     found = sorted(str(place.relative_to(folder)) for place in folder.rglob("*") if place.is_file())
     assert found == sorted([product, *libraries, *LICENCES])
     assert (folder / product).stat().st_mode & 0o777 == 0o755
@@ -95,11 +94,11 @@ def test_the_build_for_a_mac(mac, tmp_path, monkeypatch):
     program = tmp_path / "sysctl"
     program.write_text(f'#!/bin/sh\n[ "$*" = "-n hw.optional.arm64" ] || exit 2\n{answer}\n')
     program.chmod(0o755)
-    monkeypatch.setattr(archives, "_SYSCTL", ("/nowhere/sysctl", str(program)))
+    monkeypatch.setattr(builds, "_SYSCTL", ("/nowhere/sysctl", str(program)))
     monkeypatch.setattr(
-        archives.os, "uname", lambda: os.uname_result(("Darwin", "mac.local", "24.6.0", "Darwin Kernel", machine))
+        builds.os, "uname", lambda: os.uname_result(("Darwin", "mac.local", "24.6.0", "Darwin Kernel", machine))
     )
-    assert archives.this_build() == build
+    assert builds.this_build() == build
 
 
 # What uname, the C library and `sysctl hw.optional.arm64` say; those of a Mac are recorded from its documentation.
@@ -116,7 +115,7 @@ def test_the_build_for_a_mac(mac, tmp_path, monkeypatch):
     ],
 )
 def test_the_build_for_a_machine(system, machine, more, build):
-    assert archives.build(system, machine, **more) == build
+    assert builds.build_for(system, machine, **more) == build
 
 
 @pytest.mark.parametrize(
@@ -130,8 +129,8 @@ def test_the_build_for_a_machine(system, machine, more, build):
     ],
 )
 def test_a_machine_without_a_build_is_refused(system, machine, more, message):
-    with pytest.raises(archives.ClientRefused, match=message):
-        archives.build(system, machine, **more)
+    with pytest.raises(ClientError, match=message):
+        builds.build_for(system, machine, **more)
 
 
 NAME = "cockroach-v25.4.11.linux-amd64.tgz"
@@ -142,7 +141,7 @@ DIGEST = "0123456789abcdef" * 4
     "text", [f"{DIGEST}  {NAME}\n", f"{DIGEST} *{NAME}", DIGEST.upper(), f"{'f' * 64}  other.tgz\n{DIGEST}  ./{NAME}\n"]
 )
 def test_the_forms_of_a_checksum(text):
-    assert archives.parse_checksum(text.encode(), NAME) == DIGEST
+    assert download.parse_checksum(text.encode(), NAME) == DIGEST
 
 
 @pytest.mark.parametrize(
@@ -157,5 +156,5 @@ def test_the_forms_of_a_checksum(text):
     ],
 )
 def test_what_is_no_checksum_of_the_archive(text):
-    with pytest.raises(archives.ClientRefused, match=r"sha256sum: has (no|more than one) SHA-256"):
-        archives.parse_checksum(text.encode("latin-1"), NAME)
+    with pytest.raises(ClientError, match=r"sha256sum has (no|more than one) SHA-256"):
+        download.parse_checksum(text.encode("latin-1"), NAME)
