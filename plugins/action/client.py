@@ -82,14 +82,17 @@ class ActionModule(OnboardingAction):
         warnings: list[str] = []
         if arguments["state"] == "present":
             arguments, warnings = self._resolve(arguments)
-        result = self._run_module(arguments, task_vars)
+        # A host that downloads nothing needs no proxy, whose URL may hold a password.
+        downloads = arguments["state"] == "present" and arguments["source"] == "host"
+        on_host = arguments if downloads else {**arguments, "proxy": ""}
+        result = self._run_module(on_host, task_vars)
         names = result.get("missing_archives", [])
         if names and not result.get("failed") and not self._task.check_mode:
             try:
                 paths = {name: _controller_archive(name, arguments) for name in names}
             except ClientError as exc:
                 raise OnboardingError(str(exc)) from None
-            result = self._run_with_archives(paths, arguments, task_vars)
+            result = self._run_with_archives(paths, on_host, task_vars)
         products = [product for product in result.get("products", ()) if product["action"] != "ok"]
         changes = [f"{product['action']} {product['path']}" for product in products]
         return {**result, "changes": changes, "notes": warnings + result.get("notes", [])}
@@ -122,11 +125,26 @@ class ActionModule(OnboardingAction):
         return resolved, list(release.warnings)
 
     def _run_module(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        # The user part of a URL may be a password or a token.
+        if "@" in arguments["proxy"]:
+            self._keep_arguments_out_of_files()
         result: dict[str, Any] = self._execute_module(
             module_name="crdb.onboard.client", module_args=arguments, task_vars=task_vars
         )
         result.pop("invocation", None)
         return result
+
+    def _keep_arguments_out_of_files(self) -> None:
+        """Turn pipelining on for this task. Raises OnboardingError where that is not possible."""
+        if self._task.async_val:
+            raise OnboardingError("proxy holds a password, and async would write it to a file. Remove async.")
+        if "pipelining" in self._connection._options:
+            self._connection.set_option("pipelining", True)
+        if not self._connection.is_pipelining_enabled():
+            raise OnboardingError(
+                "proxy holds a password, which only pipelining keeps out of files on the host, and pipelining is off."
+                " Unset ANSIBLE_KEEP_REMOTE_FILES, use another become method than su, or set `source: controller`."
+            )
 
     def _run_with_archives(
         self, paths: dict[str, Path], arguments: dict[str, Any], task_vars: dict[str, Any]

@@ -85,6 +85,7 @@ options:
   proxy:
     description:
       - The URL of a proxy for the downloads. The default is taken from the proxy variables of the environment.
+      - If the URL has a user name or a password, the task turns pipelining on. The URL then is in no file on the host.
     type: str
     default: ""
   timeout:
