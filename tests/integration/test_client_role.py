@@ -83,7 +83,7 @@ def test_http_and_a_bad_archive_are_refused_and_the_old_version_stays(controller
         path.write_bytes(b"replaced on its way")
     run = controller.playbook(PLAY, variables)
     assert run.status == 2
-    assert "nothing of it was unpacked" in " ".join(run.output.split())
+    assert "Nothing was unpacked" in " ".join(run.output.split())
     assert files_below(tmp_path / "prefix") == before
     assert said(tmp_path / "prefix") == OLD
 
