@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The sandbox's Cloud API on a stage of its own: real HTTPS, users and databases in memory, every exchange kept."""
+"""The sandbox's Cloud API by itself: real HTTPS, users and databases in memory, every exchange recorded."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class MemoryAccounts:
 
 
 class CloudStage:
-    """Three clusters behind one API, in an event loop of its own."""
+    """Three clusters behind one API, in its own event loop."""
 
     def __init__(self) -> None:
         self._folder = new_state()
@@ -93,11 +93,11 @@ class CloudStage:
         return response
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Do something in the event loop."""
+        """Run a coroutine in the event loop, for at most 20 seconds."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     def switch(self, **switches: Any) -> None:
-        """Set switches and faults, and begin to count anew."""
+        """Set switches and faults, and forget the requests so far."""
 
         async def replace() -> None:
             defaults = {"propagation": 0.0, "rate": 0}
@@ -109,11 +109,11 @@ class CloudStage:
         self.run(replace())
 
     def count(self, method: Optional[str] = None) -> int:
-        """The requests to the API since the switches were set."""
+        """How many requests the API got since the switches were set."""
         return len([r for r in self.api.requests if method in (None, r["method"])])
 
     def store(self, name: str, *entries: Entry) -> None:
-        """Have these entries, and no others."""
+        """Replace the entries of a cluster's allowlist."""
 
         async def replace() -> None:
             cluster = self.clusters[name]
@@ -126,17 +126,17 @@ class CloudStage:
         """The networks of a cluster's allowlist."""
         return sorted(f"{address}/{mask}" for address, mask in self.clusters[name].stored)
 
-    def variables(self) -> dict[str, Any]:
-        """The variables that lead the collection here."""
-        return {f"crdb_cloud_{name}": value for name, value in self.options.items()}
-
     @property
     def options(self) -> dict[str, Any]:
-        """The option `cloud` that leads the modules here."""
+        """The option `cloud` of a module, for this API."""
         return {"url": self.url, "ca_file": str(self.ca_file), "api_key": KEY}
 
+    def variables(self) -> dict[str, Any]:
+        """The variables of a playbook, for this API."""
+        return {f"crdb_cloud_{option}": value for option, value in self.options.items()}
+
     def close(self) -> None:
-        """End everything."""
+        """Stop the server and its event loop."""
         self.run(self._server.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -150,5 +150,5 @@ def _key(entry: Entry) -> tuple[str, int]:
 
 
 def sent(request: Request) -> Any:
-    """The JSON of a request."""
+    """The body of a request, parsed as JSON."""
     return json.loads(request.body) if request.body else None

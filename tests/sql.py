@@ -35,7 +35,7 @@ def admin_facts(sandbox: Sandbox) -> dict[str, Any]:
 
 @contextmanager
 def administrator(sandbox: Sandbox) -> Iterator[psycopg.Connection[Any]]:
-    """A session, and a schema of tables; afterwards that goes, and so do the roles that tests make."""
+    """An administrator's session and a schema with tables; afterwards it and the roles of the tests are dropped."""
     facts = admin_facts(sandbox)
     certified = {"password": None, "sslcert": facts["sslcert"], "sslkey": facts["sslkey"]}
     with psycopg.connect(
@@ -49,10 +49,10 @@ def administrator(sandbox: Sandbox) -> Iterator[psycopg.Connection[Any]]:
             yield session
         finally:
             session.execute("DROP SCHEMA shop CASCADE")
-            there = session.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (ROLES,)).fetchall()
-            for (name,) in there:
+            existing = session.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (ROLES,)).fetchall()
+            for (name,) in existing:
                 session.execute(f"DROP OWNED BY {quoted(name)}")
-            for (name,) in there:
+            for (name,) in existing:
                 session.execute(f"DROP ROLE {quoted(name)}")
 
 

@@ -14,8 +14,9 @@ from ansible_collections.crdb.onboard.plugins.module_utils import _egress
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import hosts_of_play
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import allowlist as _allowlist
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model import networks as _cidr
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
@@ -88,7 +89,7 @@ class ActionModule(CloudAction):
         return verdicts
 
     def _cluster(
-        self, settings: _cloud_api.Settings, name: str, arguments: dict[str, Any], task_vars: dict[str, Any]
+        self, settings: Settings, name: str, arguments: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         cluster = _cluster.lookup(settings, name)
         wanted, known = self._wanted(settings, cluster, arguments, task_vars)
@@ -108,11 +109,11 @@ class ActionModule(CloudAction):
 
     def _wanted(
         self,
-        settings: _cloud_api.Settings,
+        settings: Settings,
         cluster: dict[str, Any],
         arguments: dict[str, Any],
         task_vars: dict[str, Any],
-    ) -> tuple[_allowlist.Wanted, list[str]]:
+    ) -> tuple[_allowlist.DesiredAllowlist, list[str]]:
         """What all hosts of the play ask for on this cluster, and the addresses that are known to be theirs."""
         requests = list(self._requests(settings, cluster, arguments, task_vars))
         explicit: list[Any] = []
@@ -137,16 +138,16 @@ class ActionModule(CloudAction):
             )
         if arguments["replace"]:
             removed += sorted(set(named_addresses.values()))
-        entries = self._entries(explicit, named_addresses, arguments, _cloud_api.deployment(cluster) == "dedicated")
+        entries = self._entries(explicit, named_addresses, arguments, _cluster.deployment(cluster) == "dedicated")
         names = tuple(dict.fromkeys(removed))
         return (
-            _allowlist.Wanted(arguments["state"], arguments["prefix"], entries, names, arguments["remove_any"]),
+            _allowlist.DesiredAllowlist(arguments["state"], arguments["prefix"], entries, names, arguments["remove_any"]),
             known,
         )
 
     def _requests(
         self,
-        settings: _cloud_api.Settings,
+        settings: Settings,
         cluster: dict[str, Any],
         arguments: dict[str, Any],
         task_vars: dict[str, Any],
@@ -191,19 +192,19 @@ class ActionModule(CloudAction):
 
     def _reconcile(
         self,
-        settings: _cloud_api.Settings,
+        settings: Settings,
         cluster: dict[str, Any],
-        wanted: _allowlist.Wanted,
+        wanted: _allowlist.DesiredAllowlist,
         known: list[str],
         arguments: dict[str, Any],
         *,
         check: bool,
     ) -> dict[str, Any]:
         name = str(cluster["name"])
-        api = _cloud_api.CloudApi(settings)
+        api = CloudApi(settings)
         items, propagating = api.allowlist(cluster["id"])
         todo = _allowlist.plan(_allowlist.read(items), wanted)
-        _allowlist.refuse_too_many(todo, _cloud_api.entry_limit(cluster), name)
+        _allowlist.refuse_too_many(todo, _cluster.entry_limit(cluster), name)
         if (todo.remove or todo.narrow) and not arguments["allow_lockout"]:
             out = _allowlist.locked_out(todo, [*known, self._controller(arguments)])
             if out:
@@ -236,7 +237,7 @@ class ActionModule(CloudAction):
         }
 
     @staticmethod
-    def _warnings(wanted: _allowlist.Wanted) -> list[str]:
+    def _warnings(wanted: _allowlist.DesiredAllowlist) -> list[str]:
         if wanted.state == "absent":
             return []
         return [

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
     SERVICE_FILE,
@@ -27,7 +28,7 @@ _render.compile_all()
 
 
 def _trust(app: App, folder: str, ca_path: str) -> list[dict[str, str]]:
-    held_by_file = "; ".join(f"{a.subject}, until {a.not_after:%Y-%m-%d}" for a in app.source.authorities())
+    held_by_file = "; ".join(f"{a.subject}, until {a.not_after:%Y-%m-%d}" for a in load(app.source.ca))
     rows = []
     for framework in app.frameworks:
         way = app.ca_found_by(framework)

@@ -18,8 +18,9 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import drivers
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import key_is_set
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
@@ -200,7 +201,7 @@ class ActionModule(OnboardingAction):
         task_vars: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """The reports with what the Cloud API knows, where a key is given."""
-        if not _confirm.key_given(arguments["cloud"]):
+        if not key_is_set(arguments["cloud"]):
             return checks
         settings = self.inventory(arguments).settings
         addresses: list[str] = []
@@ -242,7 +243,7 @@ class ActionModule(OnboardingAction):
         ca_path = app.ca_path(folder, home)
         if self._task.check_mode and source.ca is not None:
             # The CA may not be on the host yet.
-            ca = {"ca_text": bundle(source.authorities()).decode("ascii")}
+            ca = {"ca_text": bundle(load(source.ca)).decode("ascii")}
         else:
             ca = {"ca_file": ca_path}
         endpoint = self.endpoint(app, ca)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import resolve
 
@@ -28,12 +27,12 @@ class ActionModule(CloudAction):
             "id": cluster["id"],
             "name": cluster["name"],
             "plan": cluster.get("plan"),
-            "deployment": _cloud_api.deployment(cluster),
+            "deployment": _cluster.deployment(cluster),
             "state": cluster.get("state"),
             "version": cluster.get("cockroach_version"),
             "routing_id": ((cluster.get("config") or {}).get("serverless") or {}).get("routing_id"),
             "regions": [{key: region.get(key) for key in _REGION} for region in cluster.get("regions") or []],
-            "entry_limit": _cloud_api.entry_limit(cluster),
+            "entry_limit": _cluster.entry_limit(cluster),
             "ca_url": f"{settings.url}/clusters/{cluster['id']}/cert",
         }
         facts = _cluster.facts_of(settings, arguments["name"], arguments["region"], arguments["endpoint"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
 
@@ -59,7 +60,7 @@ class ActionModule(OnboardingAction):
         inventory = self.inventory(arguments, ask=arguments["ask"])
         sources, apps = inventory.sources, inventory.apps
         for source in sources.values():
-            source.authorities()
+            load(source.ca)
         forms = {name: _forms(source, arguments["show_password"]) for name, source in sources.items()}
         report = [line for name, form in forms.items() for line in _text(name, form)]
         self.reports("connection", report, task_vars)

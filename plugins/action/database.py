@@ -7,8 +7,14 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import (
+    CloudError,
+    ExistsError,
+    NotFoundError,
+)
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 _LONGEST = 63
@@ -36,9 +42,9 @@ class ActionModule(CloudAction):
         return self.once(key, wanted, lambda: self._reconcile(settings, cluster, arguments, check=check))
 
     def _reconcile(
-        self, settings: _cloud_api.Settings, cluster: dict[str, Any], arguments: dict[str, Any], *, check: bool
+        self, settings: Settings, cluster: dict[str, Any], arguments: dict[str, Any], *, check: bool
     ) -> dict[str, Any]:
-        api = _cloud_api.CloudApi(settings)
+        api = CloudApi(settings)
         name = arguments["name"]
         before = api.databases(cluster["id"])
         there, wanted = name in before, arguments["state"] == "present"
@@ -52,11 +58,11 @@ class ActionModule(CloudAction):
             try:
                 (api.create_database if wanted else api.remove_database)(cluster["id"], name)
                 break
-            except (_cloud_api.ExistsError, _cloud_api.NotFoundError) as exc:
-                if wanted == isinstance(exc, _cloud_api.ExistsError):
+            except (ExistsError, NotFoundError) as exc:
+                if wanted == isinstance(exc, ExistsError):
                     break
                 raise
-            except _cloud_api.CloudError as exc:
+            except CloudError as exc:
                 if not exc.uncertain or attempt + 1 == _TRIES:
                     raise
         words = {True: "present\n", False: "absent\n"}

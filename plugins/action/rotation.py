@@ -19,7 +19,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import NEW, Target, user_name
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import NEW, Target, user_name
 
 # By these two connections of different hosts are the same.
 _SAME = ("cluster", "url", "host", "port", "routing_id", "user", "users")

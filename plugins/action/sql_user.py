@@ -10,7 +10,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import BY_SQL, UserAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import decision as _users
 
 _NOTHING = (
     "Nothing to do: no connection of this host has a user that the Cloud API, or the connection in admin, could create."

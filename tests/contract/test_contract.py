@@ -18,7 +18,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi, CloudError, Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import CloudError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 from tests.cloud import KEY, CloudStage

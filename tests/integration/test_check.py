@@ -233,13 +233,13 @@ class TestCloudApi:
     def ask(self, cloud, files):
         """Check a server, and let the API confirm the verdict."""
 
-        def work(behaviour, *, address=lambda: EGRESS, variables=None, switches=None, **changes):
+        def work(behaviour, *, address=lambda: EGRESS, options=None, switches=None, **changes):
             cloud.switch(**(switches or {}))
             with behaviour if hasattr(behaviour, "__enter__") else BrokenServer(behaviour) as server:
                 facts = endpoint(server, files, **changes)
                 found = check_endpoint(Endpoint.from_dict(facts), 2.0).as_dict()
             assert _confirm.concerns(found) != found["ok"]
-            told = _confirm.confirm(found, facts, {**cloud.variables(), **(variables or {})}, address)
+            told = _confirm.confirm(found, facts, {**cloud.options(), **(options or {})}, address)
             assert KEY not in json.dumps(told)
             assert {request["method"] for request in cloud.api.requests} <= {"GET"}
             assert list(told) == list(found)
@@ -316,8 +316,8 @@ class TestCloudApi:
         path = tmp_path / "key"
         path.write_text(KEY)
         path.chmod(0o644)
-        variables = {"crdb_cloud_api_key": "", "crdb_cloud_api_key_file": str(path)}
-        found = ask(NOT_ALLOWED, variables=variables)
+        options = {"api_key": "", "api_key_file": str(path)}
+        found = ask(NOT_ALLOWED, options=options)
         assert found["code"] == "not_in_allowlist"
         assert [note["code"] for note in found["notes"]] == ["cloud_api_silent"]
 

@@ -14,14 +14,18 @@ from datetime import date
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import allowlist as _allowlist
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.allowlist import Wanted
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi, CloudError, Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import http_client as _http
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.allowlist import DesiredAllowlist
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.cluster import choose
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import CloudError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import unique, validate
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import Target, user_name
 
 from sandbox.allowlist import Entry
 from tests.cloud import KEY, CloudStage, sent
@@ -42,7 +46,7 @@ def cloud():
 def impatient(monkeypatch):
     """No rate to keep and no pauses: the tests of these set them again."""
     monkeypatch.setattr(_shared, "take_turn", lambda: None)
-    monkeypatch.setattr(_cloud_api, "_pause", lambda attempt, wanted: None)
+    monkeypatch.setattr(_http, "_pause", lambda attempt, seconds: None)
     monkeypatch.setattr(_allowlist, "POLL", 0.01)
 
 
@@ -57,7 +61,7 @@ def entries(*given):
 
 
 def wanted(state="present", *given, **more):
-    return Wanted(state, PREFIX, entries(*given), **{"today": TODAY, **more})
+    return DesiredAllowlist(state, PREFIX, entries(*given), **{"today": TODAY, **more})
 
 
 def reconcile(cloud, what, name="funky-skunk", **settings):
@@ -153,7 +157,7 @@ def test_a_fault_at_any_request_never_takes_access_and_the_next_run_converges(cl
             assert "Cloud API: " in failed
             assert "/networking/allowlist" in failed
             assert KEY not in failed
-            assert {"401": "make a new one", "403": "lacks a role"}.get(kind, "") in failed
+            assert {"401": "make a new one", "403": "needs another role"}.get(kind, "") in failed
             # What reads may fail before anything is known to be done; else it is said how far it came.
             assert "Done: " in failed or stored(cloud) == {e.cidr: (e.name, e.sql, e.ui) for e in BEFORE}
         elif not lasting:
@@ -229,7 +233,7 @@ def test_a_locked_cluster_is_said_to_be_locked(cloud):
 @pytest.mark.parametrize(("status", "retry_after"), [(429, True), (429, False), (503, True), (403, False)])
 def test_the_rate_limit_is_known_by_any_status_and_waited_for(cloud, monkeypatch, status, retry_after):
     pauses = []
-    monkeypatch.setattr(_cloud_api, "_pause", lambda attempt, wanted: (pauses.append(wanted), time.sleep(1.0)))
+    monkeypatch.setattr(_http, "_pause", lambda attempt, seconds: (pauses.append(seconds), time.sleep(1.0)))
     cloud.store("funky-skunk", *BEFORE)
     cloud.switch(rate=5, rate_status=status, retry_after=retry_after)
     reconcile(cloud, move())
@@ -253,7 +257,9 @@ def test_200_entries_take_one_request_each_and_keep_the_limit(cloud, monkeypatch
 
 class TestPlan:
     def plan(self, what, *before):
-        found = [_allowlist.Found(e.cidr.split("/")[0], int(e.cidr.split("/")[1]), e.name, e.sql, e.ui) for e in before]
+        found = [
+            _allowlist.StoredEntry(e.cidr.split("/")[0], int(e.cidr.split("/")[1]), e.name, e.sql, e.ui) for e in before
+        ]
         return _allowlist.plan(tuple(found), what)
 
     def after(self, what, *before):
@@ -267,7 +273,7 @@ class TestPlan:
     def test_absent_leaves_what_is_not_ours_and_says_so(self):
         todo = self.plan(wanted("absent", "203.0.113.0/24", "198.41.0.9"), *BEFORE)
         assert [str(e.network) for e in todo.remove] == ["198.41.0.9/32"]
-        assert "203.0.113.0/24 'inside' is left" in todo.notes[0]
+        assert "203.0.113.0/24 'inside' is kept" in todo.notes[0]
 
     def test_a_foreign_entry_gets_wider_rights_but_keeps_its_name(self):
         todo = self.plan(wanted("present", {"cidr": "203.0.113.0/24", "name": "b", "ui": True}), *BEFORE)
@@ -284,13 +290,13 @@ class TestPlan:
 
     def test_the_default_is_told_of_and_removed_when_asked_but_never_as_the_last(self):
         default = Entry("0.0.0.0/0", "Default")
-        assert "mean nothing beside it" in self.plan(wanted("present", "198.41.0.1"), default).notes[0]
+        assert "so narrower entries have no effect" in self.plan(wanted("present", "198.41.0.1"), default).notes[0]
         assert self.after(wanted("present", "198.41.0.1", remove_any=True), default) == {
             "198.41.0.1/32": "crdb.onboard "
         }
         alone = self.plan(wanted("present", remove_any=True), default)
         assert alone.empty
-        assert "nothing else would let anybody in" in alone.notes[0]
+        assert "without it, the allowlist would let nobody in" in alone.notes[0]
 
     def test_who_would_be_locked_out_is_known_beforehand(self):
         todo = self.plan(wanted("exact", "198.41.0.1"), *BEFORE)
@@ -308,7 +314,7 @@ class TestPlan:
 class TestUser:
     def ensure(self, cloud, store, password=None, update="on_create", name="ann", **settings):
         cluster = cloud.clusters["funky-skunk"]
-        target = _users.Target(cluster.identifier, cluster.name, name)
+        target = Target(cluster.identifier, cluster.name, name)
         return _users.ensure(client(cloud, **settings), target, password, store, update, 32, check=False)
 
     @pytest.fixture
@@ -356,17 +362,17 @@ class TestUser:
         assert self.known(cloud, store) == (cloud.accounts["funky-skunk"].passwords["ann"], False)
 
     def test_without_a_store_a_password_has_to_be_given(self, cloud, store):
-        with pytest.raises(OnboardingError, match="needs a password: give crdb_sql_user_password, or name a file"):
+        with pytest.raises(OnboardingError, match=r"needs a password. Set password, or set password_store to a file"):
             self.ensure(cloud, None)
         assert self.ensure(cloud, None, password="given-by-a-person-00") == "create"
 
     @pytest.mark.parametrize("name", ["root", "Admin", "pg_x", "a b", "", "-a", "x" * 64, "caf\u00e9", "node"])
     def test_names_that_the_service_refuses_are_refused(self, name):
         with pytest.raises(OnboardingError, match="SQL user"):
-            _users.user_name(name)
+            user_name(name)
 
     def test_names_are_kept_in_lower_case(self):
-        assert _users.user_name("MaxRoach") == "maxroach"
+        assert user_name("MaxRoach") == "maxroach"
 
 
 class TestClient:
@@ -378,12 +384,12 @@ class TestClient:
     def test_a_cluster_is_found_by_name_and_by_id_and_refused_with_the_names_there_are(self, cloud):
         cloud.switch()
         api = client(cloud)
-        by_name = _cloud_api.find(api, "funky-skunk")
-        assert _cloud_api.find(api, by_name["id"]) == by_name
+        by_name = choose(api.clusters(), "funky-skunk")
+        assert choose(api.clusters(), by_name["id"]) == by_name
         with pytest.raises(
             OnboardingError, match=r"no cluster 'skunk'.*it sees: brave-otter, funky-skunk, steady-heron"
         ):
-            _cloud_api.find(api, "skunk")
+            choose(api.clusters(), "skunk")
 
     def test_the_key_and_the_version_are_sent_and_the_certificate_is_asked_for_without(self, cloud):
         cloud.switch()
@@ -418,11 +424,11 @@ class TestClient:
 
     @pytest.mark.parametrize("url", ["http://cockroachlabs.cloud", "ftp://x", "cockroachlabs.cloud", "https://u:p@x"])
     def test_only_https_is_spoken(self, url):
-        with pytest.raises(OnboardingError, match="crdb_cloud_url"):
-            Settings.of({"crdb_cloud_api_key": KEY, "crdb_cloud_url": url})
+        with pytest.raises(OnboardingError, match=r"^cloud\.url must"):
+            Settings.from_options({"api_key": KEY, "url": url})
 
     def test_http_is_spoken_to_this_machine(self):
-        assert Settings.of({"crdb_cloud_api_key": KEY, "crdb_cloud_url": "http://127.0.0.1:1"}).url
+        assert Settings.from_options({"api_key": KEY, "url": "http://127.0.0.1:1"}).url
 
     def test_the_key_comes_from_a_private_file_or_the_environment_and_is_in_no_representation(
         self, tmp_path, monkeypatch
@@ -431,16 +437,16 @@ class TestClient:
         path.write_text(f"{KEY}\n")
         path.chmod(0o644)
         with pytest.raises(OnboardingError, match="chmod 600"):
-            Settings.of({"crdb_cloud_api_key_file": str(path)})
+            Settings.from_options({"api_key_file": str(path)})
         path.chmod(0o600)
-        settings = Settings.of({"crdb_cloud_api_key_file": str(path)})
+        settings = Settings.from_options({"api_key_file": str(path)})
         assert settings.key == KEY
         assert KEY not in repr(settings)
         monkeypatch.setenv("COCKROACH_API_KEY", "from-the-environment")
-        assert Settings.of({}).key == "from-the-environment"
+        assert Settings.from_options({}).key == "from-the-environment"
         monkeypatch.delenv("COCKROACH_API_KEY")
         with pytest.raises(OnboardingError, match="COCKROACH_API_KEY"):
-            Settings.of({})
+            Settings.from_options({})
 
     def test_a_proxy_of_the_environment_is_used(self, cloud, monkeypatch):
         cloud.switch()

@@ -15,7 +15,7 @@ import time
 import psycopg
 import pytest
 import requests
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi, Settings, find
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.cluster import choose
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
 
@@ -242,9 +242,9 @@ def test_cluster_region_endpoint_and_database_make_the_connection(controller, cl
     ("facts", "message"),
     [
         ({"region": "eu-central-1"}, "has no region 'eu-central-1'; it has us-east-1, us-west-2"),
-        ({"endpoint": "secret"}, "endpoint: 'secret' is none of public, private"),
-        ({"host": "x"}, "gives cluster, and host, which the cluster says: leave one out"),
-        ({"user": ""}, "gives cluster without the SQL user: set user"),
+        ({"endpoint": "secret"}, "endpoint must be one of public, private, not 'secret'"),
+        ({"host": "x"}, "has cluster and host, which the Cloud API gives. Remove host, or cluster"),
+        ({"user": ""}, "has cluster, but user is missing. Set the SQL user"),
     ],
 )
 def test_a_choice_that_the_cluster_does_not_have_is_refused(controller, cloud, facts, message):
@@ -254,13 +254,12 @@ def test_a_choice_that_the_cluster_does_not_have_is_refused(controller, cloud, f
     assert message in " ".join(run.output.split())
 
 
-def test_a_name_that_two_clusters_have_is_refused_with_their_ids(cloud):
-    api = CloudApi(Settings(KEY, cloud.url, str(cloud.ca_file)))
+def test_a_name_that_two_clusters_have_is_refused_with_their_ids():
     twins = [{"id": "1", "name": "twin", "cloud_provider": "AWS"}, {"id": "2", "name": "twin", "cloud_provider": "GCP"}]
-    api.clusters = lambda: [*twins, {"id": "3", "name": "twin", "state": "DELETED"}]
+    clusters = [*twins, {"id": "3", "name": "twin", "state": "DELETED"}]
     with pytest.raises(OnboardingError, match=r"2 clusters named 'twin': give the id, one of 1 \(AWS\), 2 \(GCP\)"):
-        find(api, "twin")
-    assert find(api, "2") == twins[1]
+        choose(clusters, "twin")
+    assert choose(clusters, "2") == twins[1]
 
 
 def test_the_allowlist_does_not_concern_a_private_end_point(controller, cloud):

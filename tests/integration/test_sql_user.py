@@ -19,8 +19,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import con
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import session as _sql
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import Target
 
 from tests.sql import HARD, NAME, admin_facts, administrator
 
@@ -48,13 +48,13 @@ class Direct:
     def wanted(self, grants, user="ann", **more):
         parsed, memberships = _grants.parse(grants, "defaultdb")
         databases = dict.fromkeys(["defaultdb", *(grant.database for grant in parsed)])
-        return _sql_user.Wanted(user, tuple(databases), parsed, memberships, **more)
+        return _sql_user.DesiredUser(user, tuple(databases), parsed, memberships, **more)
 
     def ensure(self, grants, user="ann", *, check=False, password=None, update="on_create", **more):
         """The outcome; the second time nothing is changed, whatever was asked for."""
         source = connections.source("boss", self.facts)
         secret = _sql_user.Secret(password, self.store, update, 32)
-        target = _users.Target("lone", NAME, user)
+        target = Target("lone", NAME, user)
         return _sql_user.ensure(source, target, self.wanted(grants, user, **more), secret, check=check)
 
     def settled(self, grants, user="ann", **more):
@@ -68,7 +68,7 @@ class Direct:
 
     def remove(self, user="ann", *, check=False, **more):
         source = connections.source("boss", self.facts)
-        target = _users.Target("lone", NAME, user)
+        target = Target("lone", NAME, user)
         return _sql_user.remove(source, target, self.wanted([], user, **more), self.store, check=check)
 
     def password(self, user="ann"):
@@ -221,9 +221,7 @@ def test_a_user_who_owns_something_is_not_removed_without_an_heir(direct, boss):
     direct.settled([*GRANTS, {"schema": "shop", "privileges": "CREATE"}])
     with direct.login() as ann:
         ann.execute("CREATE TABLE shop.hers (id int)")
-    with pytest.raises(
-        OnboardingError, match=r"ann owns shop\.hers in defaultdb: say who is to own that in crdb_sql_user"
-    ):
+    with pytest.raises(OnboardingError, match=r"ann owns shop\.hers in defaultdb: Set reassign_to to the new owner"):
         direct.remove()
     with direct.login():
         pass
@@ -242,7 +240,7 @@ def test_a_grant_that_the_server_takes_without_effect_is_no_success(direct, boss
     grants = [{"schema": "shop", "tables": "orders", "privileges": "SELECT"}]
     with pytest.raises(OnboardingError) as caught:
         direct.ensure(grants)
-    assert "The server took GRANT SELECT ON TABLE" in str(caught.value)
+    assert "The server accepted GRANT SELECT ON TABLE" in str(caught.value)
     assert "without any effect: half lacks the right" in str(caught.value)
     assert "Done: CREATE ROLE" in str(caught.value)
     direct.facts = admin
@@ -311,12 +309,12 @@ def test_an_error_of_the_server_never_shows_the_verifier(direct, monkeypatch):
 
 
 REFUSED = [
-    ([{"privileges": "ALL"}], "entry 1: ALL cannot be given on database: name some of CONNECT, CREATE"),
-    ([{"tables": "all", "privileges": "TRUNCATE"}], "TRUNCATE cannot be given on tables"),
-    ([{"tables": "all", "sequences": "all", "privileges": "SELECT"}], "gives tables and sequences"),
-    ([{"tables": ["orders"], "privileges": "SELECT", "future": True}], "future goes with tables: all"),
-    ([{"tables": "all", "privileges": "SELECT", "creator": "x"}], "creator goes with future"),
-    ([{"table": "x", "privileges": "SELECT"}], "does not know table; it knows database, schema"),
+    ([{"privileges": "ALL"}], "entry 1: ALL cannot be granted on database. Use CONNECT, CREATE"),
+    ([{"tables": "all", "privileges": "TRUNCATE"}], "TRUNCATE cannot be granted on tables"),
+    ([{"tables": "all", "sequences": "all", "privileges": "SELECT"}], "has tables and sequences"),
+    ([{"tables": ["orders"], "privileges": "SELECT", "future": True}], "future must be used with tables: all"),
+    ([{"tables": "all", "privileges": "SELECT", "creator": "x"}], "creator must be used with future"),
+    ([{"table": "x", "privileges": "SELECT"}], "unknown key: table. The keys are database, schema"),
     ([{"role": "admin"}], "the role admin may do everything"),
     ([{"role": "nobody_here"}], "There is no role nobody_here"),
     (
@@ -424,9 +422,7 @@ def test_an_administrator_of_the_api_makes_a_plain_user_and_becomes_one(controll
     try:
         run(controller, {**by_sql, "crdb_sql_user_name": "plain"})
         refused = run(controller, {**by_sql, "crdb_sql_user_name": "chief"}, status=2)
-        assert "is an administrator, who may do everything: crdb_sql_user_revoke: true takes the role admin" in said(
-            refused
-        )
+        assert "is an administrator, who may do everything. Set revoke: true to revoke the role admin" in said(refused)
         second = {**made, "crdb_sql_user_name": "second"}
         run(controller, second)
         become = {**by_sql, "crdb_sql_user_name": "second", "crdb_sql_user_revoke": True}

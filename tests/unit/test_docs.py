@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.crdb.onboard.plugins.module_utils._check.check import CATALOGUE
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import VARIABLES as CLOUD_VARIABLES
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import OPTIONS as CLOUD_OPTIONS
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import (
     APP_SHORTHAND,
     SHORTHAND,
@@ -43,7 +43,7 @@ OF_NO_ROLE = {
     *("crdb_hosts", "crdb_offboard_apps"),
     *APP_SHORTHAND.values(),
     *(f"{SHORTHAND}{key}" for key in SHORTHAND_KEYS),
-    *CLOUD_VARIABLES,
+    *(f"crdb_cloud_{option}" for option in CLOUD_OPTIONS),
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as cloud_cluster
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections, schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, app_entries, apps
@@ -107,7 +107,7 @@ class HostInventory:
         facts, users = connections.alternating(name, facts)
         source = connections.source(
             name,
-            cloud_cluster.expand(name, facts, self.settings),
+            cloud_cluster.expand(f"connections.{name}", facts, self.settings),
             allow_weaker_tls=bool(self._options.get("allow_weaker_tls")),
         )
         if users:

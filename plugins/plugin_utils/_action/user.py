@@ -14,8 +14,9 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import (
     Source,
@@ -26,6 +27,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import decision as _decision
 
 _SAID = {"create": "created", "set": "has a new password", "": "is there", "remove": "removed", "gone": "is not there"}
 _WOULD = {"create": "would be created", "set": "would get a new password", "remove": "would be removed"}
@@ -33,7 +35,7 @@ BY_SQL = ("grants", "revoke", "role", "reassign_to")
 """The options that make sense for users made by SQL only."""
 
 
-def title_of(target: _users.Target) -> str:
+def title_of(target: _decision.Target) -> str:
     return f"{target.cluster_name}: the SQL user {target.user}"
 
 
@@ -60,24 +62,24 @@ class UserAction(CloudAction):
 
     def user_by_api(
         self,
-        settings: _cloud_api.Settings,
-        target: _users.Target,
+        settings: Settings,
+        target: _decision.Target,
         store: PasswordStore | None,
         arguments: dict[str, Any],
     ) -> dict[str, Any]:
         check = bool(self._task.check_mode)
-        password = _users.given_password(arguments["password"])
+        password = _decision.given_password(arguments["password"])
         what = title_of(target)
 
         def work() -> dict[str, Any]:
-            api = _cloud_api.CloudApi(settings)
+            api = CloudApi(settings)
             notes = []
             if arguments["state"] == "absent":
                 did = "remove" if _users.remove(api, target, store, check=check) else "gone"
             else:
                 update, length = arguments["update_password"], arguments["password_length"]
-                if _users.differs(password, store, target, update):
-                    notes.append(f"{what} {_users.DIFFERS_NOTE}")
+                if _decision.Passwords.of(password, store, target).differs(update):
+                    notes.append(f"{what} {_decision.DIFFERS_NOTE}")
                 did = _users.ensure(api, target, password, store, update, length, check=check)
                 if did == "create":
                     notes.append(f"{what} {_users.ADMIN_NOTE}")
@@ -89,7 +91,7 @@ class UserAction(CloudAction):
     def user_by_sql(
         self,
         source: Source,
-        target: _users.Target,
+        target: _decision.Target,
         databases: list[str],
         store: PasswordStore | None,
         arguments: dict[str, Any],
@@ -97,17 +99,17 @@ class UserAction(CloudAction):
         default = databases[0] if databases else source.connection.database
         grants, memberships = _grants.parse(arguments["grants"], default)
         check = bool(self._task.check_mode)
-        wanted = _sql_user.Wanted(
+        wanted = _sql_user.DesiredUser(
             user=target.user,
             databases=tuple(dict.fromkeys([*(databases or [default]), *(grant.database for grant in grants)])),
             grants=grants,
             memberships=memberships,
-            role=_users.user_name(arguments["role"]) if arguments["role"] else "",
+            role=_decision.user_name(arguments["role"]) if arguments["role"] else "",
             revoke=arguments["revoke"],
             reassign_to=arguments["reassign_to"],
         )
         secret = _sql_user.Secret(
-            _users.given_password(arguments["password"]),
+            _decision.given_password(arguments["password"]),
             store,
             arguments["update_password"],
             arguments["password_length"],
@@ -119,14 +121,14 @@ class UserAction(CloudAction):
             else:
                 outcome = _sql_user.ensure(source, target, wanted, secret, check=check)
             notes = [f"{target.cluster_name}: {note}" for note in outcome.notes]
-            if _users.differs(secret.password, store, target, secret.update):
-                notes.append(f"{title_of(target)} {_users.DIFFERS_NOTE}")
+            if _decision.Passwords.of(secret.password, store, target).differs(secret.update):
+                notes.append(f"{title_of(target)} {_decision.DIFFERS_NOTE}")
             return self._told(target, outcome.did, outcome.statements, notes)
 
         facts = [arguments[name] for name in ("state", "update_password", *BY_SQL)]
         return self._once("user by sql", target, [*facts, check], work)
 
-    def _told(self, target: _users.Target, did: str, statements: list[str], notes: list[str]) -> dict[str, Any]:
+    def _told(self, target: _decision.Target, did: str, statements: list[str], notes: list[str]) -> dict[str, Any]:
         check = bool(self._task.check_mode)
         what = title_of(target)
         before = "absent" if did in ("create", "gone") else "present"
@@ -151,7 +153,7 @@ class UserAction(CloudAction):
         }
 
     def _once(
-        self, key: str, target: _users.Target, wanted: list[Any], work: Callable[[], dict[str, Any]]
+        self, key: str, target: _decision.Target, wanted: list[Any], work: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
         result = self.once(f"{key} {target.cluster} {target.user}", wanted, work)
         if result.get("repeated"):

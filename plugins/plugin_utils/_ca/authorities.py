@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Certificate authorities, read and verified on the controller before they go anywhere.
+"""Read and verify certificate authorities on the controller, before they are written anywhere.
 
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import split_pem
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CaSource
 
 try:
     import requests
@@ -39,7 +40,14 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Authority:
-    """One verified certificate of an authority."""
+    """A verified CA certificate.
+
+    Args:
+        subject: by RFC 4514.
+        fingerprint: SHA-256, 64 lower-case hexadecimal digits.
+        not_after: when it expires.
+        pem: the certificate.
+    """
 
     subject: str
     fingerprint: str
@@ -49,14 +57,18 @@ class Authority:
     def expiry(self, now: datetime | None = None) -> str:
         """A sentence when it expires within 30 days, else an empty text."""
         days = (self.not_after - (now or datetime.now(timezone.utc))).days
-        return f"{self.subject} expires in {days} days; get the cluster's next CA in time." if days <= WARN_DAYS else ""
+        return (
+            f"{self.subject} expires in {days} days; download the cluster's next CA before that."
+            if days <= WARN_DAYS
+            else ""
+        )
 
 
 def _name(certificate: x509.Certificate) -> str:
     return certificate.subject.rfc4514_string() or "a certificate without a subject"
 
 
-def _one(block: bytes, source: str, now: datetime) -> Authority:
+def _authority(block: bytes, source: str, now: datetime) -> Authority:
     try:
         certificate = x509.load_pem_x509_certificate(block)
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -77,7 +89,9 @@ def _one(block: bytes, source: str, now: datetime) -> Authority:
     except x509.ExtensionNotFound:
         usage = None
     if usage is not None and not usage.key_cert_sign:
-        raise OnboardingError(f"{source}: {_name(certificate)} may not sign certificates: it is of no use as a CA.")
+        raise OnboardingError(
+            f"{source}: {_name(certificate)} may not sign certificates, so it cannot be used as a CA."
+        )
     if certificate.not_valid_after_utc <= now:
         raise OnboardingError(
             f"{source}: {_name(certificate)} expired on {certificate.not_valid_after_utc:%Y-%m-%d}. Download the"
@@ -86,7 +100,7 @@ def _one(block: bytes, source: str, now: datetime) -> Authority:
     if certificate.not_valid_before_utc > now:
         raise OnboardingError(
             f"{source}: {_name(certificate)} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}."
-            " Is this machine's clock right?"
+            " Check this machine's clock."
         )
     return Authority(
         subject=_name(certificate),
@@ -97,39 +111,39 @@ def _one(block: bytes, source: str, now: datetime) -> Authority:
 
 
 def verify(content: bytes, source: str, *, now: datetime | None = None) -> tuple[Authority, ...]:
-    """The authorities in a PEM text, each once, in its order; `source` names it in errors.
+    """The authorities in a PEM text, each once, in its order; `source` names the text in errors.
 
-    Raises OnboardingError for what is no PEM (a web page, DER, nothing), is truncated, holds a private key, or has a
-    certificate that is no authority, has expired or is not valid yet.
+    Raises OnboardingError for a text that is not PEM (a web page, DER, empty), is truncated or holds a private key, and
+    for a certificate that is not a CA, has expired or is not valid yet.
     """
     now = now or datetime.now(timezone.utc)
     text = content.strip()
     if not text:
         raise OnboardingError(f"{source}: is empty. Download the CA again.")
     if text[:200].lstrip(b"\xef\xbb\xbf").lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise OnboardingError(f"{source}: is a web page, not a certificate. Download the CA again and look at the URL.")
+        raise OnboardingError(f"{source}: is a web page, not a certificate. Check the URL and download the CA again.")
     if b"PRIVATE KEY-----" in text:
         raise OnboardingError(
-            f"{source}: holds a private key. A CA file has certificates only; keep the key where it belongs."
+            f"{source}: holds a private key. A CA file must have certificates only; move the key to a file of its own."
         )
     if text[:1] == b"\x30":
         raise OnboardingError(
-            f"{source}: is in DER form; PEM is needed. Convert it with: openssl x509 -inform DER -in FILE -out ca.crt"
+            f"{source}: is in DER format and must be PEM. Convert it: openssl x509 -inform DER -in FILE -out ca.crt"
         )
     blocks = list(_BLOCK.finditer(text))
     if text.count(b"-----BEGIN ") != len(blocks) or text.count(b"-----END ") != len(blocks):
         raise OnboardingError(f"{source}: is truncated: a PEM block has no end. Download the CA again.")
     foreign = [b["label"].decode("ascii") for b in blocks if b["label"] != b"CERTIFICATE"]
     if foreign:
-        raise OnboardingError(f"{source}: holds a {foreign[0]}. A CA file has certificates only.")
+        raise OnboardingError(f"{source}: holds a {foreign[0]}. A CA file must have certificates only.")
     if not blocks:
         raise OnboardingError(f"{source}: holds no certificate. A PEM file begins with -----BEGIN CERTIFICATE-----.")
-    authorities = {a.fingerprint: a for a in (_one(b.group(), source, now) for b in blocks)}
+    authorities = {a.fingerprint: a for a in (_authority(b.group(), source, now) for b in blocks)}
     return tuple(authorities.values())
 
 
 def download(url: str) -> bytes:
-    """The body of a CA's URL, at most 1 MiB. Raises OnboardingError for anything but https and a 200."""
+    """The response of a CA's URL, at most 1 MiB. Raises OnboardingError for anything but https and the status 200."""
     if not url.startswith("https://"):
         raise OnboardingError(f"ca_url {url}: a CA is downloaded over https only.")
     try:
@@ -138,48 +152,41 @@ def download(url: str) -> bytes:
     except (requests.RequestException, OSError) as exc:
         raise OnboardingError(f"ca_url {url}: cannot be downloaded: {exc}") from None
     if not response.url.startswith("https://"):
-        raise OnboardingError(f"ca_url {url}: led to {response.url}; a CA is downloaded over https only.")
+        raise OnboardingError(f"ca_url {url}: was redirected to {response.url}; a CA is downloaded over https only.")
     if response.status_code != requests.codes.ok:
         raise OnboardingError(f"ca_url {url}: the server answered {response.status_code} {response.reason}.")
     if len(body) > DOWNLOAD_LIMIT:
-        raise OnboardingError(f"ca_url {url}: is larger than {DOWNLOAD_LIMIT} bytes: that is no CA.")
+        raise OnboardingError(f"ca_url {url}: is larger than {DOWNLOAD_LIMIT} bytes, so it is not a CA. Check the URL.")
     return bytes(body)
 
 
-@dataclass(frozen=True)
-class CaSource:
-    """Where a connection's CA comes from, on the controller: a file, a URL or inline text.
+def load(source: CaSource | None) -> tuple[Authority, ...]:
+    """The verified authorities of a source; none without a source. Raises OnboardingError that names the source."""
+    if source is None:
+        return ()
+    if MISSING:
+        raise OnboardingError(
+            f"The controller's Python does not have {MISSING}. Install the packages of requirements/controller.txt"
+            " for it."
+        )
+    content, label = _read(source)
+    authorities = verify(content, label)
+    if source.fingerprint and [authority.fingerprint for authority in authorities] != [source.fingerprint]:
+        actual = ", ".join(f"{authority.subject} ({authority.fingerprint})" for authority in authorities)
+        raise OnboardingError(f"{label}: ca_fingerprint expected one CA, {source.fingerprint}, but got {actual}.")
+    return authorities
 
-    With a `fingerprint` (SHA-256, lower case hexadecimal) it is that one certificate and no other.
-    """
 
-    kind: str
-    value: str
-    fingerprint: str = ""
-
-    def load(self) -> tuple[Authority, ...]:
-        """The verified authorities. Raises OnboardingError."""
-        if MISSING:
-            raise OnboardingError(
-                f"The controller's Python lacks {MISSING}: install what requirements/controller.txt names for it."
-            )
-        content, source = self._read()
-        found = verify(content, source)
-        if self.fingerprint and [authority.fingerprint for authority in found] != [self.fingerprint]:
-            held = ", ".join(f"{authority.subject} ({authority.fingerprint})" for authority in found)
-            raise OnboardingError(f"{source}: ca_fingerprint names one CA, {self.fingerprint}; it holds {held}.")
-        return found
-
-    def _read(self) -> tuple[bytes, str]:
-        if self.kind == "ca_url":
-            return download(self.value), f"ca_url {self.value}"
-        if self.kind == "ca_text":
-            return self.value.encode("utf-8"), "ca_text"
-        path = Path(self.value).expanduser()
-        try:
-            return path.read_bytes(), f"ca_file {path}"
-        except OSError as exc:
-            raise OnboardingError(f"ca_file {path}: cannot be read on the controller: {exc.strerror}.") from None
+def _read(source: CaSource) -> tuple[bytes, str]:
+    if source.kind == "ca_url":
+        return download(source.value), f"ca_url {source.value}"
+    if source.kind == "ca_text":
+        return source.value.encode("utf-8"), "ca_text"
+    path = Path(source.value).expanduser()
+    try:
+        return path.read_bytes(), f"ca_file {path}"
+    except OSError as exc:
+        raise OnboardingError(f"ca_file {path}: cannot be read on the controller: {exc.strerror}.") from None
 
 
 def bundle(authorities: tuple[Authority, ...]) -> bytes:
@@ -187,52 +194,53 @@ def bundle(authorities: tuple[Authority, ...]) -> bytes:
     return b"".join(authority.pem for authority in authorities)
 
 
-# Java's own: a trust store holds nothing secret, but a JVM finds nothing in an encrypted one without its password.
+# Java's default: a trust store holds no secret, but a JVM cannot read an encrypted one without its password.
 TRUST_STORE_PASSWORD = "changeit"  # noqa: S105
 
 
-def write_trust_store(held: Mapping[str, bytes]) -> bytes:
+def write_trust_store(certificates: Mapping[str, bytes]) -> bytes:
     """A PKCS12 trust store of certificates, PEM by fingerprint; salted, so its bytes differ every time.
 
-    Raises OnboardingError.
+    Raises OnboardingError when the package cryptography is too old.
     """
     serialize = getattr(pkcs12, "serialize_java_truststore", None)
     if serialize is None:
-        raise OnboardingError("A trust store needs cryptography 45 or newer in the controller's Python.")
-    certificates = [
+        raise OnboardingError("A trust store needs the package cryptography 45 or newer in the controller's Python.")
+    entries = [
         pkcs12.PKCS12Certificate(x509.load_pem_x509_certificate(pem), f"crdb-{fingerprint[:16]}".encode())
-        for fingerprint, pem in held.items()
+        for fingerprint, pem in certificates.items()
     ]
-    content: bytes = serialize(certificates, BestAvailableEncryption(TRUST_STORE_PASSWORD.encode()))
+    content: bytes = serialize(entries, BestAvailableEncryption(TRUST_STORE_PASSWORD.encode()))
     return content
 
 
 def read_trust_store(content: bytes) -> dict[str, bytes]:
-    """The certificates of a PKCS12 trust store, PEM by fingerprint; none where it is no such store."""
+    """The certificates of a PKCS12 trust store, PEM by fingerprint; none where it cannot be read as one."""
     try:
         store = pkcs12.load_pkcs12(content, TRUST_STORE_PASSWORD.encode())
     except ValueError:
         return {}
-    held = [store.cert, *store.additional_certs] if store.cert else store.additional_certs
+    entries = [store.cert, *store.additional_certs] if store.cert else store.additional_certs
     return {
         item.certificate.fingerprint(hashes.SHA256()).hex(): item.certificate.public_bytes(Encoding.PEM)
-        for item in held
+        for item in entries
     }
 
 
-def trust_store(authorities: tuple[Authority, ...], there: bytes, *, keep_previous: bool = False) -> bytes:
-    """The trust store for these authorities: what is there already, when it holds just them, whatever its salt.
+def trust_store(authorities: tuple[Authority, ...], current: bytes, *, keep_previous: bool = False) -> bytes:
+    """The trust store for these authorities: the current one when it holds just them, whatever its salt.
 
-    `keep_previous` leaves what is in it beside them. Raises OnboardingError.
+    `keep_previous` keeps the certificates of the current one beside them. Raises OnboardingError.
     """
-    held = read_trust_store(there)
-    wanted = {authority.fingerprint: authority.pem for authority in authorities}
+    previous = read_trust_store(current)
+    certificates = {authority.fingerprint: authority.pem for authority in authorities}
     if keep_previous:
-        wanted = {**held, **wanted}
-    return there if held and set(held) == set(wanted) else write_trust_store(wanted)
+        certificates = {**previous, **certificates}
+    unchanged = bool(previous) and set(previous) == set(certificates)
+    return current if unchanged else write_trust_store(certificates)
 
 
 def is_public(authorities: tuple[Authority, ...]) -> bool:
-    """Whether all of these are among the public authorities that come with requests."""
+    """Whether all of these are among the public authorities that the package requests comes with."""
     known = {segment.key for segment in split_pem(Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes())}
     return {authority.fingerprint for authority in authorities} <= known

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One cluster's allowlist, reconciled: decided purely first, then access is given before any is taken.
+"""Reconcile the allowlist of one cluster: plan all changes first, then add access before removing any.
 
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -12,13 +12,13 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import (
-    CloudApi,
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import (
     CloudError,
     ExistsError,
     NotFoundError,
@@ -28,12 +28,17 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks impor
 
 ANY = ipaddress.IPv4Network("0.0.0.0/0")
 TRIES = 3
+"""How often a change is sent whose response was lost."""
 POLL = 1.0
+"""Seconds between two looks at whether a change is in effect."""
+
+Step = tuple[str, Callable[[], None]]
+"""A title, and what to do."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """An entry as it is at the service; `cidr_ip` may have bits of the host set."""
+class StoredEntry:
+    """An entry as the service stores it; `cidr_ip` may have host bits set."""
 
     cidr_ip: str
     cidr_mask: int
@@ -43,30 +48,31 @@ class Found:
 
     @property
     def network(self) -> ipaddress.IPv4Network:
-        """The network that it means."""
+        """The network that the entry stands for, its host bits cleared."""
         return ipaddress.IPv4Network((self.cidr_ip, self.cidr_mask), strict=False)
 
     def body(self) -> dict[str, Any]:
-        """As the API has it."""
-        return {
-            "cidr_ip": self.cidr_ip,
-            "cidr_mask": self.cidr_mask,
-            "name": self.name,
-            "sql": self.sql,
-            "ui": self.ui,
-        }
+        """The entry as the API's JSON has it."""
+        return asdict(self)
 
     def shown(self) -> str:
-        """One line of a diff."""
-        rights = [right for right, there in (("sql", self.sql), ("ui", self.ui)) if there]
+        """The entry as one line of a diff."""
+        rights = [right for right, allowed in (("sql", self.sql), ("ui", self.ui)) if allowed]
         return f"{self.network} {'+'.join(rights) or 'nothing'} {self.name!r}"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What an allowlist is to be.
+class DesiredAllowlist:
+    """The state that an allowlist must reach.
 
-    `names` are those whose other networks go (a laptop that moved); for `absent` all of whose networks go.
+    Args:
+        state: `present` adds entries, `exact` also removes all others, `absent` removes entries.
+        prefix: the beginning of the names of the entries that this collection manages.
+        entries: the networks to add, or to remove when `absent`.
+        names: names without the prefix. Other networks of these names are removed, as after a laptop has moved;
+            when `absent`, all of them.
+        remove_any: remove 0.0.0.0/0 once another entry lets somebody in.
+        today: entries whose expiry lies before this day are removed.
     """
 
     state: str
@@ -76,41 +82,59 @@ class Wanted:
     remove_any: bool = False
     today: date = field(default_factory=date.today)
 
+    @property
+    def kept(self) -> frozenset[ipaddress.IPv4Network]:
+        """The networks that stay or are added."""
+        return frozenset() if self.state == "absent" else frozenset(entry.network for entry in self.entries)
+
+    def owns(self, entry: StoredEntry) -> bool:
+        """Whether this collection manages the entry, which its name tells."""
+        return bool(self.prefix) and entry.name.startswith(self.prefix)
+
+    def drops(self, entry: StoredEntry) -> bool:
+        """Whether the name or the expiry of a managed entry says that it goes."""
+        end = expiry_of(entry.name)
+        base = entry.name.rpartition(" (until ")[0] if end else entry.name
+        return base.removeprefix(self.prefix) in self.names or (end is not None and end < self.today)
+
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be done, in this order; a change is (before, after)."""
+class AllowlistPlan:
+    """The changes to make, in this order; a change is the pair of the entry before and after."""
 
-    add: tuple[Found, ...]
-    widen: tuple[tuple[Found, Found], ...]
-    narrow: tuple[tuple[Found, Found], ...]
-    remove: tuple[Found, ...]
-    before: tuple[Found, ...]
+    add: tuple[StoredEntry, ...]
+    widen: tuple[tuple[StoredEntry, StoredEntry], ...]
+    narrow: tuple[tuple[StoredEntry, StoredEntry], ...]
+    remove: tuple[StoredEntry, ...]
+    before: tuple[StoredEntry, ...]
     notes: tuple[str, ...]
 
     @property
-    def after(self) -> tuple[Found, ...]:
-        """The allowlist when all is done."""
+    def after(self) -> tuple[StoredEntry, ...]:
+        """The allowlist once all changes are made, sorted by network."""
         changed = dict(self.widen) | dict(self.narrow)
         kept = [changed.get(entry, entry) for entry in self.before if entry not in self.remove]
         return tuple(sorted([*kept, *self.add], key=_by_network))
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether there is nothing to change."""
         return not (self.add or self.widen or self.narrow or self.remove)
 
 
-def _by_network(entry: Found) -> tuple[int, int]:
+def _by_network(entry: StoredEntry) -> tuple[int, int]:
     return int(entry.network.network_address), entry.network.prefixlen
 
 
-def read(items: Iterable[dict[str, Any]]) -> tuple[Found, ...]:
-    """The entries of a response. Raises OnboardingError for one that is no network."""
-    found = []
+def read(items: Iterable[dict[str, Any]]) -> tuple[StoredEntry, ...]:
+    """The entries of the API's response, sorted by network.
+
+    Raises OnboardingError for an entry that is not an IPv4 network.
+    """
+    entries = []
     for item in items:
         try:
-            entry = Found(
+            entry = StoredEntry(
                 str(item["cidr_ip"]),
                 int(item["cidr_mask"]),
                 str(item.get("name") or ""),
@@ -119,112 +143,122 @@ def read(items: Iterable[dict[str, Any]]) -> tuple[Found, ...]:
             )
             _network = entry.network
         except (KeyError, ValueError, TypeError):
-            raise OnboardingError(f"The service's allowlist has an entry that is no IPv4 network: {item!r}.") from None
-        found.append(entry)
-    return tuple(sorted(found, key=_by_network))
+            raise OnboardingError(
+                f"The cluster's allowlist has an entry that is not an IPv4 network: {item!r}."
+            ) from None
+        entries.append(entry)
+    return tuple(sorted(entries, key=_by_network))
 
 
-def _base(name: str) -> str:
-    """A name without the expiry at its end."""
-    return name.rpartition(" (until ")[0] if expiry_of(name) else name
-
-
-def plan(before: Sequence[Found], wanted: Wanted) -> Plan:
-    """Decide what is to be done."""
-    there = {entry.network: entry for entry in before}
-    owned = {entry for entry in before if wanted.prefix and entry.name.startswith(wanted.prefix)}
+def plan(before: Sequence[StoredEntry], desired: DesiredAllowlist) -> AllowlistPlan:
+    """Decide what to change. It is pure: it asks nothing and changes nothing."""
+    current = {entry.network: entry for entry in before}
+    kept = {current[network] for network in desired.kept if network in current}
+    remove = {
+        entry
+        for entry in before
+        if entry not in kept and (desired.state == "exact" or (desired.owns(entry) and desired.drops(entry)))
+    }
+    add: list[StoredEntry] = []
+    widen: list[tuple[StoredEntry, StoredEntry]] = []
+    narrow: list[tuple[StoredEntry, StoredEntry]] = []
     notes: list[str] = []
-    add: list[Found] = []
-    widen: list[tuple[Found, Found]] = []
-    narrow: list[tuple[Found, Found]] = []
-    names = {wanted.prefix + name for name in wanted.names}
-    remove = {entry for entry in owned if _base(entry.name) in names}
-    if wanted.state == "absent":
-        for asked in wanted.entries:
-            entry = there.get(asked.network)
-            if entry in owned:
-                remove.add(entry)
-            elif entry is not None:
+    for entry in desired.entries:
+        stored = current.get(entry.network)
+        if desired.state == "absent":
+            if stored is not None and desired.owns(stored):
+                remove.add(stored)
+            elif stored is not None:
                 notes.append(
-                    f"{asked.cidr} {entry.name!r} is left: its name does not begin with {wanted.prefix!r}, so it is not"
-                    " ours."
+                    f"{entry.cidr} {stored.name!r} is kept: its name does not begin with {desired.prefix!r}, so it is"
+                    " not managed here."
                 )
-    else:
-        for asked in wanted.entries:
-            new = Found(
-                str(asked.network.network_address),
-                asked.network.prefixlen,
-                asked.full_name(wanted.prefix),
-                asked.sql,
-                asked.ui,
-            )
-            entry = there.get(asked.network)
-            if entry is None:
-                add.append(new)
-                continue
-            mine = entry in owned or wanted.state == "exact"
-            after = Found(
-                entry.cidr_ip,
-                entry.cidr_mask,
-                new.name if mine else entry.name,
-                new.sql if mine else entry.sql or new.sql,
-                new.ui if mine else entry.ui or new.ui,
-            )
-            if after != entry:
-                less = (entry.sql and not after.sql) or (entry.ui and not after.ui)
-                (narrow if less else widen).append((entry, after))
-            if not mine:
-                notes.append(f"{asked.cidr} is there as {entry.name!r}, which is not ours: its name is left.")
-        remove |= set(before) if wanted.state == "exact" else set()
-        remove -= {there[asked.network] for asked in wanted.entries if asked.network in there}
-    kept = {asked.network for asked in wanted.entries} if wanted.state != "absent" else set()
-    for entry in owned:
-        end = expiry_of(entry.name)
-        if end is not None and end < wanted.today and entry.network not in kept:
-            remove.add(entry)
-    narrow_there = any(asked.network != ANY for asked in wanted.entries) or any(e.network != ANY for e in before)
-    if ANY in there and ANY not in kept:
-        if wanted.remove_any and narrow_there:
-            remove.add(there[ANY])
-        elif wanted.remove_any:
-            notes.append("0.0.0.0/0 is left: nothing else would let anybody in.")
-        elif there[ANY] not in remove:
-            notes.append(
-                "0.0.0.0/0 is in the allowlist: the narrow entries mean nothing beside it. Once they are right,"
-                " remove it with crdb_network_remove_any: true."
-            )
-    changing = {entry for entry, _after in widen + narrow}
-    gone = tuple(sorted(remove - changing, key=_by_network))
-    return Plan(tuple(add), tuple(widen), tuple(narrow), gone, tuple(before), tuple(notes))
+        elif stored is None:
+            add.append(_new(entry, desired.prefix))
+        else:
+            managed = desired.owns(stored) or desired.state == "exact"
+            after = _merged(stored, _new(entry, desired.prefix), managed=managed)
+            if after != stored:
+                less = (stored.sql and not after.sql) or (stored.ui and not after.ui)
+                (narrow if less else widen).append((stored, after))
+            if not managed:
+                notes.append(
+                    f"{entry.cidr} is listed already as {stored.name!r}, which is not managed here: its name is kept."
+                )
+    any_goes, note = _decide_any(before, desired, removed=current.get(ANY) in remove)
+    if any_goes:
+        remove.add(current[ANY])
+    return AllowlistPlan(
+        add=tuple(add),
+        widen=tuple(widen),
+        narrow=tuple(narrow),
+        remove=tuple(sorted(remove, key=_by_network)),
+        before=tuple(before),
+        notes=(*notes, *note),
+    )
 
 
-def refuse_too_many(todo: Plan, limit: int, name: str) -> None:
-    """Raise OnboardingError when there are, or on the way would be, more entries than the plan allows."""
-    most = len(todo.before) + len(todo.add)
-    if todo.add and most > limit:
-        final = len(todo.after)
-        cure = (
-            f"Access is given before it is taken, so that both count for a moment: remove {most - limit} first."
-            if final <= limit
-            else "Join networks, or ask the service's support for more."
-        )
-        raise OnboardingError(
-            f"The allowlist of {name} may have {limit} entries; it has {len(todo.before)}, and {len(todo.add)} would be"
-            f" added. {cure} Nothing was changed."
-        )
+def _new(entry: Entry, prefix: str) -> StoredEntry:
+    address, length = str(entry.network.network_address), entry.network.prefixlen
+    return StoredEntry(address, length, entry.full_name(prefix), entry.sql, entry.ui)
 
 
-def locked_out(todo: Plan, addresses: Iterable[str]) -> list[str]:
-    """Those of the addresses that SQL is open to now, and would not be when all is done."""
+def _merged(stored: StoredEntry, new: StoredEntry, *, managed: bool) -> StoredEntry:
+    """The stored entry with the new one's name and rights; one that is not managed keeps its name and its rights."""
+    if managed:
+        return replace(stored, name=new.name, sql=new.sql, ui=new.ui)
+    return replace(stored, sql=stored.sql or new.sql, ui=stored.ui or new.ui)
 
-    def admitted(entries: Iterable[Found], address: str) -> bool:
+
+def _decide_any(before: Sequence[StoredEntry], desired: DesiredAllowlist, *, removed: bool) -> tuple[bool, list[str]]:
+    """Whether `remove_any` removes 0.0.0.0/0, and what the operator should know of it."""
+    networks = {entry.network for entry in before}
+    if ANY not in networks or ANY in desired.kept or removed:
+        return False, []
+    if not desired.remove_any:
+        return False, [
+            "0.0.0.0/0 is in the allowlist, so narrower entries have no effect. Once they are right, remove it with"
+            " remove_any: true."
+        ]
+    if networks | {entry.network for entry in desired.entries} == {ANY}:
+        return False, ["0.0.0.0/0 is kept: without it, the allowlist would let nobody in."]
+    return True, []
+
+
+def refuse_too_many(changes: AllowlistPlan, limit: int, name: str) -> None:
+    """Raise OnboardingError when the plan, before its removals, has more entries than the cluster's plan allows."""
+    most = len(changes.before) + len(changes.add)
+    if not changes.add or most <= limit:
+        return
+    cure = (
+        f"New entries are added before old ones are removed: remove {most - limit} of the old ones first."
+        if len(changes.after) <= limit
+        else "Join networks, or ask the service's support for a higher limit."
+    )
+    raise OnboardingError(
+        f"The allowlist of {name} may have {limit} entries; it has {len(changes.before)}, and {len(changes.add)} would"
+        f" be added. {cure} Nothing was changed."
+    )
+
+
+def locked_out(changes: AllowlistPlan, addresses: Iterable[str]) -> list[str]:
+    """The addresses that can use SQL now and could not once all changes are made."""
+
+    def admitted(entries: Iterable[StoredEntry], address: str) -> bool:
         return any(entry.sql and ipaddress.IPv4Address(address) in entry.network for entry in entries)
 
-    return sorted(a for a in set(addresses) if admitted(todo.before, a) and not admitted(todo.after, a))
+    return sorted(a for a in set(addresses) if admitted(changes.before, a) and not admitted(changes.after, a))
 
 
 class Reconciler:
-    """Carries out a plan, and knows how far it came."""
+    """Carries out the plan of one cluster's allowlist; `done` lists the steps that succeeded.
+
+    Args:
+        api: of the account that the cluster belongs to.
+        cluster: its id.
+        name: its name, for errors.
+        pause: waits some seconds.
+    """
 
     def __init__(self, api: CloudApi, cluster: str, name: str, *, pause: Callable[[float], None] = time.sleep) -> None:
         self._api = api
@@ -233,45 +267,51 @@ class Reconciler:
         self._pause = pause
         self.done: list[str] = []
 
-    def carry_out(self, todo: Plan, wait: float) -> None:
-        """Do it. Raises OnboardingError that says what was done and what was not."""
-        steps: list[tuple[str, Callable[[], None]]] = []
-        steps += [(f"add {new.shown()}", partial(self._put, None, new)) for new in todo.add]
-        steps += [(f"change {old.shown()} to {new.shown()}", partial(self._put, old, new)) for old, new in todo.widen]
-        given = len(steps)
-        steps += [(f"change {old.shown()} to {new.shown()}", partial(self._put, old, new)) for old, new in todo.narrow]
-        steps += [(f"remove {old.shown()}", partial(self._remove, old)) for old in todo.remove]
+    def carry_out(self, changes: AllowlistPlan, wait: float) -> None:
+        """Make the changes, waiting at most `wait` seconds until they are in effect.
+
+        Raises OnboardingError that lists what was done and what was not.
+        """
+        added: list[Step] = [(f"add {new.shown()}", partial(self._put, None, new)) for new in changes.add]
+        added += [self._change(old, new) for old, new in changes.widen]
+        taken = [self._change(old, new) for old, new in changes.narrow]
+        taken += [(f"remove {old.shown()}", partial(self._remove, old)) for old in changes.remove]
         try:
-            for number, (title, step) in enumerate(steps):
-                if number == given and given:
-                    # What is given must work before anything is taken.
-                    self.wait(wait)
-                step()
-                self.done.append(title)
+            self._run(added)
+            # New access must work before any is removed.
+            if added and taken:
+                self.wait(wait)
+            self._run(taken)
             self.wait(wait)
         except OnboardingError as exc:
-            left = [title for title, _step in steps[len(self.done) :]]
+            missing = [title for title, _step in [*added, *taken][len(self.done) :]]
             raise OnboardingError(
                 f"The allowlist of {self._name}: {exc} Done: {'; '.join(self.done) or 'nothing'}. Not done:"
-                f" {'; '.join(left) or 'nothing'}. Nobody has less access than was asked for; run it again to go on."
+                f" {'; '.join(missing) or 'nothing'}. Nobody lost access that was to be kept; run it again to continue."
             ) from None
 
+    def _run(self, steps: Iterable[Step]) -> None:
+        for title, step in steps:
+            step()
+            self.done.append(title)
+
+    def _change(self, old: StoredEntry, new: StoredEntry) -> Step:
+        return f"change {old.shown()} to {new.shown()}", partial(self._put, old, new)
+
     def wait(self, seconds: float) -> None:
-        """Wait until what was changed is in effect. Raises OnboardingError when it takes longer."""
+        """Wait until the changes are in effect. Raises OnboardingError when that takes longer than `seconds`."""
         deadline = time.monotonic() + seconds
         while self._api.propagating(self._cluster):
             if time.monotonic() > deadline:
-                raise OnboardingError(
-                    f"the change is still on its way after {seconds:g} s; crdb_network_wait gives it longer."
-                )
+                raise OnboardingError(f"the changes are not in effect after {seconds:g} s. Set wait to a longer time.")
             self._pause(POLL)
 
-    def _there(self, entry: Found) -> Found | None:
-        found = read(self._api.allowlist(self._cluster)[0])
-        return next((one for one in found if one.network == entry.network), None)
+    def _stored(self, entry: StoredEntry) -> StoredEntry | None:
+        entries = read(self._api.allowlist(self._cluster)[0])
+        return next((stored for stored in entries if stored.network == entry.network), None)
 
-    def _put(self, current: Found | None, entry: Found) -> None:
-        """Make the entry be there as it is wanted; after a lost answer only once it was looked for."""
+    def _put(self, current: StoredEntry | None, entry: StoredEntry) -> None:
+        """Add or change an entry; after a lost response, look at the allowlist before trying again."""
         for attempt in range(TRIES):
             try:
                 if current is None:
@@ -286,11 +326,11 @@ class Reconciler:
             except CloudError as exc:
                 if not exc.uncertain or attempt + 1 == TRIES:
                     raise
-            current = self._there(entry)
+            current = self._stored(entry)
             if current is not None and (current.name, current.sql, current.ui) == (entry.name, entry.sql, entry.ui):
                 return
 
-    def _remove(self, entry: Found) -> None:
+    def _remove(self, entry: StoredEntry) -> None:
         for attempt in range(TRIES):
             try:
                 self._api.remove_entry(self._cluster, entry.body())
@@ -300,5 +340,5 @@ class Reconciler:
             except CloudError as exc:
                 if not exc.uncertain or attempt + 1 == TRIES:
                     raise
-            if self._there(entry) is None:
+            if self._stored(entry) is None:
                 return

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import Authority, CaSource
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import answers, schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CA_SOURCE_KEYS, CaSource
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import (
     Connection,
     InvalidConnection,
@@ -27,8 +27,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection imp
 
 DEFAULT_NAME = "default"
 """The name of the connection that the environment or a person at the terminal supplies."""
-CA_SOURCES = ("ca_file", "ca_url", "ca_text")
-_OF_SITE = (*CA_SOURCES, "ca_public", "ca_destination", "ca_fingerprint")
+_OF_SITE = (*CA_SOURCE_KEYS, "ca_public", "ca_destination", "ca_fingerprint")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -41,10 +40,6 @@ class Source:
     ca: CaSource | None
     ca_public: bool
     ca_destination: str
-
-    def authorities(self) -> tuple[Authority, ...]:
-        """The verified authorities of the CA; none when there is no CA source. Raises OnboardingError."""
-        return self.ca.load() if self.ca is not None else ()
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -91,14 +86,14 @@ def source(name: str, facts: Any, *, allow_weaker_tls: bool = False) -> Source:
     """One entry of `connections`. Raises OnboardingError that names the entry and the key."""
     where = f"connections.{name}"
     facts = schema.validated("connections", facts, where)
-    ca_keys = [key for key in CA_SOURCES if facts.get(key)]
+    ca_keys = [key for key in CA_SOURCE_KEYS if facts.get(key)]
     if len(ca_keys) > 1:
         raise OnboardingError(f"{where}: has {' and '.join(ca_keys)}, but a connection has one CA source.")
     fingerprint = re.sub(r"[:\s]", "", facts.get("ca_fingerprint", "")).lower()
     if fingerprint and not (ca_keys and _FINGERPRINT.fullmatch(fingerprint)):
         raise OnboardingError(
             f"{where}.ca_fingerprint: must be the SHA-256 (64 hexadecimal digits) of the CA that"
-            f" {', '.join(CA_SOURCES)}"
+            f" {', '.join(CA_SOURCE_KEYS)}"
             " supplies."
         )
     ca = CaSource(ca_keys[0], facts[ca_keys[0]], fingerprint) if ca_keys else None

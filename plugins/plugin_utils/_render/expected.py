@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import digest, unquoted, url_parts
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, HEADER, normal
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.render import RenderedFile, secret_forms
 
@@ -42,7 +43,7 @@ def expected(app: App, rendered: Iterable[RenderedFile], ca_path: str) -> dict[s
         "salt": salt,
         "files": files,
         "ca_file": ca_path,
-        "ca_fingerprints": [authority.fingerprint for authority in app.source.authorities()],
+        "ca_fingerprints": [authority.fingerprint for authority in load(app.source.ca)],
         "sslcert": connection.sslcert,
         "sslkey": connection.sslkey,
     }

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import (
     CATALOGUE,
     CatalogueFile,
@@ -382,7 +382,7 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
     ca_text = ""
     texts = [f for f in app.frameworks if f.ca == "pem_text" and app.ca_found_by(f) == "none"]
     if app.source.ca is not None and texts:
-        ca_text = bundle(app.source.ca.load()).decode("ascii")
+        ca_text = bundle(load(app.source.ca)).decode("ascii")
     for framework in app.frameworks:
         values = framework_values(app, framework, ca_path, ca_text)
         connection = values["connection"]

@@ -4,11 +4,12 @@
 
 # ruff: noqa: S608 - every name and text of a statement goes through identifier() or literal()
 
-"""What a SQL user may do: the grants that were asked for, what the catalogue says, and the statements in between.
+"""What a SQL user may do: parse the grants, compare them with the server's catalogue, write the statements.
 
-Only statements, catalogue tables and functions that CockroachDB and PostgreSQL both document. Neither has a common view
-of who was granted what on databases and schemas, so what counts is what the grantee can do: a privilege is missing when
-it cannot, and is the grantee's own to lose when somebody else cannot and none of its roles gives it.
+It uses only statements, catalogue tables and functions that CockroachDB and PostgreSQL both document. Neither has a
+common view of who was granted what on databases and schemas, so what counts is what the grantee can do. A privilege is
+missing when the grantee cannot use it. It is the grantee's own, and can be revoked, when somebody else cannot use it
+and none of the grantee's roles gives it.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -31,7 +32,7 @@ PRIVILEGES: Mapping[str, tuple[str, ...]] = {
     "tables": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "sequences": ("USAGE", "SELECT", "UPDATE"),
 }
-"""By kind of object, those that both document."""
+"""The privileges that both document, by kind of object."""
 
 _KEYS = ("database", "schema", "tables", "sequences", "privileges", "future", "creator", "role")
 _FUNCTION = {"database": "database", "schema": "schema", "tables": "table", "sequences": "sequence"}
@@ -47,9 +48,9 @@ _LETTERS = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d", "USAGE":
 
 @dataclass(frozen=True)
 class Grant:
-    """Privileges on a database, a schema, or tables or sequences of a schema; `names` is None for all there are.
+    """Privileges on a database, a schema, or the tables or sequences of a schema; `names` is None for all of them.
 
-    With `future`, they are also given on what `creator` (empty: the administrator who grants) will make.
+    With `future`, they also apply to what `creator` (empty: the administrator who grants) will create.
     """
 
     kind: str
@@ -61,72 +62,77 @@ class Grant:
     creator: str = ""
 
 
-def _names(value: Any, what: str) -> tuple[str, ...]:
+def _names(value: Any, label: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(item, str) for item in value):
-        raise OnboardingError(f"{what}: wants names, as a list or as text with commas.")
+        raise OnboardingError(f"{label}: must be names, as a list or as text with commas.")
     return tuple(dict.fromkeys(value))
 
 
-def parse(given: Any, database: str) -> tuple[tuple[Grant, ...], tuple[str, ...]]:
-    """The grants, and the roles to be a member of; `database` is meant where none is given.
+def parse(entries: Any, database: str, label: str = "grants") -> tuple[tuple[Grant, ...], tuple[str, ...]]:
+    """The grants and the roles of the option `grants`.
 
-    Raises OnboardingError that names the entry and what it wants.
+    Args:
+        entries: a list of dictionaries.
+        database: of the entries that name none.
+        label: names the option in errors.
+
+    Raises OnboardingError that names the entry and what is wrong with it.
     """
-    if not isinstance(given, (list, tuple)):
-        raise OnboardingError("crdb_sql_user_grants: wants a list.")
+    if not isinstance(entries, (list, tuple)):
+        raise OnboardingError(f"{label}: must be a list.")
     grants: list[Grant] = []
     roles: list[str] = []
-    for number, entry in enumerate(given, start=1):
-        what = f"crdb_sql_user_grants, entry {number}"
+    for number, entry in enumerate(entries, start=1):
+        where = f"{label}, entry {number}"
         if not isinstance(entry, Mapping):
-            raise OnboardingError(f"{what}: wants a dictionary with some of {', '.join(_KEYS)}.")
+            raise OnboardingError(f"{where}: must be a dictionary with some of {', '.join(_KEYS)}.")
         unknown = sorted(set(entry) - set(_KEYS))
         if unknown:
-            raise OnboardingError(f"{what}: does not know {', '.join(unknown)}; it knows {', '.join(_KEYS)}.")
+            raise OnboardingError(f"{where}: unknown key: {', '.join(unknown)}. The keys are {', '.join(_KEYS)}.")
         facts = {key: value for key, value in entry.items() if value not in (None, "")}
         if "role" in facts:
-            roles.append(_role(facts, what))
+            roles.append(_role(facts, where))
         else:
-            grants.append(_grant(facts, database, what))
+            grants.append(_grant(facts, database, where))
     return tuple(grants), tuple(dict.fromkeys(roles))
 
 
-def _role(facts: Mapping[str, Any], what: str) -> str:
+def _role(facts: Mapping[str, Any], where: str) -> str:
     if len(facts) > 1:
-        raise OnboardingError(f"{what}: gives role, and more: a membership has an entry of its own.")
+        raise OnboardingError(f"{where}: has role and other keys. Give the role an entry of its own.")
     role = str(facts["role"])
     identifier(role)
     if role.lower() == ADMIN_ROLE:
-        raise OnboardingError(f"{what}: the role admin may do everything; name what the user is to do.")
+        raise OnboardingError(f"{where}: the role admin may do everything. List what the user needs instead.")
     return role
 
 
-def _grant(facts: Mapping[str, Any], database: str, what: str) -> Grant:
+def _grant(facts: Mapping[str, Any], database: str, where: str) -> Grant:
     kinds = [key for key in ("tables", "sequences") if key in facts]
     if len(kinds) > 1:
-        raise OnboardingError(f"{what}: gives tables and sequences: give each an entry of its own.")
+        raise OnboardingError(f"{where}: has tables and sequences. Give each an entry of its own.")
     kind = kinds[0] if kinds else "schema" if "schema" in facts else "database"
     allowed = PRIVILEGES[kind]
-    privileges = tuple(p.upper() for p in _names(facts.get("privileges") or (), f"{what}: privileges"))
+    privileges = tuple(p.upper() for p in _names(facts.get("privileges") or (), f"{where}: privileges"))
     wrong = [privilege for privilege in privileges if privilege not in allowed]
     if wrong:
         raise OnboardingError(
-            f"{what}: {', '.join(wrong)} cannot be given on {kind}: name some of {', '.join(allowed)}, which"
-            " CockroachDB and PostgreSQL both know."
+            f"{where}: {', '.join(wrong)} cannot be granted on {kind}. Use {', '.join(allowed)}, which both CockroachDB"
+            " and PostgreSQL have."
         )
     names = None
     if kinds and facts[kind] != ALL:
-        names = _names(facts[kind], f"{what}: {kind}")
+        names = _names(facts[kind], f"{where}: {kind}")
     future = facts.get("future", False)
     if not isinstance(future, bool):
-        raise OnboardingError(f"{what}: future wants true or false.")
+        raise OnboardingError(f"{where}: future must be true or false.")
     if future and (not kinds or names is not None):
-        raise OnboardingError(f"{what}: future goes with tables: all, or sequences: all.")
+        raise OnboardingError(f"{where}: future must be used with tables: all or sequences: all.")
     if "creator" in facts and not future:
-        raise OnboardingError(f"{what}: creator goes with future: whose future {kind} are meant.")
-    found = Grant(
+        raise OnboardingError(f"{where}: creator must be used with future: true.")
+    grant = Grant(
         kind=kind,
         database=str(facts.get("database") or database),
         privileges=tuple(p for p in allowed if p in privileges),
@@ -135,32 +141,32 @@ def _grant(facts: Mapping[str, Any], database: str, what: str) -> Grant:
         future=future,
         creator=str(facts.get("creator") or ""),
     )
-    for name in (found.database, *(n for n in (found.schema, found.creator) if n), *(found.names or ())):
+    for name in (grant.database, *(n for n in (grant.schema, grant.creator) if n), *(grant.names or ())):
         identifier(name)
-    return found
+    return grant
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Some roles of a cluster: which are there, which are administrators, and who is a member of what."""
+    """Some roles of a cluster: which exist, which are administrators, and who is a member of which."""
 
-    there: frozenset[str]
+    existing: frozenset[str]
     administrators: frozenset[str]
     memberships: frozenset[tuple[str, str]]
     """Pairs of member and role."""
 
     def of(self, member: str) -> tuple[str, ...]:
-        """The roles that it is a direct member of."""
-        return tuple(sorted(role for one, role in self.memberships if one == member))
+        """The roles that a role is a direct member of."""
+        return tuple(sorted(role for name, role in self.memberships if name == member))
 
     def members(self, role: str) -> tuple[str, ...]:
-        """Its direct members."""
-        return tuple(sorted(member for member, one in self.memberships if one == role))
+        """The direct members of a role."""
+        return tuple(sorted(member for member, name in self.memberships if name == role))
 
 
-def roles(sessions: Sessions, asked: Iterable[str]) -> Roles:
-    """Look at roles and their memberships."""
-    names = ", ".join(literal(name) for name in sorted(set(asked)))
+def roles(sessions: Sessions, role_names: Iterable[str]) -> Roles:
+    """Read roles and their memberships from the catalogue."""
+    names = ", ".join(literal(name) for name in sorted(set(role_names)))
     rows = sessions.query(f"SELECT rolname, rolsuper FROM pg_catalog.pg_roles WHERE rolname IN ({names})")
     members = sessions.query(
         "SELECT u.rolname, g.rolname FROM pg_catalog.pg_auth_members m"
@@ -176,7 +182,7 @@ def roles(sessions: Sessions, asked: Iterable[str]) -> Roles:
 
 @dataclass(frozen=True)
 class Held:
-    """What a grantee can do with one object, and what of that is its own to lose."""
+    """The privileges that a grantee can use on one object, and those of them that can be revoked from it."""
 
     held: frozenset[str]
     own: frozenset[str]
@@ -187,7 +193,7 @@ Objects = dict[str, Held]
 
 @dataclass(frozen=True)
 class Grantee:
-    """A role that is there, the roles that it is a member of, and its own members."""
+    """A role that exists, the roles that it is a member of, and its own members."""
 
     name: str
     through: tuple[str, ...] = ()
@@ -197,7 +203,7 @@ class Grantee:
 def look(sessions: Sessions, database: str, schema: str, kind: str, grantee: Grantee | None) -> Objects:
     """The objects of a kind, by name; a grantee of None can do nothing.
 
-    What it or its members own is none of what it may lose: its members opened that to it.
+    Nothing can be revoked on what the grantee or its members own: its members opened that to it.
     """
     if kind == "database":
         source = f"pg_catalog.pg_database c WHERE c.datname = {literal(database)}"
@@ -215,27 +221,27 @@ def look(sessions: Sessions, database: str, schema: str, kind: str, grantee: Gra
     columns = [name]
     if grantee is not None:
         function = f"has_{_FUNCTION[kind]}_privilege"
-        owners = ", ".join(literal(one) for one in (grantee.name, *grantee.members))
+        owners = ", ".join(literal(role) for role in (grantee.name, *grantee.members))
         others = f"{owner} NOT IN (SELECT oid FROM pg_catalog.pg_roles WHERE rolname IN ({owners}))"
         for privilege in privileges:
             may = f"c.oid, {literal(privilege)})"
             held = f"{function}({literal(grantee.name)}, {may}"
             by_role = "".join(f" AND NOT {function}({literal(role)}, {may}" for role in grantee.through)
-            somebody_not = f"EXISTS (SELECT 1 FROM pg_catalog.pg_roles r WHERE NOT {function}(r.rolname, {may})"
-            columns += [held, f"{held}{by_role} AND {others} AND {somebody_not}"]
-    found: Objects = {}
+            not_everybody = f"EXISTS (SELECT 1 FROM pg_catalog.pg_roles r WHERE NOT {function}(r.rolname, {may})"
+            columns += [held, f"{held}{by_role} AND {others} AND {not_everybody}"]
+    objects: Objects = {}
     for row in sessions.query(f"SELECT {', '.join(columns)} FROM {source}", database):
         flags = row[1:] or ("f",) * (2 * len(privileges))
-        found[str(row[0])] = Held(
+        objects[str(row[0])] = Held(
             frozenset(p for p, flag in zip(privileges, flags[::2]) if flag == "t"),
             frozenset(p for p, flag in zip(privileges, flags[1::2]) if flag == "t"),
         )
-    return found
+    return objects
 
 
 @dataclass(frozen=True)
 class Future:
-    """Privileges of a grantee on what a creator will make in a schema, or, for an empty one, in the database."""
+    """Privileges of a grantee on what a creator will create in a schema, or if that is empty, in the database."""
 
     creator: str
     schema: str
@@ -244,7 +250,7 @@ class Future:
 
 
 def defaults(sessions: Sessions, database: str) -> Iterator[tuple[str, str, str, str, str]]:
-    """All default privileges of a database: creator, schema or nothing, letter of the kind, grantee, letters."""
+    """All default privileges of a database: creator, schema or empty, letter of the kind, grantee, letters."""
     rows = sessions.query(
         "SELECT r.rolname, n.nspname, d.defaclobjtype, array_to_string(d.defaclacl, chr(10))"
         " FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles r ON r.oid = d.defaclrole"
@@ -261,8 +267,10 @@ def futures(sessions: Sessions, database: str, grantee: str) -> tuple[Future, ..
     """The default privileges that name a grantee."""
     kinds = {letter: kind for kind, letter in _OBJECT_TYPES.items()}
     return tuple(
-        Future(creator, schema, kinds[letter], frozenset(p for p in PRIVILEGES[kinds[letter]] if _LETTERS[p] in given))
-        for creator, schema, letter, who, given in defaults(sessions, database)
+        Future(
+            creator, schema, kinds[letter], frozenset(p for p in PRIVILEGES[kinds[letter]] if _LETTERS[p] in letters)
+        )
+        for creator, schema, letter, who, letters in defaults(sessions, database)
         if who == grantee and letter in kinds
     )
 
@@ -278,7 +286,7 @@ def on_object(kind: str, schema: str, names: Iterable[str]) -> str:
 
 
 def alter_default(database: str, creator: str, schema: str, rest: str) -> Statement:
-    """A change of default privileges; without a creator, those of whoever runs it."""
+    """A change of default privileges; without a creator, of those of the user who runs it."""
     who = f" FOR ROLE {identifier(creator)}" if creator else ""
     where = f" IN SCHEMA {identifier(schema)}" if schema else ""
     return Statement(database, f"ALTER DEFAULT PRIVILEGES{who}{where} {rest}")
@@ -286,7 +294,7 @@ def alter_default(database: str, creator: str, schema: str, rest: str) -> Statem
 
 @dataclass
 class Difference:
-    """The statements that lead from what is to what was asked for; additions are to go first."""
+    """The statements that turn the current privileges into the desired ones; additions must go first."""
 
     add: list[Statement]
     remove: list[Statement]
@@ -294,68 +302,68 @@ class Difference:
 
 
 class Comparison:
-    """What one grantee can do, against what it is to be able to do.
+    """Compares what one grantee can do with what it should be able to do.
 
     Args:
         sessions: of the administrator.
         grantee: a user or a role.
-        there: whether it exists and is no administrator, so that what it can do says what it was granted.
+        exists: whether it exists and is not an administrator, so that what it can do shows what it was granted.
     """
 
-    def __init__(self, sessions: Sessions, grantee: Grantee, *, there: bool) -> None:
+    def __init__(self, sessions: Sessions, grantee: Grantee, *, exists: bool) -> None:
         self._sessions = sessions
         self._grantee = grantee.name
         self._members = grantee.members
-        self._there = grantee if there else None
+        self._existing = grantee if exists else None
         self._seen: dict[tuple[str, str, str], Objects] = {}
 
     def difference(self, grants: tuple[Grant, ...], databases: Iterable[str], *, revoke: bool) -> Difference:
-        """The statements; with `revoke`, what was not asked for is taken in these databases and the schemas named.
+        """The statements; with `revoke`, other privileges in these databases and the named schemas are revoked.
 
-        Raises OnboardingError for an object that is not there.
+        Raises OnboardingError for an object that does not exist.
         """
         todo = Difference([], [], [])
-        wanted: dict[tuple[str, str, str, str], set[str]] = {}
+        desired: dict[tuple[str, str, str, str], set[str]] = {}
         for grant in grants:
             for name in self._objects(grant):
-                wanted.setdefault((grant.database, grant.schema, grant.kind, name), set()).update(grant.privileges)
-        self._give(wanted, todo)
+                desired.setdefault((grant.database, grant.schema, grant.kind, name), set()).update(grant.privileges)
+        self._give(desired, todo)
         self._give_future(grants, todo)
         if revoke:
             for database in databases:
                 schemas = sorted({DEFAULT_SCHEMA, *(g.schema for g in grants if g.database == database and g.schema)})
-                self._take(database, schemas, wanted, todo)
+                self._take(database, schemas, desired, todo)
                 self._take_future(database, grants, todo)
-        self._note_ways_in(wanted, grants, todo)
+        self._note_missing_access(desired, grants, todo)
         return todo
 
     def _at(self, database: str, schema: str, kind: str) -> Objects:
         key = (database, schema, kind)
         if key not in self._seen:
-            self._seen[key] = look(self._sessions, database, schema, kind, self._there)
+            self._seen[key] = look(self._sessions, database, schema, kind, self._existing)
         return self._seen[key]
 
     def _objects(self, grant: Grant) -> tuple[str, ...]:
-        there = self._at(grant.database, grant.schema, grant.kind)
+        objects = self._at(grant.database, grant.schema, grant.kind)
         if grant.kind in ("database", "schema"):
-            if not there:
+            if not objects:
                 place = f" in {grant.database}" if grant.schema else ""
                 raise OnboardingError(f"There is no {grant.kind} {grant.schema or grant.database}{place}.")
-            return tuple(there)
+            return tuple(objects)
         if not self._at(grant.database, grant.schema, "schema"):
             raise OnboardingError(f"There is no schema {grant.schema} in {grant.database}.")
-        missing = [name for name in grant.names or () if name not in there]
+        missing = [name for name in grant.names or () if name not in objects]
         if missing:
-            names = ", ".join(sorted(there)) or "none"
+            names = ", ".join(sorted(objects)) or "none"
             raise OnboardingError(
                 f"The schema {grant.schema} of {grant.database} has no {grant.kind} {', '.join(missing)}; it has:"
                 f" {names}."
             )
-        return grant.names if grant.names is not None else tuple(sorted(there))
+        return grant.names if grant.names is not None else tuple(sorted(objects))
 
-    def _give(self, wanted: Mapping[tuple[str, str, str, str], set[str]], todo: Difference) -> None:
+    def _give(self, desired: Mapping[tuple[str, str, str, str], set[str]], todo: Difference) -> None:
         groups: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
-        for (database, schema, kind, name), privileges in wanted.items():
+        for (database, schema, kind, name), privileges in desired.items():
             held = self._at(database, schema, kind)[name].held
             missing = tuple(p for p in PRIVILEGES[kind] if p in privileges - held)
             if missing:
@@ -370,21 +378,21 @@ class Comparison:
         self,
         database: str,
         schemas: Iterable[str],
-        wanted: Mapping[tuple[str, str, str, str], set[str]],
+        desired: Mapping[tuple[str, str, str, str], set[str]],
         todo: Difference,
     ) -> None:
-        if not self._there:
+        if not self._existing:
             return
         places = [("", "database")] + [(s, kind) for s in schemas for kind in ("schema", "tables", "sequences")]
         for schema, kind in places:
             groups: dict[tuple[str, ...], list[str]] = {}
-            for name, found in self._at(database, schema, kind).items():
-                asked = wanted.get((database, schema, kind, name), set())
-                extra = found.own - asked
-                if "CREATE" in found.held - found.own - asked:
+            for name, rights in self._at(database, schema, kind).items():
+                granted = desired.get((database, schema, kind, name), set())
+                extra = rights.own - granted
+                if "CREATE" in rights.held - rights.own - granted:
                     todo.notes.append(
-                        f"{self._grantee} can also CREATE in the {kind} {name}, by a role or as everybody can, which is"
-                        " not taken from it alone."
+                        f"{self._grantee} can also CREATE in the {kind} {name}, through a role or PUBLIC, which is not"
+                        " revoked."
                     )
                 if extra:
                     groups.setdefault(tuple(p for p in PRIVILEGES[kind] if p in extra), []).append(name)
@@ -394,23 +402,23 @@ class Comparison:
                     Statement(database, f"REVOKE {', '.join(privileges)} ON {objects} FROM {identifier(self._grantee)}")
                 )
 
-    def _wanted_future(self, grants: Iterable[Grant], database: str) -> dict[tuple[str, str, str], set[str]]:
-        wanted: dict[tuple[str, str, str], set[str]] = {}
+    def _desired_future(self, grants: Iterable[Grant], database: str) -> dict[tuple[str, str, str], set[str]]:
+        desired: dict[tuple[str, str, str], set[str]] = {}
         for grant in grants:
             if grant.future and grant.database == database:
                 key = (grant.creator or self._sessions.user, grant.schema, grant.kind)
-                wanted.setdefault(key, set()).update(grant.privileges)
-        return wanted
+                desired.setdefault(key, set()).update(grant.privileges)
+        return desired
 
-    def _there_future(self, database: str) -> tuple[Future, ...]:
-        found = futures(self._sessions, database, self._grantee) if self._there else ()
-        return tuple(one for one in found if one.creator not in (self._grantee, *self._members))
+    def _current_future(self, database: str) -> tuple[Future, ...]:
+        current = futures(self._sessions, database, self._grantee) if self._existing else ()
+        return tuple(future for future in current if future.creator not in (self._grantee, *self._members))
 
     def _give_future(self, grants: tuple[Grant, ...], todo: Difference) -> None:
         for database in sorted({grant.database for grant in grants if grant.future}):
-            there = {(f.creator, f.schema, f.kind): f.privileges for f in self._there_future(database)}
-            for (creator, schema, kind), privileges in self._wanted_future(grants, database).items():
-                held = there.get((creator, schema, kind), frozenset()) | there.get((creator, "", kind), frozenset())
+            current = {(f.creator, f.schema, f.kind): f.privileges for f in self._current_future(database)}
+            for (creator, schema, kind), privileges in self._desired_future(grants, database).items():
+                held = current.get((creator, schema, kind), frozenset()) | current.get((creator, "", kind), frozenset())
                 missing = [p for p in PRIVILEGES[kind] if p in privileges - held]
                 if missing:
                     who = "" if creator == self._sessions.user else creator
@@ -418,25 +426,25 @@ class Comparison:
                     todo.add.append(alter_default(database, who, schema, rest))
 
     def _take_future(self, database: str, grants: tuple[Grant, ...], todo: Difference) -> None:
-        wanted = self._wanted_future(grants, database)
-        for one in self._there_future(database):
-            extra = one.privileges - wanted.get((one.creator, one.schema, one.kind), set())
+        desired = self._desired_future(grants, database)
+        for future in self._current_future(database):
+            extra = future.privileges - desired.get((future.creator, future.schema, future.kind), set())
             if extra:
-                who = "" if one.creator == self._sessions.user else one.creator
-                privileges = ", ".join(p for p in PRIVILEGES[one.kind] if p in extra)
-                rest = f"REVOKE {privileges} ON {one.kind.upper()} FROM {identifier(self._grantee)}"
-                todo.remove.append(alter_default(database, who, one.schema, rest))
+                who = "" if future.creator == self._sessions.user else future.creator
+                privileges = ", ".join(p for p in PRIVILEGES[future.kind] if p in extra)
+                rest = f"REVOKE {privileges} ON {future.kind.upper()} FROM {identifier(self._grantee)}"
+                todo.remove.append(alter_default(database, who, future.schema, rest))
 
-    def _note_ways_in(
-        self, wanted: Mapping[tuple[str, str, str, str], set[str]], grants: Iterable[Grant], todo: Difference
+    def _note_missing_access(
+        self, desired: Mapping[tuple[str, str, str, str], set[str]], grants: Iterable[Grant], todo: Difference
     ) -> None:
-        """Privileges on tables are worth nothing without those that lead there."""
+        """Note where privileges on tables have no effect, because CONNECT or USAGE is missing."""
         for database, schema in sorted({(g.database, g.schema) for g in grants if g.kind in ("tables", "sequences")}):
-            ways = (("database", "", database, "CONNECT"), ("schema", schema, schema, "USAGE"))
-            for kind, where, name, privilege in ways:
-                held = self._at(database, where, kind)[name].held if self._there else frozenset()
-                if self._there and privilege not in held | wanted.get((database, where, kind, name), set()):
+            needed = (("database", "", database, "CONNECT"), ("schema", schema, schema, "USAGE"))
+            for kind, where, name, privilege in needed:
+                held = self._at(database, where, kind)[name].held if self._existing else frozenset()
+                if self._existing and privilege not in held | desired.get((database, where, kind, name), set()):
                     todo.notes.append(
                         f"{self._grantee} cannot use what it was granted in {database}.{schema} without {privilege} on"
-                        f" the {kind} {name}: add it to crdb_sql_user_grants."
+                        f" the {kind} {name}: add it to grants."
                     )

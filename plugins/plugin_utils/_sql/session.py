@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""SQL from the controller: an administrator's sessions, names and texts quoted, statements that never show a password.
+"""SQL from the controller: sessions, quoting, and statements that never show a password.
 
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -28,7 +28,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
     WireError,
     scram_verifier,
 )
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import ROOT_CRT
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source, endpoint_facts
@@ -38,13 +38,13 @@ LONGEST_NAME = 63
 HIDDEN = "'********'"
 DUPLICATE_OBJECT = "42710"
 TIMEOUT = 60.0
-# A verified peer may tell of many tables.
+# A verified server may list many tables.
 _MAX_MESSAGES = 1_000_000
 _MAX_RECEIVED = 64 * 1024 * 1024
 
 
 class SqlError(OnboardingError):
-    """The server refused a statement, or the session broke off in it; `sqlstate` is empty for the latter."""
+    """The server refused a statement, or the session ended during it; then `sqlstate` is empty."""
 
     def __init__(self, text: str, sqlstate: str = "") -> None:
         super().__init__(text)
@@ -52,22 +52,25 @@ class SqlError(OnboardingError):
 
 
 def identifier(name: str) -> str:
-    """A name in double quotes, whatever is in it. Raises OnboardingError for one that no object can have."""
+    """A name in double quotes. Raises OnboardingError for a name that no object can have."""
     if not name or "\0" in name or len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
-        raise OnboardingError(f"{name!r} is no name in SQL: one has 1 to {LONGEST_NAME} bytes.")
+        raise OnboardingError(f"{name!r} is not a valid SQL name: it must have 1 to {LONGEST_NAME} bytes and no NUL.")
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text in single quotes, for standard_conforming_strings, which `Session` insists on."""
+    """A text in single quotes, for standard_conforming_strings, which `Session` requires.
+
+    Raises OnboardingError for a text with a NUL.
+    """
     if "\0" in text:
-        raise OnboardingError("a text for SQL holds a NUL")
+        raise OnboardingError("A text for SQL must not have a NUL.")
     return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement in one database; `secret`, a literal, is shown as stars and stands where `shown` has them."""
+    """One statement in one database; `secret`, a literal, is sent where `shown` has stars."""
 
     database: str
     shown: str
@@ -75,12 +78,12 @@ class Statement:
 
     @property
     def sql(self) -> str:
-        """What is sent."""
+        """The text to send."""
         return self.shown.replace(HIDDEN, self.secret, 1) if self.secret else self.shown
 
 
 def with_password(database: str, beginning: str, password: str) -> Statement:
-    """A statement that ends in a password, which it holds as a verifier only."""
+    """A statement that ends in a password, of which it holds only the SCRAM verifier."""
     return Statement(database, f"{beginning} PASSWORD {HIDDEN}", literal(scram_verifier(password)))
 
 
@@ -100,14 +103,14 @@ class Session:
         (answer,) = self.query("SHOW standard_conforming_strings")
         if answer != ("on",):
             self.close()
-            raise SqlError(f"No SQL session as {self._who}: standard_conforming_strings is off there.")
+            raise SqlError(f"No SQL session as {self._who}: standard_conforming_strings is off. Turn it on.")
 
     def query(self, sql: str) -> list[tuple[str | None, ...]]:
         """The rows of a query, as text."""
-        return self._ask(sql, "a look at the catalogue", "")
+        return self._ask(sql, "reading the catalogue", "")
 
     def run(self, statement: Statement) -> None:
-        """Carry out a statement; its secret is in no error."""
+        """Run a statement; no error shows its secret."""
         self._ask(statement.sql, statement.shown, statement.secret.strip("'"))
 
     def _ask(self, sql: str, shown: str, secret: str) -> list[tuple[str | None, ...]]:
@@ -118,7 +121,7 @@ class Session:
             self.close()
             reason = clean(exc.message).replace(secret, "********") if secret else clean(exc.message)
             raise SqlError(
-                f"SQL as {self._who}: {shown}: the server refuses it: {reason} (SQLSTATE {clean(exc.sqlstate)}).",
+                f"SQL as {self._who}: {shown}: the server refused it: {reason} (SQLSTATE {clean(exc.sqlstate)}).",
                 exc.sqlstate,
             ) from None
         except WireError as exc:
@@ -126,7 +129,7 @@ class Session:
             raise SqlError(f"SQL as {self._who}: {shown}: {clean(exc)}.") from None
 
     def close(self) -> None:
-        """End it, once."""
+        """End the session; a second call does nothing."""
         if not self._closed:
             self._closed = True
             self._wire.terminate()
@@ -134,11 +137,11 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one SQL user with the databases of one cluster, each opened when it is first needed.
+    """The sessions of one SQL user with the databases of one cluster, each opened on first use.
 
     Args:
         source: the connection; its CA and client certificate are files on the controller.
-        timeout: seconds that opening one, and each statement, may take.
+        timeout: in seconds, for opening a session and for each statement.
     """
 
     def __init__(self, source: Source, timeout: float = TIMEOUT) -> None:
@@ -148,7 +151,7 @@ class Sessions:
 
     @property
     def user(self) -> str:
-        """Whose they are."""
+        """The SQL user."""
         return self._source.connection.user
 
     @property
@@ -168,14 +171,14 @@ class Sessions:
         return self.on(database or self.database).query(sql)
 
     def run(self, statements: Iterable[Statement], done: list[str]) -> None:
-        """Carry out statements in their order; each that succeeded is added to `done`."""
+        """Run statements in order; each one that succeeded is added to `done`."""
         for statement in statements:
             self.on(statement.database).run(statement)
             done.append(statement.shown)
 
     def _ca(self) -> dict[str, Any]:
         if self._source.ca is not None:
-            return {"ca_text": bundle(self._source.authorities()).decode("ascii")}
+            return {"ca_text": bundle(load(self._source.ca)).decode("ascii")}
         return {"ca_file": self._source.connection.sslrootcert or f"~/{ROOT_CRT}"}
 
     def __enter__(self) -> Sessions:

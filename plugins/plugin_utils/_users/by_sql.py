@@ -4,9 +4,9 @@
 
 # ruff: noqa: S608 - every name and text of a statement goes through identifier() or literal()
 
-"""A SQL user made by SQL, with no more rights than were listed, and its removal with nothing of it left.
+"""Create a SQL user by SQL, with no more rights than are listed, and remove one completely.
 
-What it is for a user to be there is decided by `_users`, as for those of the Cloud API; here is how SQL does it.
+`decision` decides what to do about the user and its password, as it does for the Cloud API; this is how SQL does it.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -29,8 +29,9 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import (
     literal,
     with_password,
 )
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import Target
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import ensure as ensure_account
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import remove as remove_account
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import Passwords, Target, decide
 
 _RELATIONS = "'r', 'p', 'v', 'm', 'S'"
 _OWN_SCHEMAS = "'information_schema', 'crdb_internal', 'pg_extension'"
@@ -38,17 +39,17 @@ _SHOWN_OWNED = 5
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A user, and what it is to be able to do.
+class DesiredUser:
+    """A user, and what it may do.
 
     Args:
-        user: as the service keeps it.
-        databases: those in which it is given, and with `revoke` taken, something.
-        grants: to the role when there is one, else to the user.
-        memberships: further roles.
-        role: owns what its members leave behind; made when it is missing; empty for none.
-        revoke: take what is not listed.
-        reassign_to: who gets what a user owns that is removed; the role when empty.
+        user: as CockroachDB stores the name.
+        databases: those in which it is granted something, and with `revoke` loses the rest.
+        grants: to the role if there is one, else to the user.
+        memberships: more roles that the user is a member of.
+        role: owns what its members leave behind, and is created if missing; empty for none.
+        revoke: revoke what is not listed.
+        reassign_to: the new owner of what a removed user owns; the role if empty.
     """
 
     user: str
@@ -61,8 +62,8 @@ class Wanted:
 
 
 @dataclass
-class Plan:
-    """The statements of one user; `own` are run in a session of the user itself, which is an owner's business."""
+class UserPlan:
+    """The statements for one user; `own` must run in a session of the user itself."""
 
     prepare: list[Statement] = field(default_factory=list)
     add: list[Statement] = field(default_factory=list)
@@ -72,79 +73,87 @@ class Plan:
 
     @property
     def statements(self) -> list[Statement]:
-        """All, in the order in which they are carried out."""
+        """All statements, in the order in which they run."""
         return [*self.prepare, *self.add, *self.own, *self.remove]
 
 
-def plan(sessions: Sessions, wanted: Wanted) -> Plan:
-    """What leads from what is there to what is wanted, the password aside. Raises OnboardingError, SqlError."""
-    user, role = wanted.user, wanted.role
-    creators = {grant.creator for grant in wanted.grants if grant.creator}
-    roles = _grants.roles(sessions, {user, *wanted.memberships, *creators, *((role,) if role else ())})
-    missing = sorted(({*wanted.memberships} | creators) - roles.there)
+def plan(sessions: Sessions, desired: DesiredUser) -> UserPlan:
+    """The statements that turn the current state into the desired one, except for the password.
+
+    Raises OnboardingError, SqlError.
+    """
+    user, role = desired.user, desired.role
+    creators = {grant.creator for grant in desired.grants if grant.creator}
+    roles = _grants.roles(sessions, {user, *desired.memberships, *creators, *((role,) if role else ())})
+    missing = sorted(({*desired.memberships} | creators) - roles.existing)
     if missing:
-        raise OnboardingError(f"There is no role {', '.join(missing)}, which crdb_sql_user_grants names.")
-    todo = Plan()
+        raise OnboardingError(f"There is no role {', '.join(missing)}, which grants names. Create it first.")
+    todo = UserPlan()
     administrator = user in roles.administrators
-    if administrator and not (wanted.revoke and ADMIN_ROLE in roles.of(user)):
+    if administrator and not (desired.revoke and ADMIN_ROLE in roles.of(user)):
         raise OnboardingError(
-            f"The SQL user {user} is an administrator, who may do everything: crdb_sql_user_revoke: true takes the role"
-            " admin from it, once it has what crdb_sql_user_grants lists."
+            f"The SQL user {user} is an administrator, who may do everything. Set revoke: true to revoke the role"
+            " admin, after the user was granted what grants lists."
             if ADMIN_ROLE in roles.of(user)
-            else f"The SQL user {user} is an administrator by itself, which cannot be taken from it: choose another."
+            else f"The SQL user {user} is an administrator without the role admin, which cannot"
+            " be revoked. Choose another user."
         )
     if role in roles.administrators:
-        raise OnboardingError(f"The role {role} is an administrator: choose another in crdb_sql_user_role.")
-    if role and role not in roles.there:
+        raise OnboardingError(f"The role {role} is an administrator. Set role to another one.")
+    if role and role not in roles.existing:
         todo.prepare.append(Statement(sessions.database, f"CREATE ROLE {identifier(role)}"))
-    kept = (*wanted.memberships, *((role,) if role else ()))
-    member = roles.of(user)
+    kept = (*desired.memberships, *((role,) if role else ()))
+    memberships = roles.of(user)
     todo.add += [
-        Statement(sessions.database, f"GRANT {identifier(one)} TO {identifier(user)}")
-        for one in dict.fromkeys(kept)
-        if one not in member
+        Statement(sessions.database, f"GRANT {identifier(granted)} TO {identifier(user)}")
+        for granted in dict.fromkeys(kept)
+        if granted not in memberships
     ]
-    _compare(sessions, wanted, roles, todo, administrator=administrator)
+    _compare(sessions, desired, roles, todo, administrator=administrator)
     if role:
-        for database in wanted.databases:
-            todo.own += _opened_to(sessions, database, user, role, there=user in roles.there)
-    if wanted.revoke:
+        for database in desired.databases:
+            todo.own += _opened_to(sessions, database, user, role, exists=user in roles.existing)
+    if desired.revoke:
         todo.remove += [
-            Statement(sessions.database, f"REVOKE {identifier(one)} FROM {identifier(user)}")
-            for one in member
-            if one not in kept
+            Statement(sessions.database, f"REVOKE {identifier(granted)} FROM {identifier(user)}")
+            for granted in memberships
+            if granted not in kept
         ]
     return todo
 
 
-def _compare(sessions: Sessions, wanted: Wanted, roles: _grants.Roles, todo: Plan, *, administrator: bool) -> None:
-    user, role = wanted.user, wanted.role
-    grantees = [(role, wanted.grants)] if role else [(user, wanted.grants)]
-    if role and wanted.revoke:
-        # What it has beside the role.
+def _compare(
+    sessions: Sessions, desired: DesiredUser, roles: _grants.Roles, todo: UserPlan, *, administrator: bool
+) -> None:
+    user, role = desired.user, desired.role
+    grantees = [(role, desired.grants)] if role else [(user, desired.grants)]
+    if role and desired.revoke:
+        # The user keeps nothing of its own beside the role.
         grantees.append((user, ()))
     for grantee, grants in grantees:
         through = roles.of(grantee)
         if grantee == user and role:
-            through = tuple(sorted({*through, role} & roles.there))
+            through = tuple(sorted({*through, role} & roles.existing))
         comparison = Comparison(
             sessions,
-            Grantee(grantee, tuple(one for one in through if one != ADMIN_ROLE), roles.members(grantee)),
-            there=grantee in roles.there and not (grantee == user and administrator),
+            Grantee(grantee, tuple(name for name in through if name != ADMIN_ROLE), roles.members(grantee)),
+            exists=grantee in roles.existing and not (grantee == user and administrator),
         )
-        difference = comparison.difference(grants, wanted.databases, revoke=wanted.revoke)
+        difference = comparison.difference(grants, desired.databases, revoke=desired.revoke)
         todo.add += difference.add
         todo.remove += difference.remove
         todo.notes += difference.notes
 
 
-def _opened_to(sessions: Sessions, database: str, user: str, role: str, *, there: bool) -> list[Statement]:
-    """What the user makes in a database is to be the role's as well: only its creator can say so."""
-    found = _grants.futures(sessions, database, role) if there else ()
+def _opened_to(sessions: Sessions, database: str, user: str, role: str, *, exists: bool) -> list[Statement]:
+    """Open to the role what the user creates in a database, which only the creator can do."""
+    defaults = _grants.futures(sessions, database, role) if exists else ()
     open_kinds = {
-        one.kind
-        for one in found
-        if one.creator == user and not one.schema and one.privileges == frozenset(_grants.PRIVILEGES[one.kind])
+        default.kind
+        for default in defaults
+        if default.creator == user
+        and not default.schema
+        and default.privileges == frozenset(_grants.PRIVILEGES[default.kind])
     }
     return [
         _grants.alter_default(database, "", "", f"GRANT ALL ON {kind.upper()} TO {identifier(role)}")
@@ -154,24 +163,24 @@ def _opened_to(sessions: Sessions, database: str, user: str, role: str, *, there
 
 
 class SqlAccounts:
-    """The users of a cluster by SQL, as `_users` asks for them; each method has the name of the Cloud API's.
+    """The SQL users of a cluster by SQL, with the methods of `Accounts`.
 
     Args:
         sessions: of an administrator.
-        wanted: for the removal of its user.
+        desired: for the removal of its user.
     """
 
-    def __init__(self, sessions: Sessions, wanted: Wanted) -> None:
+    def __init__(self, sessions: Sessions, desired: DesiredUser) -> None:
         self._sessions = sessions
-        self._wanted = wanted
+        self._desired = desired
         self.done: list[str] = []
 
     def users(self, cluster: str) -> list[str]:
-        """The name of the user, when it is there."""
-        return sorted(_grants.roles(self._sessions, [self._wanted.user]).there)
+        """The name of the user, if it exists."""
+        return sorted(_grants.roles(self._sessions, [self._desired.user]).existing)
 
     def create_user(self, cluster: str, name: str, password: str) -> None:
-        """Create the user, or take over one that was created meanwhile."""
+        """Create the user; if somebody created it meanwhile, set its password."""
         try:
             self._run(password_statement(self._sessions.database, name, password, create=True))
         except SqlError as exc:
@@ -180,30 +189,30 @@ class SqlAccounts:
             self.set_password(cluster, name, password)
 
     def set_password(self, cluster: str, name: str, password: str) -> None:
-        """Set the password, of one that was retired too."""
+        """Set the password, and let the user log in again if it was retired."""
         self._run(password_statement(self._sessions.database, name, password, create=False))
 
     def remove_user(self, cluster: str, name: str) -> None:
-        """Remove the user, and every privilege that it has; what it owns gets another owner."""
-        self._sessions.run(removal(self._sessions, self._wanted), self.done)
+        """Remove the user with all its privileges; what it owns gets another owner."""
+        self._sessions.run(removal(self._sessions, self._desired), self.done)
 
     def _run(self, statement: Statement) -> None:
         self._sessions.run([statement], self.done)
 
 
 def password_statement(database: str, user: str, password: str, *, create: bool) -> Statement:
-    """The statement that gives a user a password; the password itself is not in it."""
+    """The statement that sets a user's password, without the password itself."""
     verb = "CREATE" if create else "ALTER"
     return with_password(database, f"{verb} ROLE {identifier(user)} WITH LOGIN", password)
 
 
 def retirement(database: str, user: str) -> Statement:
-    """The statement after which nobody can log in as a user that stays."""
+    """The statement after which nobody can log in as the user, who stays."""
     return Statement(database, f"ALTER ROLE {identifier(user)} WITH NOLOGIN PASSWORD NULL")
 
 
 def reassignment(sessions: Sessions, user: str, role: str) -> list[Statement]:
-    """The statements that make a role the owner of what a user has made, in whatever database."""
+    """The statements that make a role the owner of what a user owns in any database."""
     return [
         Statement(database, f"REASSIGN OWNED BY {identifier(user)} TO {identifier(role)}")
         for database in _databases(sessions)
@@ -211,35 +220,37 @@ def reassignment(sessions: Sessions, user: str, role: str) -> list[Statement]:
     ]
 
 
-def removal(sessions: Sessions, wanted: Wanted) -> list[Statement]:
-    """The statements that take a user away. Never drops what it owns: that needs somebody to go to.
+def removal(sessions: Sessions, desired: DesiredUser) -> list[Statement]:
+    """The statements that remove a user. What it owns is never dropped but gets another owner.
 
-    Raises OnboardingError when there is nobody.
+    Raises OnboardingError when no new owner is given.
     """
-    user = wanted.user
+    user = desired.user
     roles = _grants.roles(sessions, {user, sessions.user})
-    if user not in roles.there:
+    if user not in roles.existing:
         return []
     if user == sessions.user:
-        raise OnboardingError(f"The SQL user {user} cannot remove itself: name another connection.")
-    heir = wanted.reassign_to or wanted.role
+        raise OnboardingError(
+            f"The SQL user {user} cannot remove itself. Set admin to the connection of another administrator."
+        )
+    heir = desired.reassign_to or desired.role
     statements: list[Statement] = []
-    helped = user in roles.of(sessions.user)
+    is_member = user in roles.of(sessions.user)
     for database in _databases(sessions):
         owned = _owned(sessions, database, user)
         if owned and not heir:
             more = " and more" if len(owned) > _SHOWN_OWNED else ""
             raise OnboardingError(
-                f"The SQL user {user} owns {', '.join(owned[:_SHOWN_OWNED])}{more} in {database}: say who is to own"
-                " that in crdb_sql_user_reassign_to. Nothing was changed."
+                f"The SQL user {user} owns {', '.join(owned[:_SHOWN_OWNED])}{more} in {database}. Set"
+                " reassign_to to the new owner. Nothing was changed."
             )
         if owned:
             statements.append(Statement(database, f"REASSIGN OWNED BY {identifier(user)} TO {identifier(heir)}"))
         defaults = _defaults_of(sessions, database, user)
-        if defaults and not helped:
-            # Default privileges are changed by members of their creator only.
+        if defaults and not is_member:
+            # Only members of a role may change its default privileges.
             statements.append(Statement(database, f"GRANT {identifier(user)} TO {identifier(sessions.user)}"))
-            helped = True
+            is_member = True
         statements += defaults
         statements += _revoke_all(sessions, database, user)
     statements.append(Statement(sessions.database, f"DROP ROLE {identifier(user)}"))
@@ -250,7 +261,7 @@ def _databases(sessions: Sessions) -> list[str]:
     rows = sessions.query(
         "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
     )
-    # CockroachDB's own, in which nobody is granted anything.
+    # CockroachDB's own database, in which no user is granted anything.
     return [str(row[0]) for row in rows if row[0] != "system"]
 
 
@@ -268,13 +279,13 @@ def _owned(sessions: Sessions, database: str, user: str) -> list[str]:
 
 
 def _defaults_of(sessions: Sessions, database: str, user: str) -> list[Statement]:
-    """The end of the default privileges that a user gives or gets."""
-    found = {entry[:4] for entry in _grants.defaults(sessions, database)}
+    """The statements that revoke the default privileges that a user gives or gets."""
+    entries = {entry[:4] for entry in _grants.defaults(sessions, database)}
     return [
         _grants.alter_default(
             database, creator, schema, f"REVOKE ALL ON {_grants.OBJECT_WORDS[letter]} FROM {identifier(grantee)}"
         )
-        for creator, schema, letter, grantee in sorted(found)
+        for creator, schema, letter, grantee in sorted(entries)
         if (creator == user) != (grantee == user) and grantee
     ]
 
@@ -298,7 +309,13 @@ def _revoke_all(sessions: Sessions, database: str, user: str) -> list[Statement]
 
 @dataclass
 class Outcome:
-    """What was done, or in check mode would be: `did` as `_users` says it, the statements as people may see them."""
+    """What was done (in check mode: would be done).
+
+    Args:
+        did: `create`, `set`, `remove`, `gone` (there was no user) or empty.
+        statements: as people may see them, without passwords.
+        notes: for the operator.
+    """
 
     did: str
     statements: list[str]
@@ -306,13 +323,13 @@ class Outcome:
 
     @property
     def changed(self) -> bool:
-        """Whether anything was, or would be, changed."""
+        """Whether anything was (in check mode: would be) changed."""
         return bool(self.statements) or self.did not in ("", "gone")
 
 
 @dataclass(frozen=True)
 class Secret:
-    """The password that was given, where it is kept, and when it is set; see `_users.ensure`."""
+    """The given password, its store, when it is set, and the length of a generated one; see `by_api.ensure`."""
 
     password: str | None = field(repr=False)
     store: PasswordStore | None
@@ -320,37 +337,40 @@ class Secret:
     length: int
 
     def known(self, target: Target) -> str | None:
-        """The password, as far as it is known."""
-        return self.password or (self.store.get(target.cluster, target.user)[0] if self.store is not None else None)
+        """The password that the user has, as far as it is known."""
+        return Passwords.of(self.password, self.store, target).known
 
 
-def remove(source: Source, target: Target, wanted: Wanted, store: PasswordStore | None, *, check: bool) -> Outcome:
-    """Make the user, what it was granted and its stored password be gone. Raises OnboardingError, SqlError."""
+def remove(
+    source: Source, target: Target, desired: DesiredUser, store: PasswordStore | None, *, check: bool
+) -> Outcome:
+    """Remove the user, its privileges and its stored password. Raises OnboardingError, SqlError."""
     with Sessions(source) as sessions:
-        statements = [statement.shown for statement in removal(sessions, wanted)]
-        accounts = SqlAccounts(sessions, wanted)
+        statements = [statement.shown for statement in removal(sessions, desired)]
+        accounts = SqlAccounts(sessions, desired)
         try:
-            did = "remove" if _users.remove(accounts, target, store, check=check) else "gone"
+            did = "remove" if remove_account(accounts, target, store, check=check) else "gone"
         except OnboardingError as exc:
             raise _midway(exc, accounts.done, statements) from None
     return Outcome(did, statements, [])
 
 
-def ensure(source: Source, target: Target, wanted: Wanted, secret: Secret, *, check: bool) -> Outcome:
-    """Make the user be there, with what was granted and, with `revoke`, no more. Additions go first.
+def ensure(source: Source, target: Target, desired: DesiredUser, secret: Secret, *, check: bool) -> Outcome:
+    """Ensure that the user exists with the desired privileges, and with `revoke` no others. Additions go first.
 
-    What was done is looked at again: PostgreSQL only warns when somebody grants without the right to. A password that
-    was set is proved by a login. Raises OnboardingError, SqlError, which say how far it came.
+    The result is verified: PostgreSQL only warns when somebody grants without the right to. A password that was set is
+    proved by a login. Raises OnboardingError, SqlError, which list what was done.
     """
     with Sessions(source) as sessions:
-        todo = plan(sessions, wanted)
-        accounts = SqlAccounts(sessions, wanted)
-        there = bool(accounts.users(target.cluster))
-        did = _users.decide(there, secret.password, secret.store, target, secret.update)
-        if todo.own and not did and secret.known(target) is None:
+        todo = plan(sessions, desired)
+        accounts = SqlAccounts(sessions, desired)
+        exists = bool(accounts.users(target.cluster))
+        passwords = Passwords.of(secret.password, secret.store, target)
+        did = decide(exists, passwords, target, secret.update)
+        if todo.own and not did and passwords.known is None:
             raise OnboardingError(
-                f"The SQL user {target.user} is to open to {wanted.role} what it makes, which only itself can do: give"
-                " crdb_sql_user_password, or crdb_sql_user_password_store."
+                f"The SQL user {target.user} must itself open to {desired.role} what it creates. That needs"
+                " its password. Set password or password_store."
             )
         shown = [statement.shown for statement in todo.statements]
         if did:
@@ -358,7 +378,7 @@ def ensure(source: Source, target: Target, wanted: Wanted, secret: Secret, *, ch
             shown.insert(len(todo.prepare), f"{verb} ROLE {identifier(target.user)} WITH LOGIN PASSWORD {HIDDEN}")
         if not check and shown:
             try:
-                todo.notes = _carry_out(sessions, source, target, wanted, secret, todo, accounts)
+                todo.notes = _carry_out(sessions, source, target, desired, secret, todo, accounts)
             except OnboardingError as exc:
                 raise _midway(exc, accounts.done, shown) from None
     return Outcome(did, shown, todo.notes)
@@ -368,27 +388,28 @@ def _carry_out(
     sessions: Sessions,
     source: Source,
     target: Target,
-    wanted: Wanted,
+    desired: DesiredUser,
     secret: Secret,
-    todo: Plan,
+    todo: UserPlan,
     accounts: SqlAccounts,
 ) -> list[str]:
-    """Do it all; the notes of a last look."""
+    """Make the changes and verify them; the notes of the last look."""
     done = accounts.done
     sessions.run(todo.prepare, done)
-    did = _users.ensure(accounts, target, secret.password, secret.store, secret.update, secret.length, check=False)
+    did = ensure_account(accounts, target, secret.password, secret.store, secret.update, secret.length, check=False)
     sessions.run(todo.add, done)
     if did or todo.own:
         with _as_user(source, target, secret.known(target)) as own:
             _prove(own, target, set_now=bool(did))
             own.run(todo.own, done)
     sessions.run(todo.remove, done)
-    last = plan(sessions, wanted)
+    last = plan(sessions, desired)
     left = last.statements
     if left:
         raise OnboardingError(
-            f"The server took {'; '.join(statement.shown for statement in left)} without any effect: {sessions.user}"
-            " lacks the right to give or take that. Use an administrator, or the owner of the objects."
+            f"The server accepted {'; '.join(statement.shown for statement in left)} without any effect:"
+            f" {sessions.user} lacks the right to grant or revoke that. Use an administrator, or the owner of the"
+            " objects."
         )
     return last.notes
 
@@ -405,18 +426,17 @@ def _prove(own: Sessions, target: Target, *, set_now: bool) -> None:
         if not set_now:
             raise
         raise OnboardingError(
-            f"The SQL user {target.user} cannot log in with the password that was just set. {exc} Where the"
-            " cluster setting server.user_login.store_client_pre_hashed_passwords.enabled is off, CockroachDB takes the"
-            " verifier for the password itself: turn it on, and set the password again with"
-            " crdb_sql_user_update_password=new."
+            f"The SQL user {target.user} cannot log in with the password that was just set. {exc} If the cluster"
+            " setting server.user_login.store_client_pre_hashed_passwords.enabled is off, CockroachDB takes the"
+            " verifier for the password itself. Turn it on, then set the password again with update_password=new."
         ) from None
 
 
-def _midway(exc: OnboardingError, done: list[str], all_of_them: list[str]) -> OnboardingError:
+def _midway(exc: OnboardingError, done: list[str], statements: list[str]) -> OnboardingError:
     if not done:
         return exc
-    missing = [shown for shown in all_of_them if shown not in done]
+    missing = [shown for shown in statements if shown not in done]
     return OnboardingError(
-        f"{exc} Done: {'; '.join(done)}. Not done: {'; '.join(missing) or 'nothing'}. Run it again: what was done"
-        " already is left as it is."
+        f"{exc} Done: {'; '.join(done)}. Not done: {'; '.join(missing) or 'nothing'}. Run it again:"
+        " what was done is not repeated."
     )

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 import requests
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import (
-    CaSource,
     bundle,
     is_public,
+    load,
     read_trust_store,
     trust_store,
     verify,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CaSource
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -86,7 +87,7 @@ def key_file():
         (lambda: b"<!DOCTYPE html><html>Not found</html>", "is a web page"),
         (lambda: b"\n<html>", "is a web page"),
         (lambda: b"hello", "holds no certificate"),
-        (lambda: certificate()[0].public_bytes(Encoding.DER), "is in DER form"),
+        (lambda: certificate()[0].public_bytes(Encoding.DER), "is in DER format"),
         (key_file, "holds a private key"),
         (lambda: pem()[:-30], "is truncated"),
         (lambda: pem() + pem()[:200], "is truncated"),
@@ -108,17 +109,17 @@ def test_refused(content, message):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(OnboardingError, match=r"ca\.crt: cannot be read on the controller: No such file"):
-        CaSource("ca_file", str(tmp_path / "ca.crt")).load()
+        load(CaSource("ca_file", str(tmp_path / "ca.crt")))
 
 
 def test_a_url_without_tls_is_refused():
     with pytest.raises(OnboardingError, match="over https only"):
-        CaSource("ca_url", "http://cockroachlabs.cloud/clusters/1/cert").load()
+        load(CaSource("ca_url", "http://cockroachlabs.cloud/clusters/1/cert"))
 
 
 def test_a_url_that_does_not_answer_is_named():
     with pytest.raises(OnboardingError, match=r"https://localhost:1/cert: cannot be downloaded"):
-        CaSource("ca_url", "https://localhost:1/cert").load()
+        load(CaSource("ca_url", "https://localhost:1/cert"))
 
 
 class TestTrustStore:
