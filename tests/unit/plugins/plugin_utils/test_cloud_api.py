@@ -1,0 +1,273 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Cloud API's client in a scripted conversation over real HTTP, and its settings."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import http_client as _http
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import (
+    AccessError,
+    CloudError,
+    ExistsError,
+    NotFoundError,
+    RateLimitedError,
+    UnavailableError,
+    segment,
+)
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings, key_is_set
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
+
+KEY = "CCDB1_canary-of-the-key"
+
+
+class Conversation:
+    """A server on this machine that gives scripted responses, one after the other; the last one is repeated.
+
+    A response is a status and a body (an object becomes JSON), or a status, a body and headers; None closes the
+    connection without one.
+    """
+
+    def __init__(self, *script):
+        self.script = list(script)
+        self.requests = []
+        conversation = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length).decode()
+                conversation.requests.append((self.command, self.path, body, dict(self.headers)))
+                script = conversation.script
+                response = script.pop(0) if len(script) > 1 else script[0]
+                if response is None:
+                    self.close_connection = True
+                    return
+                status, content, headers = (*response, {})[:3]
+                data = content if isinstance(content, bytes) else json.dumps(content).encode()
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(data)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - the names of http.server
+
+            def log_message(self, *words):
+                """Print nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.api = CloudApi(Settings.from_options({"url": self.url, "api_key": KEY, "timeout": 5}))
+
+    def sent(self):
+        return [f"{method} {path}" for method, path, _body, _headers in self.requests]
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses between attempts, which are not made."""
+    pauses = []
+    monkeypatch.setattr(_shared, "take_turn", lambda: None)
+    monkeypatch.setattr(_http.time, "sleep", pauses.append)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return pauses
+
+
+@pytest.fixture
+def converse(pauses):
+    """Starts conversations, and ends them after the test."""
+    conversations = []
+
+    def start(*script):
+        conversations.append(Conversation(*script))
+        return conversations[-1]
+
+    yield start
+    for conversation in conversations:
+        conversation.close()
+
+
+def test_each_operation_is_one_request(converse):
+    talk = converse(
+        (200, {"users": [{"name": "ann"}], "databases": [{"name": "d", "table_count": "2"}, {"name": "e"}]})
+    )
+    entry = {"cidr_ip": "198.41.0.9", "cidr_mask": 32, "name": "n", "sql": True, "ui": False}
+    assert talk.api.users("1") == ["ann"]
+    assert talk.api.databases("1") == {"d": 2, "e": None}
+    talk.api.create_user("1", "ann", "secret")
+    talk.api.set_password("1", "a/b", "secret")
+    talk.api.remove_user("1", "a b")
+    talk.api.add_entry("1", entry)
+    talk.api.update_entry("1", entry)
+    talk.api.remove_entry("1", entry)
+    assert talk.sent() == [
+        "GET /api/v1/clusters/1/sql-users?pagination.limit=500",
+        "GET /api/v1/clusters/1/databases?pagination.limit=500",
+        "POST /api/v1/clusters/1/sql-users",
+        "PUT /api/v1/clusters/1/sql-users/a%2Fb/password",
+        "DELETE /api/v1/clusters/1/sql-users/a%20b",
+        "POST /api/v1/clusters/1/networking/allowlist",
+        "PATCH /api/v1/clusters/1/networking/allowlist/198.41.0.9/32",
+        "DELETE /api/v1/clusters/1/networking/allowlist/198.41.0.9/32",
+    ]
+    assert json.loads(talk.requests[5][2]) == entry
+    assert json.loads(talk.requests[6][2]) == {"name": "n", "sql": True, "ui": False}
+    assert {headers["Authorization"] for *_request, headers in talk.requests} == {f"Bearer {KEY}"}
+    assert talk.api.sent == 8
+
+
+def test_pages_are_followed_and_a_loop_ends(converse):
+    first = {"clusters": [{"id": "1"}], "pagination": {"next_page": "2"}}
+    talk = converse((200, first), (200, {"clusters": [{"id": "2"}]}))
+    assert talk.api.clusters() == [{"id": "1"}, {"id": "2"}]
+    assert "pagination.page=2" in talk.sent()[1]
+    with pytest.raises(CloudError, match="loops back"):
+        converse((200, first)).api.clusters()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [None, (500, {}), (503, b"oops"), (200, b"<html>"), (200, []), (429, {}, {"Retry-After": "7"})],
+    ids=["closed", "500", "503", "web page", "no object", "rate limit"],
+)
+def test_a_read_is_retried(converse, pauses, broken):
+    talk = converse(broken, broken, (200, {"clusters": []}))
+    assert talk.api.clusters() == []
+    assert len(talk.requests) == 3
+    assert len(pauses) == 2
+    if broken and len(broken) == 3:
+        assert pauses == [7.0, 7.0]
+
+
+def test_a_read_is_retried_a_limited_number_of_times(converse):
+    talk = converse((500, {"message": "no luck"}))
+    with pytest.raises(UnavailableError, match=r"answered 500: no luck\. This is an error of the service"):
+        talk.api.clusters()
+    assert len(talk.requests) == 5
+
+
+@pytest.mark.parametrize("broken", [None, (500, {}), (200, b"<html>")], ids=["closed", "500", "web page"])
+def test_a_change_whose_response_is_lost_is_not_repeated(converse, broken):
+    talk = converse(broken, (200, {}))
+    with pytest.raises(UnavailableError) as caught:
+        talk.api.create_user("1", "ann", "the-secret")
+    assert caught.value.uncertain
+    assert len(talk.requests) == 1
+    assert "the-secret" not in str(caught.value)
+
+
+def test_a_change_that_was_not_made_or_does_no_harm_is_repeated(converse):
+    limited = converse((429, {}), (200, {}))
+    limited.api.create_user("1", "ann", "secret")
+    assert len(limited.requests) == 2
+    password = converse(None, (500, {}), (200, {}))
+    password.api.set_password("1", "ann", "secret")
+    assert len(password.requests) == 3
+
+
+REFUSALS = [
+    (401, {"message": "who are you", "code": 16}, AccessError, "make a new one in the Console"),
+    (403, {"message": "no"}, AccessError, "needs another role: changing SQL users needs Cluster Admin"),
+    (404, {"message": "nothing here"}, NotFoundError, "answered 404: nothing here."),
+    (409, {"message": "conflict"}, ExistsError, "answered 409: conflict."),
+    (400, {"message": "the user already exists", "code": 6}, ExistsError, "(code 6)."),
+    (400, {"message": "the cluster is locked"}, CloudError, "wait for its end"),
+    (400, {"message": "bad\nname"}, CloudError, "answered 400: bad name."),
+    (400, b"<html>", CloudError, "answered 400: Bad Request."),
+    (302, b"", CloudError, "answered 302: Found."),
+    (403, {"message": "Rate limit exceeded"}, RateLimitedError, "Other programs use the same key"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "message"), REFUSALS)
+def test_refusals(converse, status, body, kind, message):
+    with pytest.raises(CloudError) as caught:
+        converse((status, body)).api.create_user("1", "ann", "secret")
+    assert type(caught.value) is kind
+    assert message in str(caught.value)
+    assert not caught.value.uncertain
+    assert KEY not in str(caught.value)
+    assert str(caught.value).startswith("Cloud API: POST /api/v1/clusters/1/sql-users answered")
+
+
+def test_a_response_without_its_list_is_refused(converse):
+    for body in ({}, {"users": "ann"}, {"users": ["ann"]}):
+        with pytest.raises(CloudError, match=r"has no list 'users'\. Check cloud\.url\."):
+            converse((200, body)).api.users("1")
+
+
+def test_the_ca_is_asked_for_without_the_key(converse):
+    talk = converse((200, b"not a certificate"))
+    with pytest.raises(OnboardingError, match=r"the CA at http://127\.0\.0\.1:\d+/clusters/1/cert: holds no cert"):
+        talk.api.authorities("1")
+    assert "Authorization" not in talk.requests[0][3]
+
+
+def test_segments():
+    assert [segment(text) for text in ("a b", "a/b", ".", "..", "a.b")] == ["a%20b", "a%2Fb", "%2E", "%2E%2E", "a.b"]
+
+
+class TestSettings:
+    @pytest.fixture(autouse=True)
+    def _environment(self, monkeypatch):
+        monkeypatch.delenv("COCKROACH_API_KEY", raising=False)
+        monkeypatch.delenv("COCKROACH_SERVER", raising=False)
+
+    def test_defaults(self):
+        settings = Settings.from_options({"api_key": f" {KEY}\n", "url": None, "ca_file": "", "timeout": None})
+        assert settings == Settings(KEY, "https://cockroachlabs.cloud", None, 30.0)
+        assert KEY not in repr(settings)
+
+    def test_all_options(self):
+        options = {"url": "https://x/", "api_key": KEY, "ca_file": "ca.crt", "timeout": "2.5"}
+        assert Settings.from_options(options) == Settings(KEY, "https://x", "ca.crt", 2.5)
+
+    def test_the_environment_fills_in(self, monkeypatch):
+        assert not key_is_set({"url": "https://x", "api_key": ""})
+        monkeypatch.setenv("COCKROACH_API_KEY", "from-the-environment")
+        monkeypatch.setenv("COCKROACH_SERVER", "https://other")
+        assert key_is_set({})
+        assert Settings.from_options({}) == Settings("from-the-environment", "https://other")
+        assert Settings.from_options({"api_key": KEY, "url": "https://x"}) == Settings(KEY, "https://x")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({}, "No API key was given. Set COCKROACH_API_KEY in the environment, cloud.api_key_file"),
+            ({"api_key": "a b"}, "Copy the whole key again."),
+            ({"api_key": KEY, "url": "http://x"}, "cloud.url must be an https URL, not http://x"),
+            ({"api_key": KEY, "url": "https://u:p@x"}, "cloud.url must not hold a user name or a password."),
+            ({"api_key": KEY, "timeout": "soon"}, "cloud.timeout must be a number of seconds, not 'soon'."),
+            ({"api_key_file": "/nowhere/key"}, "cloud.api_key_file /nowhere/key cannot be read: No such file"),
+        ],
+    )
+    def test_wrong_options_are_named(self, options, message):
+        with pytest.raises(OnboardingError) as caught:
+            Settings.from_options(options)
+        assert message in str(caught.value)
+        assert "crdb_" not in str(caught.value)
+
+    def test_a_key_file_must_be_private(self, tmp_path):
+        path = tmp_path / "key"
+        path.write_text(f"{KEY}\n")
+        path.chmod(0o640)
+        with pytest.raises(OnboardingError, match=r"can be read by other users\. Run: chmod 600"):
+            Settings.from_options({"api_key_file": str(path)})
+        path.chmod(0o600)
+        assert Settings.from_options({"api_key_file": str(path)}).key == KEY
