@@ -141,7 +141,9 @@ class ActionModule(CloudAction):
         entries = self._entries(explicit, named_addresses, arguments, _cluster.deployment(cluster) == "dedicated")
         names = tuple(dict.fromkeys(removed))
         return (
-            _allowlist.DesiredAllowlist(arguments["state"], arguments["prefix"], entries, names, arguments["remove_any"]),
+            _allowlist.DesiredAllowlist(
+                arguments["state"], arguments["prefix"], entries, names, arguments["remove_any"]
+            ),
             known,
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoint
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 from sandbox.allowlist import Entry
@@ -239,7 +240,9 @@ class TestCloudApi:
                 facts = endpoint(server, files, **changes)
                 found = check_endpoint(Endpoint.from_dict(facts), 2.0).as_dict()
             assert _confirm.concerns(found) != found["ok"]
-            told = _confirm.confirm(found, facts, {**cloud.options(), **(options or {})}, address)
+            told = _confirm.confirm(
+                found, facts, lambda: Settings.from_options({**cloud.options(), **(options or {})}), address
+            )
             assert KEY not in json.dumps(told)
             assert {request["method"] for request in cloud.api.requests} <= {"GET"}
             assert list(told) == list(found)

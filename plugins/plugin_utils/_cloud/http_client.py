@@ -103,8 +103,13 @@ class UnavailableError(CloudError):
 
 
 def segment(text: str) -> str:
-    """A text as one segment of a path, percent-encoded; so are `.` and `..`, which some clients would resolve."""
-    return quote(text, safe="").replace(".", "%2E") if text.strip(".") == "" else quote(text, safe="")
+    """A text as one segment of a path, percent-encoded.
+
+    Raises OnboardingError for `.` and `..`, which name another path however they are encoded.
+    """
+    if text in ("", ".", ".."):
+        raise OnboardingError(f"{text!r} is not a valid name in a request to the Cloud API.")
+    return quote(text, safe="")
 
 
 class HttpClient:

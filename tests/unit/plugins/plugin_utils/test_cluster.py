@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 CLUSTERS = [
@@ -107,7 +108,8 @@ def service(monkeypatch):
     monkeypatch.setattr(_cluster, "public_endpoint", lambda settings, cluster: PUBLIC)
 
 
-CLOUD = {"api_key": "key"}
+def settings():
+    return Settings("key")
 
 
 def test_a_connection_to_a_cluster_gets_its_facts(service):
@@ -119,7 +121,7 @@ def test_a_connection_to_a_cluster_gets_its_facts(service):
         "ca_public": False,
         "ca_destination": "auto",
     }
-    assert _cluster.expand("connections.shop", facts, CLOUD) == {
+    assert _cluster.expand("connections.shop", facts, settings) == {
         **{"deployment": "serverless", "host": "all.test", "port": 26257, "routing_id": "shop-7"},
         **{"ca_text": "PEM", "ca_public": True, "ca_destination": "root_crt", "user": "ann", "database": "d"},
     }
@@ -127,7 +129,7 @@ def test_a_connection_to_a_cluster_gets_its_facts(service):
 
 def test_what_the_connection_says_of_its_ca_holds(service):
     facts = {"cluster": "shop", "user": "ann", "ca_file": "ca.crt", "ca_destination": "certs", "region": "east"}
-    connection = _cluster.expand("connections.shop", facts, CLOUD)
+    connection = _cluster.expand("connections.shop", facts, settings)
     assert (connection["ca_file"], connection["ca_destination"], connection["host"]) == ("ca.crt", "certs", "east.test")
     assert not {"ca_text", "cluster", "region", "endpoint"} & set(connection)
 
@@ -139,7 +141,7 @@ def test_a_dedicated_cluster_has_a_ca_of_its_own():
 
 @pytest.mark.parametrize("facts", [{"host": "x"}, {"cluster": ""}, "text", None])
 def test_other_connections_stay_as_they_are(facts):
-    assert _cluster.expand("connections.shop", facts, {}) is facts
+    assert _cluster.expand("connections.shop", facts, None) is facts
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_other_connections_stay_as_they_are(facts):
 )
 def test_a_wrong_connection_is_named(service, facts, message):
     with pytest.raises(OnboardingError) as caught:
-        _cluster.expand("connections.shop", {"cluster": "shop", "user": "ann", **facts}, CLOUD)
+        _cluster.expand("connections.shop", {"cluster": "shop", "user": "ann", **facts}, settings)
     assert str(caught.value).startswith("connections.shop")
     assert message in str(caught.value)
 

@@ -220,7 +220,10 @@ def test_the_ca_is_asked_for_without_the_key(converse):
 
 
 def test_segments():
-    assert [segment(text) for text in ("a b", "a/b", ".", "..", "a.b")] == ["a%20b", "a%2Fb", "%2E", "%2E%2E", "a.b"]
+    assert [segment(text) for text in ("a b", "a/b", "a.b", "...")] == ["a%20b", "a%2Fb", "a.b", "..."]
+    for other_path in ("", ".", ".."):
+        with pytest.raises(OnboardingError, match="is not a valid name in a request"):
+            segment(other_path)
 
 
 class TestSettings:
