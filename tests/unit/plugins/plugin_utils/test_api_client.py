@@ -219,6 +219,15 @@ def test_the_ca_is_asked_for_without_the_key(converse):
     assert "Authorization" not in talk.requests[0][3]
 
 
+def test_a_password_of_netrc_does_not_replace_the_key(converse, monkeypatch, tmp_path):
+    path = tmp_path / "netrc"
+    path.write_text("machine 127.0.0.1 login ann password of-netrc\n")
+    monkeypatch.setenv("NETRC", str(path))
+    talk = converse((200, {"clusters": []}))
+    assert talk.api.clusters() == []
+    assert talk.requests[0][3]["Authorization"] == f"Bearer {KEY}"
+
+
 def test_segments():
     assert [segment(text) for text in ("a b", "a/b", "a.b", "...")] == ["a%20b", "a%2Fb", "a.b", "..."]
     for other_path in ("", ".", ".."):
