@@ -241,7 +241,7 @@ class TestCloudApi:
                 found = check_endpoint(Endpoint.from_dict(facts), 2.0).as_dict()
             assert _confirm.concerns(found) != found["ok"]
             told = _confirm.confirm(
-                found, facts, lambda: Settings.from_options({**cloud.options(), **(options or {})}), address
+                found, facts, lambda: Settings.from_options({**cloud.options, **(options or {})}), address
             )
             assert KEY not in json.dumps(told)
             assert {request["method"] for request in cloud.api.requests} <= {"GET"}
