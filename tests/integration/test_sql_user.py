@@ -221,7 +221,7 @@ def test_a_user_who_owns_something_is_not_removed_without_an_heir(direct, boss):
     direct.settled([*GRANTS, {"schema": "shop", "privileges": "CREATE"}])
     with direct.login() as ann:
         ann.execute("CREATE TABLE shop.hers (id int)")
-    with pytest.raises(OnboardingError, match=r"ann owns shop\.hers in defaultdb: Set reassign_to to the new owner"):
+    with pytest.raises(OnboardingError, match=r"ann owns shop\.hers in defaultdb\. Set reassign_to to the new owner"):
         direct.remove()
     with direct.login():
         pass
