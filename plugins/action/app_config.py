@@ -19,7 +19,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
     TRUST_STORE_ARGUMENTS,
     App,
 )
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
@@ -125,7 +125,7 @@ class ActionModule(OnboardingAction):
         rollout.begin(task_vars)
         try:
             result = self._present(arguments, inventory, common, task_vars)
-        except (OnboardingError, InvalidConnection) as exc:
+        except (OnboardingError, InvalidConnectionError) as exc:
             rollout.note(task_vars, refused=str(exc))
             raise
         if result.get("failed"):

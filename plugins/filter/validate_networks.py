@@ -60,7 +60,7 @@ def validate_networks(
     """The verdicts as dictionaries."""
     return [
         {
-            "given": verdict.given,
+            "given": verdict.text,
             "valid": verdict.valid,
             "cidr": verdict.entry.cidr if verdict.entry else "",
             "error": verdict.error,

@@ -28,7 +28,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import fra
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
 
 from tests.clients.matrix import ALL, Cell, installed, loaders, toolchain
@@ -252,7 +252,7 @@ def hostile_sets(count):
         try:
             for choice in (CHOICES[0], XML):
                 candidate.source(choice)
-        except (InvalidConnection, OnboardingError):
+        except (InvalidConnectionError, OnboardingError):
             continue
         made.append(candidate)
     return made

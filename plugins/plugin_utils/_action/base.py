@@ -28,7 +28,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import fra
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, placed
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as run_reports
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import workers
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import program as _program
@@ -83,7 +83,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
         try:
             result.update(self.work(arguments, task_vars or {}))
-        except (OnboardingError, InvalidConnection) as exc:
+        except (OnboardingError, InvalidConnectionError) as exc:
             result.update(failed=True, msg=str(exc))
         return result
 

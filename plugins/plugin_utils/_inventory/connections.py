@@ -20,7 +20,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import ans
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CA_SOURCE_KEYS, CaSource
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import (
     Connection,
-    InvalidConnection,
+    InvalidConnectionError,
     is_cloud_host,
     resolve,
 )
@@ -101,7 +101,7 @@ def source(name: str, facts: Any, *, allow_weaker_tls: bool = False) -> Source:
         connection = resolve(
             {key: value for key, value in facts.items() if key not in _OF_SITE}, allow_weaker_tls=allow_weaker_tls
         )
-    except InvalidConnection as exc:
+    except InvalidConnectionError as exc:
         raise OnboardingError(f"{where}: {exc}") from None
     if ca is None and not connection.sslrootcert and connection.deployment != "serverless":
         raise OnboardingError(

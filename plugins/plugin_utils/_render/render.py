@@ -350,7 +350,7 @@ def _trusts(app: App, connection: Connection) -> tuple[str, ...]:
 def render_psql(app: App, home: str, ca_path: str) -> list[RenderedFile]:
     """An app's part of its user's `pg_service.conf` and `.pgpass`; nothing without a `psql_service`.
 
-    Raises InvalidConnection for a value that these have no form for.
+    Raises InvalidConnectionError for a value that these have no form for.
     """
     if not app.psql_service:
         return []

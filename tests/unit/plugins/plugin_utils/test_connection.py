@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model import connection as connection
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection, InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection, InvalidConnectionError
 
 RID = "funky-skunk-123"
 SNI = "funky-skunk-123.6wr.cockroachlabs.cloud"
@@ -55,7 +55,7 @@ class TestForms:
         assert connection.parse_url(value.url(query="ssl")) == value
 
     def test_url_with_ssl_true_cannot_lose_the_cluster(self) -> None:
-        with pytest.raises(InvalidConnection, match="use 'database' or 'sni'"):
+        with pytest.raises(InvalidConnectionError, match="use 'database' or 'sni'"):
             serverless().url(query="ssl")
 
     def test_url_of_typeorm(self) -> None:
@@ -141,7 +141,7 @@ class TestForms:
             "PGOPTIONS": f"--cluster={RID}",
             "PGAPPNAME": "x",
         }
-        with pytest.raises(InvalidConnection, match="'keepalives' has no PG"):
+        with pytest.raises(InvalidConnectionError, match="'keepalives' has no PG"):
             serverless(parameters=[("keepalives", "1")]).libpq_environment()
 
     def test_environment(self) -> None:
@@ -161,7 +161,7 @@ class TestForms:
             getattr(serverless(), form)(password="plain")
 
     def test_unknown_scheme_and_query(self) -> None:
-        with pytest.raises(InvalidConnection, match="'mysql' is not known"):
+        with pytest.raises(InvalidConnectionError, match="'mysql' is not known"):
             serverless().url("mysql")
         with pytest.raises(ValueError, match="use full, ssl or none"):
             serverless().url(query="some")
@@ -271,13 +271,13 @@ class TestValue:
         value = serverless()
         assert value.replace(user="moritz").user == "moritz"
         assert value.user == "max"
-        with pytest.raises(InvalidConnection, match="weaker"):
+        with pytest.raises(InvalidConnectionError, match="weaker"):
             value.replace(sslmode="require")
         weak = value.replace(sslmode="require", allow_weaker_tls=True)
         assert weak.replace(user="moritz").sslmode == "require"
         with pytest.raises(TypeError):
             value.replace(colour="red")
-        with pytest.raises(InvalidConnection) as caught:
+        with pytest.raises(InvalidConnectionError) as caught:
             self_hosted().replace(options=f"--cluster={RID}")
         assert caught.value.part == "options"
 
@@ -299,7 +299,7 @@ class TestValue:
         assert serverless(password=None).secrets() == ()
 
     def test_an_error_survives_pickling(self) -> None:
-        error = pickle.loads(pickle.dumps(InvalidConnection("host", "wrong.")))  # noqa: S301
+        error = pickle.loads(pickle.dumps(InvalidConnectionError("host", "wrong.")))  # noqa: S301
         assert (error.part, str(error)) == ("host", "wrong.")
 
 

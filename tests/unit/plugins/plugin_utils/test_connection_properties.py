@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model import connection as connection
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection, InvalidConnection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection, InvalidConnectionError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -125,7 +125,7 @@ def test_every_form_reads_back(value: Connection) -> None:
 def test_the_files_of_psql_read_back_or_are_refused(value: Connection) -> None:
     try:
         section, line = value.service("shop"), value.passfile_line()
-    except InvalidConnection:
+    except InvalidConnectionError:
         return
     text = f"# mine\n[other]\nhost=elsewhere\n\n{section}[third]\nport=1\n"
     passfile = f"elsewhere:*:*:*:wrong\n{line or ''}*:*:*:*:wrong too\n"
@@ -146,19 +146,19 @@ def test_the_files_of_psql_read_back_or_are_refused(value: Connection) -> None:
 )
 def test_what_a_service_file_has_no_form_for_is_refused(part: str, facts: dict[str, Any]) -> None:
     value = Connection(deployment="self_hosted", host="localhost", user="max", **facts)
-    with pytest.raises(InvalidConnection, match=r"cannot stand in pg_service\.conf") as refused:
+    with pytest.raises(InvalidConnectionError, match=r"cannot stand in pg_service\.conf") as refused:
         value.service("shop")
     assert refused.value.part == part
 
 
 def test_what_a_passfile_has_no_form_for_is_refused() -> None:
     value = Connection(deployment="self_hosted", host="localhost", user="max", password="a\nb")
-    with pytest.raises(InvalidConnection, match=r"cannot stand in \.pgpass"):
+    with pytest.raises(InvalidConnectionError, match=r"cannot stand in \.pgpass"):
         value.passfile_line()
 
 
 def test_a_service_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InvalidConnection, match=r"no section \[shop\]"):
+    with pytest.raises(InvalidConnectionError, match=r"no section \[shop\]"):
         connection.parse_service("[shop2]\nhost=x\n", "shop")
 
 
@@ -171,7 +171,7 @@ def test_masked_forms_show_no_password_and_are_refused(value: Connection) -> Non
         assert not any(secret in form for secret in marked.secrets())
     for form in forms:
         reader = connection.parse_url if "://" in form.split("=")[0] else connection.parse_dsn
-        with pytest.raises(InvalidConnection, match="masked") as caught:
+        with pytest.raises(InvalidConnectionError, match="masked") as caught:
             reader(form, deployment=value.deployment)
         assert caught.value.part == "password"
 
@@ -336,10 +336,10 @@ def test_sh_splits_the_client_command_into_its_words() -> None:
     assert connection.parse_url(out[3], deployment="serverless") == value.replace(password=None)
 
 
-def _refusal(url: str) -> InvalidConnection | None:
+def _refusal(url: str) -> InvalidConnectionError | None:
     try:
         connection.parse_url(url)
-    except InvalidConnection as error:
+    except InvalidConnectionError as error:
         return error
     return None
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Entries of an allowlist, good and bad, each with what is said about it."""
+"""Entries of an allowlist, good and bad, each with its error or warning."""
 
 from __future__ import annotations
 
@@ -36,39 +36,39 @@ GOOD = [
 
 BAD = [
     ("", "is empty"),
-    ("2001:db8::1", "is IPv6, which is not supported: find out the public IPv4"),
+    ("2001:db8::1", "is IPv6, which is not supported: use the public IPv4"),
     ("2001:db8::/32", "is IPv6"),
-    ("::ffff:198.41.0.4", "was 198.41.0.4 meant?"),
+    ("::ffff:198.41.0.4", "Did you mean 198.41.0.4?"),
     ("::/0", "is IPv6"),
-    ("198.41.0.4:26257", "has a port: an allowlist has addresses only; was 198.41.0.4 meant?"),
+    ("198.41.0.4:26257", "has a port, but an allowlist contains addresses only. Did you mean 198.41.0.4?"),
     ("198.41.0.256", "256 is more than 255"),
     ("999.1.1.1/32", "999 is more than 255"),
-    ("198.41.0", "has 3 numbers, and an IPv4 address has four"),
+    ("198.41.0", "has 3 numbers, but an IPv4 address has four"),
     ("198.41.0.4.5", "has 5 numbers"),
     ("198.41..4", "has 3 numbers"),
     ("3324575748", "has 1 numbers"),
-    ("198.041.0.4", "was 198.41.0.4 meant?"),
+    ("198.041.0.4", "Did you mean 198.41.0.4?"),
     ("010.0.0.1", "leading zeros, which some programs read as octal"),
-    ("198.41.0.4/33", "the prefix /33 is not between 0 and 32"),
-    ("198.41.0.4/-1", "the prefix '-1' is no number between 0 and 32"),
-    ("198.41.0.0/024", "has a leading zero; was 198.41.0.0/24 meant?"),
-    ("198.41.0.0/", "has no number behind the slash; one address is 198.41.0.0/32"),
-    ("198.41.0.0/abc", "the prefix 'abc' is no number"),
+    ("198.41.0.4/33", "the prefix /33 must be between 0 and 32"),
+    ("198.41.0.4/-1", "the prefix '-1' must be a number between 0 and 32"),
+    ("198.41.0.0/024", "has a leading zero. Did you mean 198.41.0.0/24?"),
+    ("198.41.0.0/", "has no number after the slash; one address is 198.41.0.0/32"),
+    ("198.41.0.0/abc", "the prefix 'abc' must be a number"),
     ("198.41.0.0/255.255.255.0", "write the netmask as a number: 198.41.0.0/24"),
-    ("198.41.0.0/255.0.255.0", "255.0.255.0 is no netmask"),
-    ("198.41.0.5/24", "was the network 198.41.0.0/24 meant, or the one address 198.41.0.5/32?"),
-    ("8.8.8.8/0", "was the network 0.0.0.0/0 meant, or the one address 8.8.8.8/32?"),
-    ("198.41.0.*", "has a wildcard: was 198.41.0.0/24 meant?"),
-    ("198.41.*.*", "was 198.41.0.0/16 meant?"),
+    ("198.41.0.0/255.0.255.0", "255.0.255.0 is not a netmask"),
+    ("198.41.0.5/24", "did you mean the network 198.41.0.0/24 or the address 198.41.0.5/32?"),
+    ("8.8.8.8/0", "did you mean the network 0.0.0.0/0 or the address 8.8.8.8/32?"),
+    ("198.41.0.*", "has a wildcard. Did you mean 198.41.0.0/24?"),
+    ("198.41.*.*", "Did you mean 198.41.0.0/16?"),
     ("198.41.0.0-198.41.0.255", "is a range of addresses: write it as networks: 198.41.0.0/24"),
     ("198.41.0.4-198.41.0.6", "198.41.0.4/31, 198.41.0.6/32"),
-    ("198.41.0.4, 198.41.0.5", "has a blank in it: write one network an entry"),
-    ("198.41.0.4,198.41.0.5", "is more than one"),
-    ("198.41.0.4 /32", "has a blank in it"),
+    ("198.41.0.4, 198.41.0.5", "contains white space: write one network per entry"),
+    ("198.41.0.4,198.41.0.5", "contains several networks"),
+    ("198.41.0.4 /32", "contains white space"),
     ("office.example.com", "is a name, not an address"),
     ("localhost", "is a name, not an address"),
-    ("\u0661.1.1.1", "is no IPv4 address"),
-    ("0.0.0.0/0", "lets in every address of the internet"),
+    ("\u0661.1.1.1", "is not an IPv4 address"),
+    ("0.0.0.0/0", "allows every address of the internet"),
     ("0.0.0.0", "a reserved range ('this network')"),  # noqa: S104 - an input
     ("10.0.0.0/8", "is in a private range, which never reaches a public endpoint"),
     ("10.1.2.3", "a private range"),
@@ -85,18 +85,18 @@ BAD = [
     ("198.51.100.0/24", "a documentation range"),
     ("203.0.113.7", "a documentation range"),
     ("198.18.0.1", "a reserved range (benchmarks)"),
-    (42, "is neither a network nor a dictionary"),
-    (None, "is neither a network nor a dictionary"),
-    ({}, "has no cidr"),
-    ({"cidr": 198.41}, "is no text; write it in quotes"),
-    ({"cidr": "198.41.0.4", "ssl": True}, "does not know ssl"),
-    ({"cidr": "198.41.0.4", "sql": "yes"}, "sql is 'yes'; it wants true or false"),
-    ({"cidr": "198.41.0.4", "sql": False}, "lets in neither SQL nor the Console"),
-    ({"cidr": "198.41.0.4", "name": "x" * 70}, "and 63 is the most"),
-    ({"cidr": "198.41.0.4", "name": " x"}, "blanks at an end"),
-    ({"cidr": "198.41.0.4", "name": "b\u00fcro"}, "characters other than printable ASCII"),
+    (42, "must be a network or a dictionary"),
+    (None, "must be a network or a dictionary"),
+    ({}, "cidr is missing"),
+    ({"cidr": 198.41}, "must be text: write it in quotes"),
+    ({"cidr": "198.41.0.4", "ssl": True}, "unknown key: ssl"),
+    ({"cidr": "198.41.0.4", "sql": "yes"}, "sql must be true or false, not 'yes'"),
+    ({"cidr": "198.41.0.4", "sql": False}, "allows neither SQL nor the Console"),
+    ({"cidr": "198.41.0.4", "name": "x" * 70}, "but the limit is 63"),
+    ({"cidr": "198.41.0.4", "name": " x"}, "without spaces at its ends"),
+    ({"cidr": "198.41.0.4", "name": "b\u00fcro"}, "must be printable ASCII"),
     ({"cidr": "198.41.0.4", "name": "x (until 2026-01-01)"}, "give the date as expires"),
-    ({"cidr": "198.41.0.4", "expires": "31.12.2026"}, "is no date; write it as 2026-12-31"),
+    ({"cidr": "198.41.0.4", "expires": "31.12.2026"}, "expires must be a date such as 2026-12-31"),
     ({"cidr": "198.41.0.4", "expires": "2026-05-31"}, "expired on 2026-05-31"),
     ({"cidr": "198.41.0.4", "ui": True, "sql": True}, "the cluster's plan has no DB Console"),
 ]
@@ -117,26 +117,26 @@ def test_bad(given, message):
     (verdict,) = validate([given], today=TODAY, dedicated=False, prefix="crdb.onboard ")
     assert verdict.entry is None
     assert message in verdict.error
-    assert "198.41.0.4, 198.41.0.5" not in str(given) or "one network an entry" in verdict.error
+    assert "198.41.0.4, 198.41.0.5" not in str(given) or "one network per entry" in verdict.error
 
 
 ALLOWED = [
-    ("0.0.0.0/0", {"allow_any": True}, "lets in every address of the internet: fit for a test"),
-    ("8.0.0.0/8", {}, "is wide: it lets in 16777216 addresses"),
+    ("0.0.0.0/0", {"allow_any": True}, "allows every address of the internet: use it for a short test only"),
+    ("8.0.0.0/8", {}, "is wide: it allows 16777216 addresses"),
     ("10.1.2.3", {"allow_private": True}, ""),
     ("203.0.113.0/24", {"allow_private": True}, ""),
 ]
 
 
 @pytest.mark.parametrize(("given", "switches", "warning"), ALLOWED)
-def test_what_is_accepted_when_it_is_asked_for_is_warned_of(given, switches, warning):
+def test_what_is_allowed_explicitly_gets_a_warning(given, switches, warning):
     (verdict,) = validate([given], **switches)
     assert verdict.valid
     assert warning in " ".join(verdict.warnings)
     assert bool(warning) == bool(verdict.warnings)
 
 
-def test_entries_are_seen_beside_each_other():
+def test_entries_are_compared_with_each_other():
     same = validate(["198.41.0.4", "198.41.0.4/32"])
     assert [v.valid for v in same] == [True, True]
     assert "is given twice" in same[1].warnings[0]
@@ -144,7 +144,7 @@ def test_entries_are_seen_beside_each_other():
     different = validate(["198.41.0.4", {"cidr": "198.41.0.4/32", "name": "x"}])
     assert "given twice with different name" in different[1].error
     covered = validate(["198.41.0.4", "198.41.0.0/24"])
-    assert covered[0].warnings == ("is covered by 198.41.0.0/24: it means nothing beside that.",)
+    assert covered[0].warnings == ("is covered by 198.41.0.0/24, so it has no effect.",)
     assert covered[1].warnings == ()
     other_right = validate(["198.41.0.4", {"cidr": "198.41.0.0/24", "sql": False, "ui": True}])
     assert other_right[0].warnings == ()
