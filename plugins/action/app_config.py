@@ -20,11 +20,13 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
     App,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.files import RenderedFile
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 # The main process imports this before it forks one process a host.
-_render.compile_all()
+compile_all()
 
 
 def _trust(app: App, folder: str, ca_path: str) -> list[dict[str, str]]:
@@ -56,7 +58,7 @@ def _usage(app: App, folder: str) -> list[dict[str, str]]:
     ]
 
 
-def _entry(app: App, file: _render.RenderedFile, group: str) -> dict[str, Any]:
+def _entry(app: App, file: RenderedFile, group: str) -> dict[str, Any]:
     return {
         "path": file.path,
         "content": base64.b64encode(file.content).decode("ascii"),
@@ -84,9 +86,10 @@ class _Plan:
     def add(self, app: App, folder: str, home: str) -> str:
         """Add the files of an app, and return the path of its CA. Raises OnboardingError."""
         ca_path = app.ca_path(folder, home)
-        self.secrets.update(_render.secret_forms(app.source.connection))
+        rendered = app_files(app, folder, home, ca_path)
+        self.secrets.update(rendered.secrets)
         self.trust += _trust(app, folder, ca_path)
-        self.files += [_entry(app, file, app.group) for file in _render.render_app(app, folder, ca_path)]
+        self.files += [_entry(app, file, app.group) for file in rendered.folder_files]
         self.usage += _usage(app, folder)
         if app.psql_service:
             if not home:
@@ -94,7 +97,7 @@ class _Plan:
                     f"apps entry {app.name!r}: psql_service needs a home folder, but {app.user} has none of its own."
                 )
             # The home's files have the group of their user, whatever the app's is.
-            self.files += [_entry(app, file, "") for file in _render.render_psql(app, home, ca_path)]
+            self.files += [_entry(app, file, "") for file in rendered.home_files]
             path, use = str(PurePosixPath(home, SERVICE_FILE)), f"psql service={app.psql_service}"
             self.usage.append({"app": app.name, "framework": "psql", "file": path, "use": use})
         return ca_path

@@ -10,7 +10,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import O
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import commands as _commands
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.commands import Command
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.literals import secret_forms
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 
@@ -43,7 +43,7 @@ class ActionModule(OnboardingAction):
             {
                 "apps": [_arguments(app, self.folder(app, homes)) for app in apps],
                 "run": "" if waiting is None else _rollout.run_name(),
-                "secrets": sorted({form for app in apps for form in _render.secret_forms(app.source.connection)}),
+                "secrets": sorted({form for app in apps for form in secret_forms(app.source.connection)}),
             },
             task_vars,
         )

@@ -25,8 +25,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import expected as _expected_files
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
@@ -53,7 +53,7 @@ _ECHO_TIMEOUT = 5.0
 _PROBE_TIMEOUT = 60.0
 
 # The main process imports this before it forks one process a host.
-_render.compile_all()
+compile_all()
 
 
 class _CheckFailedError(Exception):
@@ -247,8 +247,7 @@ class ActionModule(OnboardingAction):
         else:
             ca = {"ca_file": ca_path}
         endpoint = self.endpoint(app, ca)
-        rendered = [*_render.render_app(app, folder, ca_path), *_render.render_psql(app, home, ca_path)]
-        expected = _expected_files.expected(app, rendered, ca_path)
+        expected = app_files(app, folder, home, ca_path).expected()
         endpoint["cluster"] = (inventory.clusters.get(source.name) or {}).get("cluster")
         endpoint["app"] = {"name": app.name, "endpoint": endpoint["name"], **expected}
         return endpoint

@@ -13,7 +13,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import fra
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import MASK
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import install_line
 
 
 def _entry(framework: Framework) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def _entry(framework: Framework) -> dict[str, Any]:
                 "routings": list(choice.routings),
                 "client_certificate": choice.client_certificate,
                 "password_places": list(choice.places),
-                "install": _render.install_line(choice),
+                "install": install_line(choice),
             }
             for choice in framework.choices
         ],
@@ -42,7 +43,7 @@ def _entry(framework: Framework) -> dict[str, Any]:
 def _lines(framework: Framework) -> list[str]:
     return [
         f"{choice.label}: {', '.join(file.destination for file in choice.files)}; names the cluster by"
-        f" {', '.join(choice.routings)}; password in {' or '.join(choice.places)}; {_render.install_line(choice)}"
+        f" {', '.join(choice.routings)}; password in {' or '.join(choice.places)}; {install_line(choice)}"
         for choice in framework.choices
     ]
 
@@ -85,5 +86,5 @@ class ActionModule(OnboardingAction):
             }
             for app in inventory.apps_with(sources)
             for ca_path in (app.ca_path(app.folder, "~"),)
-            for file in (*_render.render_app(app, app.folder, ca_path), *_render.render_psql(app, "~", ca_path))
+            for file in app_files(app, app.folder, "~", ca_path).files
         ]

@@ -22,7 +22,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import fra
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render.render import probe
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import probe
 
 from tests.conftest import CHECKOUT, Sandbox
 from tests.integration.conftest import Controller

@@ -29,7 +29,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import files, literals, templates
 
 from tests.clients.matrix import ALL, Cell, installed, loaders, toolchain
 
@@ -108,32 +108,32 @@ class TestLiterals:
     values = hostile(COUNT)
 
     def test_python(self):
-        assert ast.literal_eval(f"[{','.join(map(_render.python_literal, self.values))}]") == self.values
+        assert ast.literal_eval(f"[{','.join(map(literals.python_literal, self.values))}]") == self.values
 
     def test_javascript(self):
-        literals = ",".join(map(_render.javascript_literal, self.values))
-        assert json.loads(ask(["node", "-"], f"console.log(JSON.stringify([{literals}]))")) == self.values
+        sources = ",".join(map(literals.javascript_literal, self.values))
+        assert json.loads(ask(["node", "-"], f"console.log(JSON.stringify([{sources}]))")) == self.values
 
     def test_json(self):
-        literals = ",\n".join(map(_render.json_literal, self.values))
+        sources = ",\n".join(map(literals.json_literal, self.values))
         program = "console.log(JSON.stringify(JSON.parse(require('fs').readFileSync(0, 'utf8'))))"
-        assert json.loads(ask(["node", "-e", program], f"[{literals}]")) == self.values
+        assert json.loads(ask(["node", "-e", program], f"[{sources}]")) == self.values
 
     def test_yaml_and_erb(self):
-        text = "".join(f"- {_render.yaml_literal(value)}\n" for value in self.values)
+        text = "".join(f"- {literals.yaml_literal(value)}\n" for value in self.values)
         assert yaml.safe_load(text) == self.values
         program = "require 'erb'; require 'json'; require 'yaml'; puts YAML.load(ERB.new(STDIN.read).result).to_json"
         assert json.loads(ask(["ruby", "-e", program], text)) == self.values
 
     def test_ruby(self):
-        literals = ",\n".join(map(_render.ruby_literal, self.values))
-        assert json.loads(ask(["ruby", "-"], f'require "json"\nputs [{literals}].to_json\n')) == self.values
+        sources = ",\n".join(map(literals.ruby_literal, self.values))
+        assert json.loads(ask(["ruby", "-"], f'require "json"\nputs [{sources}].to_json\n')) == self.values
 
     def test_go(self, tmp_path):
-        literals = ",\n".join(map(_render.go_literal, self.values))
+        sources = ",\n".join(map(literals.go_literal, self.values))
         (tmp_path / "main.go").write_text(
             'package main\nimport (\n"encoding/json"\n"os"\n)\nfunc main() {\n'
-            f"_ = json.NewEncoder(os.Stdout).Encode([]string{{\n{literals},\n}})\n}}\n"
+            f"_ = json.NewEncoder(os.Stdout).Encode([]string{{\n{sources},\n}})\n}}\n"
         )
         assert json.loads(ask(["go", "run", "main.go"], cwd=tmp_path)) == self.values
 
@@ -143,7 +143,7 @@ class TestLiterals:
         for number in range(0, COUNT, 1000):
             methods = []
             for start in range(number, number + 1000, 200):
-                lines = "".join(f"Main.print({_render.java_literal(v)});\n" for v in self.values[start : start + 200])
+                lines = "".join(f"Main.print({literals.java_literal(v)});\n" for v in self.values[start : start + 200])
                 methods.append(f"static void m{start}() {{\n{lines}}}\n")
             calls = "".join(f"m{start}();" for start in range(number, number + 1000, 200))
             classes.append(f"class C{number} {{\n{''.join(methods)}static void all() {{ {calls} }}\n}}\n")
@@ -154,9 +154,9 @@ class TestLiterals:
 
     def test_properties_and_xml_as_java_reads_them(self, tmp_path):
         able = [value for value in self.values if not any(ord(c) < 32 and c not in "\t\n\r" for c in value)]
-        lines = "".join(f"k{n}={_render.properties_value(value)}\n" for n, value in enumerate(self.values))
+        lines = "".join(f"k{n}={literals.properties_value(value)}\n" for n, value in enumerate(self.values))
         (tmp_path / "x.properties").write_text(lines)
-        items = "".join(f"<v>{_render.xml_text(value)}</v>" for value in able)
+        items = "".join(f"<v>{literals.xml_text(value)}</v>" for value in able)
         (tmp_path / "x.xml").write_text(f"<a>{items}</a>")
         (tmp_path / "Main.java").write_text(f"""
             public class Main {{{PRINT_UNITS}
@@ -174,7 +174,7 @@ class TestLiterals:
     def test_java_arguments(self, tmp_path):
         values = [value for value in self.values if "\ufeff" not in value]
         properties = {f"k{number}": value for number, value in enumerate(values)}
-        (tmp_path / "x.args").write_bytes(_render.java_arguments(properties, title="x\ny"))
+        (tmp_path / "x.args").write_bytes(files.java_arguments(properties, title="x\ny"))
         (tmp_path / "Main.java").write_text(f"""
             public class Main {{{PRINT_UNITS}
                 public static void main(String[] words) {{
@@ -186,11 +186,11 @@ class TestLiterals:
 
     def test_what_xml_cannot_hold_is_refused(self):
         with pytest.raises(OnboardingError, match="no form for a control character"):
-            _render.xml_text("a\x01b")
+            literals.xml_text("a\x01b")
 
     def test_comments_end_with_their_line(self):
         for value in self.values:
-            comment = _render.comment_text(value)
+            comment = literals.comment_text(value)
             assert comment.isascii()
             assert comment.isprintable()
             assert "*/" not in comment
@@ -283,12 +283,12 @@ def make(choice: Framework, hostile_set: Hostile, number: int = 0) -> Made:
     app = _onboarding.App(NAMES[number % 2], hostile_set.source(choice), "/srv", "", "", (choice,), ".env")
     # Of what a role writes only PEM gets here; the variant in quotes is not asked for more.
     text = PEM if choice.variant == "env" else f"CA {hostile_set.ca_path}"
-    values = _render.framework_values(app, choice, hostile_set.ca_path, text)
-    files = (*choice.files, *(choice.samples if number < len(NAMES) else ()))
+    values = templates.framework_values(app, choice, hostile_set.ca_path, text)
+    choice_files = (*choice.files, *(choice.samples if number < len(NAMES) else ()))
     return Made(
         hostile_set,
         values["connection"],
-        {file.destination: _render.render(choice, file, values).decode() for file in files},
+        {file.destination: templates.render(choice, file, values).decode() for file in choice_files},
     )
 
 
@@ -501,7 +501,7 @@ def right_python(choice, made, scratch):
                         "PASSWORD": connection.password,
                         "HOST": connection.host,
                         "PORT": str(connection.port),
-                        "OPTIONS": _render.driver_options(connection),
+                        "OPTIONS": templates.driver_options(connection),
                     }
                 )
             else:
@@ -565,12 +565,12 @@ def right_java(choice, made, scratch):
     return right_literals(choice, made, [[next(found) for _text in one.texts] for one in made])
 
 
-def right_literals(choice, made, literals):
+def right_literals(choice, made, literals_by_form):
     """Whether the URL is among the literals of the first file just where it is inline, and nothing else came in."""
-    number = len(literals[0][0])
+    number = len(literals_by_form[0][0])
     return [
         (expected(choice, one.connection) in held[0]) == (choice.place == "inline") and len(held[0]) == number
-        for one, held in zip(made, literals, strict=True)
+        for one, held in zip(made, literals_by_form, strict=True)
     ]
 
 
@@ -665,7 +665,7 @@ def test_every_template_is_read_back_as_it_was_meant(choice, tmp_path):
 
 def test_what_is_wrong_is_found_and_shrunk(tmp_path, monkeypatch):
     choice = next(choice for choice in CHOICES if choice.name == "django" and choice.place == "inline")
-    filters = _render._environment(_catalogue.CATALOGUE).filters
+    filters = templates._environment(_catalogue.CATALOGUE).filters
     monkeypatch.setitem(filters, "python", lambda value: f'"{value}"')
     right = reading(choice, tmp_path)
     wrong = first_wrong(right, [PLAIN, PLAIN, replace(PLAIN, password='xy"z', database="more")])
@@ -681,7 +681,7 @@ def test_a_database_that_a_reader_does_not_decode_is_refused(variant):
     )
     app = _onboarding.App("shop", source, "/srv", "", "", (choice,), ".env")
     with pytest.raises(OnboardingError, match="this form cannot carry a name with such characters"):
-        _render.render(choice, choice.files[0], _render.framework_values(app, choice, "/ca", PEM))
+        templates.render(choice, choice.files[0], templates.framework_values(app, choice, "/ca", PEM))
 
 
 @pytest.fixture(scope="module")
@@ -693,7 +693,7 @@ def environment_files(tmp_path_factory):
     values = {f"U{number:05}": connection.url() for number, connection in enumerate(connections)}
     values |= {f"J{number:05}": connection.jdbc_url() for number, connection in enumerate(connections)}
     path = tmp_path_factory.mktemp("environment") / "all.env"
-    path.write_bytes(_render.environment_file(values, title="x"))
+    path.write_bytes(files.environment_file(values, title="x"))
     return path, values
 
 

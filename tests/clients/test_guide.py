@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render.render import framework_values, render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import framework_values, render
 
 from tests.clients.guide import PRINTED, PUBLIC, filled
 from tests.clients.matrix import Cell, _catalogue, go_caches, installed, run_all, toolchain

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import templates
 
 WORKER = "driver_probe"
 """The module that runs probes on a host."""
@@ -33,7 +33,7 @@ def prove(
     `arguments` has `interpreters` and `environment`, and `probe_timeout` in seconds; `withheld` has codes by app.
     """
     probes = [
-        {**render.probe(app, framework), "folder": action.folder(app, homes), "user": app.user}
+        {**templates.probe(app, framework), "folder": action.folder(app, homes), "user": app.user}
         for app in apps
         for framework in app.frameworks
     ]

@@ -27,7 +27,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
     TRUST_STORE_ARGUMENTS,
     App,
 )
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render.render import java_arguments
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.files import java_arguments
 
 PURPOSE = "ca"
 

@@ -285,9 +285,9 @@ def validate(
     for value in entries:
         text = str(value.get("cidr")) if isinstance(value, Mapping) else str(value)
         try:
-            entry = parse_entry(value, allow_any=allow_any, allow_private=allow_private)
-            _fits(entry, prefix, dedicated, today)
-            parsed.append((text, entry, ""))
+            valid_entry = parse_entry(value, allow_any=allow_any, allow_private=allow_private)
+            _fits(valid_entry, prefix, dedicated, today)
+            parsed.append((text, valid_entry, ""))
         except InvalidNetworkError as exc:
             parsed.append((text, None, str(exc)))
     valid = [entry for _, entry, _ in parsed if entry is not None]

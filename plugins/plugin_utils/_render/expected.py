@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the files of an app should hold, for the check that reads them back: digests in place of secrets.
+"""What the files of an app should contain, for the check that reads them back: digests instead of secrets.
 
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -10,20 +10,22 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import digest, unquoted, url_parts
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, HEADER, normal
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render.render import RenderedFile, secret_forms
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.files import RenderedFile
 
 
-def expected(app: App, rendered: Iterable[RenderedFile], ca_path: str) -> dict[str, Any]:
-    """An entry of the option `apps` of the module `check`, but for the name of its endpoint."""
+def expected_facts(
+    app: App, rendered: Iterable[RenderedFile], ca_path: str, password_forms: Collection[str]
+) -> dict[str, Any]:
+    """An entry of the option `apps` of the module `check`, without the names of the app and its endpoint."""
     salt = secrets.token_hex(16)
-    forms = [form.encode("utf-8") for form in secret_forms(app.source.connection)]
+    forms = [form.encode("utf-8") for form in password_forms]
     files = []
     for file in rendered:
         variables = [
@@ -50,9 +52,9 @@ def expected(app: App, rendered: Iterable[RenderedFile], ca_path: str) -> dict[s
 
 
 def variable(name: str, value: str, salt: str) -> dict[str, Any]:
-    """An assignment of an environment file; a connection string by its parts too, its password as a digest."""
-    found: dict[str, Any] = {"name": name, "digest": digest(salt, value.encode("utf-8"))}
+    """One assignment of an environment file. A connection string also has its parts, with the password as a digest."""
+    facts: dict[str, Any] = {"name": name, "digest": digest(salt, value.encode("utf-8"))}
     if "://" in value:
         parts, password = url_parts(value)
-        found.update(parts=parts, password_digest=digest(salt, password.encode("utf-8", "surrogateescape")))
-    return found
+        facts.update(parts=parts, password_digest=digest(salt, password.encode("utf-8", "surrogateescape")))
+    return facts

@@ -13,7 +13,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import com
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import app_entries, apps
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.commands import Command
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import source
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 URL = "postgresql://max:s3cret-canary@db.example.com:26257/bank?sslmode=verify-full"
@@ -85,19 +85,19 @@ def test_two_apps_do_not_share_a_service():
 
 
 def test_the_drop_in_loads_the_environment_file():
-    files = _render.render_app(app(name="shop", service="shop", folder="/srv/100% shop"), "/srv/100% shop", "/ca.crt")
-    (drop_in,) = [file for file in files if file.user == "root"]
+    rendered = files.render_app(app(name="shop", service="shop", folder="/srv/100% shop"), "/srv/100% shop", "/ca.crt")
+    (drop_in,) = [file for file in rendered if file.user == "root"]
     assert drop_in.path == "/etc/systemd/system/shop.service.d/crdb-onboard.conf"
     assert drop_in.mode == 0o644
     assert drop_in.content.decode().splitlines()[1:] == ["[Service]", "EnvironmentFile=/srv/100%% shop/.env"]
-    with pytest.raises(OnboardingError, match="cannot be named in a file of systemd"):
-        _render.drop_in(app(service="shop"), "/srv/a\\b/.env")
+    with pytest.raises(OnboardingError, match="cannot be written in a systemd unit"):
+        files.drop_in(app(service="shop"), "/srv/a\\b/.env")
 
 
 def test_no_drop_in_without_an_environment_file():
     inline = {"name": "psycopg2", "password_place": "inline"}
-    files = _render.render_app(app(service="shop", frameworks=[inline]), "/srv/shop", "/ca.crt")
-    assert [file.user for file in files] == [None]
+    rendered = files.render_app(app(service="shop", frameworks=[inline]), "/srv/shop", "/ca.crt")
+    assert [file.user for file in rendered] == [None]
 
 
 class TestOutcome:

@@ -17,7 +17,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import app_entries, apps
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render import render as _render
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import files, literals, templates
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ CONNECTION = parse_url("postgresql://max:p%40ss@db.example.com:26257/bank?sslmod
 
 @given(TEXT)
 def test_python_literals_read_back(text):
-    literal = _render.python_literal(text)
+    literal = literals.python_literal(text)
     assert literal.isascii()
     assert ast.literal_eval(literal) == text.encode("utf-16", "surrogatepass").decode("utf-16")
 
@@ -36,7 +36,7 @@ def test_python_literals_read_back(text):
 @given(st.lists(TEXT, min_size=50, max_size=50))
 def test_comments_stay_on_their_line(texts):
     for text in texts:
-        comment = _render.comment_text(text)
+        comment = literals.comment_text(text)
         assert comment.isascii()
         assert comment.isprintable()
         assert "*/" not in comment
@@ -50,7 +50,7 @@ def test_javascript_literals_read_back():
         samples.append(text)
 
     collect()
-    program = f"console.log(JSON.stringify([{','.join(_render.javascript_literal(s) for s in samples)}]))"
+    program = f"console.log(JSON.stringify([{','.join(literals.javascript_literal(s) for s in samples)}]))"
     done = subprocess.run(["node", "-"], input=program, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == samples
 
@@ -58,12 +58,12 @@ def test_javascript_literals_read_back():
 @pytest.mark.parametrize("value", ["a b", "a'b", 'a"b', "a\\b", "a\nb", "a\x7fb", "\u00e9"])
 def test_an_environment_file_takes_no_value_that_loaders_read_differently(value):
     with pytest.raises(OnboardingError):
-        _render.dotenv_value(value)
+        literals.dotenv_value(value)
 
 
 def test_the_environment_file_means_the_same_to_a_shell(tmp_path):
     path = tmp_path / ".env"
-    path.write_bytes(_render.environment_file({"DATABASE_URL": CONNECTION.url()}, title="x\ny"))
+    path.write_bytes(files.environment_file({"DATABASE_URL": CONNECTION.url()}, title="x\ny"))
     done = subprocess.run(
         ["sh", "-c", '. "$1"; printf %s "$DATABASE_URL"', "sh", path], capture_output=True, text=True, check=True
     )
@@ -73,7 +73,7 @@ def test_the_environment_file_means_the_same_to_a_shell(tmp_path):
 @pytest.mark.parametrize("framework", CATALOGUE.values(), ids=lambda framework: framework.name)
 def test_a_template_and_its_values_must_fit(framework):
     with pytest.raises(OnboardingError, match=r"UndefinedError: '\w+' is undefined"):
-        _render.render(framework, framework.files[0], {})
+        templates.render(framework, framework.files[0], {})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_clusters_behind_one_host_have_lines_of_their_own_in_pgpass(routing, dat
         facts = {"url": url.format(password=password, id=name), "routing": routing, "ca_file": "/ca.crt"}
         source = connections.source("db", facts)
         (app,) = apps(app_entries([{"psql_service": "s"}]), {"db": source}, CATALOGUE)
-        service, passfile = _render.render_psql(app, "/home/max", "/ca.crt")
+        service, passfile = files.render_psql(app, "/home/max", "/ca.crt")
         assert f"dbname={database.format(id=name)}\n".encode() in service.content
         assert (b"options=" in service.content) is (routing == "options")
         assert passfile.content == f"proxy.example.com:26257:{database.format(id=name)}:demo:{password}\n".encode()

@@ -1,0 +1,151 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The catalogue's templates, rendered by a strict Jinja2 environment of our own instead of Ansible's templar.
+
+An undefined name is an error, there are no lookups, and a value is never rendered a second time.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import (
+    CATALOGUE,
+    CatalogueFile,
+    Framework,
+    Package,
+)
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import TRUST_STORE_ARGUMENTS, App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.literals import (
+    LITERALS,
+    bare_url,
+    comment_text,
+    dotenv_value,
+    has_bare_url,
+    xml_text,
+)
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+
+class _Environment(Environment):
+    """The environment of a whole catalogue: a template is named by its path, and includes files of its language."""
+
+    def join_path(self, template: str, parent: str) -> str:
+        """The name of the template that `parent` includes as `template`."""
+        return f"{parent.split('/')[0]}/{template}"
+
+
+@cache
+def _environment(catalogue: Path) -> Environment:
+    environment = _Environment(  # the output is source code, so HTML's autoescape is off
+        loader=FileSystemLoader(catalogue),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({**LITERALS, "comment": comment_text, "dotenv": dotenv_value, "bare_url": bare_url})
+    return environment
+
+
+def compile_all(catalogue: Path = CATALOGUE) -> None:
+    """Compile every template, so that this process and the processes forked from it only render.
+
+    Compiling takes 99 % of the time of a small template. A template with an error is left to `render`, which reports
+    it.
+    """
+    environment = _environment(catalogue)
+    for name in environment.list_templates(extensions=("j2",)):
+        with contextlib.suppress(TemplateError):
+            environment.get_template(name)
+
+
+def render(framework: Framework, file: CatalogueFile, values: dict[str, Any]) -> bytes:
+    """One file of a framework. Raises OnboardingError when the template and the values do not fit."""
+    language = framework.folder.parent
+    name = f"{language.name}/{framework.folder.name}/{file.template}"
+    try:
+        return _environment(language.parent).get_template(name).render(values).encode("utf-8")
+    except TemplateError as exc:
+        raise OnboardingError(f"{framework.folder.name}/{file.template}: {type(exc).__name__}: {exc}") from None
+
+
+def driver_options(connection: Connection) -> dict[str, str]:
+    """The connection's driver parameters by libpq's name, decoded: sslmode, the files, options and the rest."""
+    form = connection.parameters_form()
+    named = {key: value for key, value in form.items() if key.islower() and key != "parameters"}
+    return {**named, **{key: value for key, value in connection.parameters if key != "sslfactory"}}
+
+
+def _maven_dependency(package: Package) -> str:
+    group, _colon, artifact = package.name.partition(":")
+    names = {"groupId": group, "artifactId": artifact, "version": package.tested}
+    inner = "".join(f"<{name}>{xml_text(text)}</{name}>" for name, text in names.items())
+    return f"<dependency>{inner}</dependency>"
+
+
+def install_line(framework: Framework) -> str:
+    """The line that installs the framework's packages at the tested versions with its package manager."""
+    packages = framework.packages
+    forms: dict[str, tuple[str, str]] = {
+        "python": ("pip install ", " ".join(f"'{p.name}=={p.tested}'" for p in packages)),
+        "javascript": ("npm install ", " ".join(f"{p.name}@{p.tested}" for p in packages)),
+        "go": ("go get ", " ".join(f"{p.name}@v{p.tested}" for p in packages)),
+        "java": ("pom.xml: ", "".join(_maven_dependency(p) for p in packages)),
+        "ruby": ("gem install ", " ".join(f"{p.name}:{p.tested}" for p in packages)),
+    }
+    command, words = forms.get(framework.language, ("", " ".join(f"{p.name} {p.tested}" for p in packages)))
+    return command + words
+
+
+def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str) -> dict[str, Any]:
+    """The variables of a framework's templates.
+
+    `ca_named`: whether the connection contains the CA's path, as in our form; the guide's form has none. `guide_url`:
+    the guide's URL without its query, for a client that does not decode the database in it; None if there is none.
+    """
+    connection = app.trusting(framework, ca_path)
+    named = connection.sslrootcert is not None
+    return {
+        "app": {"name": app.name, "environment_file": app.environment_file},
+        "connection": connection,
+        "options": driver_options(connection),
+        "ca_path": ca_path,
+        "ca_text": ca_text,
+        "ca_named": named,
+        "guide_url": bare_url(connection) if not named and has_bare_url(connection) else None,
+        "inline": framework.place == "inline",
+        "variant": framework.variant,
+        "versions": framework.versions,
+        "install": install_line(framework),
+    }
+
+
+def probe(app: App, framework: Framework) -> dict[str, Any]:
+    """The probe of a framework of an app: an entry of the module `probe` without its folder and user."""
+    program = framework.probe.program
+    if program.endswith(".j2"):
+        names = {"name": framework.name, "variant": framework.variant, "versions": framework.versions}
+        values = {**names, "package": framework.packages[0].name}
+        text = render(framework, CatalogueFile(program, "", 0, ""), values).decode("utf-8")
+    else:
+        text = (framework.folder / program).read_text(encoding="utf-8")
+    trust_store = app.trust_store and app.ca_found_by(framework) == "trust_store"
+    return {
+        "app": app.name,
+        "framework": framework.name,
+        "interpreter": framework.probe.interpreter,
+        "program": text,
+        "sources": [file.destination for file in framework.files if file.destination.endswith(".java")],
+        "arguments": [f"@{TRUST_STORE_ARGUMENTS}"] if trust_store else [],
+        "environment_file": app.environment_file if framework.loader == "process" else "",
+    }
