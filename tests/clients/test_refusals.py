@@ -16,7 +16,7 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
 @pytest.mark.parametrize(
     ("cluster", "facts", "framework", "choices"),
     [
-        ("funky_skunk", {}, "sqlite", "It has: gorm, pgx, pq, hibernate, jdbc"),
+        ("funky_skunk", {}, "sqlite", "The frameworks are gorm, pgx, pq, hibernate, jdbc"),
         ("funky_skunk", {}, {"name": "typeorm", "version": "2.0.0"}, "it has >=1,<2 and >=0.3,<1 and >=0.2,<0.3"),
         ("funky_skunk", {"routing": "options"}, SEQUELIZE_6_9, "by options; it can by database, sni"),
         ("steady_heron", {"ca_file": ""}, "django", "Give ca_file, ca_url or ca_text, or sslrootcert in the URL"),

@@ -20,6 +20,8 @@ from typing import Any
 import yaml
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import ROUTINGS
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
 
 CATALOGUE = Path(__file__).parents[3] / "templates"
 
@@ -33,10 +35,9 @@ CLIENT_CERTIFICATES = ("pem", "pkcs8", "none")
 PLACES = ("env", "inline")
 LOADERS = ("config", "process")
 
-# With libyaml where it is there: a tenth of the time.
+# libyaml, where available, takes a tenth of the time.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:[.+-].*)?")
-_BOUND = re.compile(r"(>=|<)(\d+(?:\.\d+)*)")
 _WIDTH = 6
 _REQUIRED = {"title", "documentation", "versions", "packages", "files", "environment", "routings", "ca", "probe"}
 _DEFAULTS: dict[str, Any] = {
@@ -126,23 +127,17 @@ class Framework:
         return " ".join(part for part in kept if part)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    found = _VERSION.fullmatch(text.strip())
-    if found is None:
+def _release(text: str) -> Version:
+    """The release of a full or partial version, without a suffix such as `-beta.1`. Raises ValueError."""
+    match = _VERSION.fullmatch(text.strip())
+    if match is None:
         raise ValueError(text)
-    return tuple(int(part) for part in found[1].split("."))
+    return Version(match[1])
 
 
-def _within(version: tuple[int, ...], versions: str) -> bool:
-    padded = (version + (0,) * _WIDTH)[:_WIDTH]
-    for bound in versions.split(","):
-        found = _BOUND.fullmatch(bound.strip())
-        if found is None:
-            raise ValueError(bound)
-        limit = (_numbers(found[2]) + (0,) * _WIDTH)[:_WIDTH]
-        if (padded < limit) if found[1] == ">=" else (padded >= limit):
-            return False
-    return True
+def _latest(release: Version) -> Version:
+    """The latest version that a partial version can stand for: 6.10 stands for all of 6.10.x."""
+    return Version(f"{release}{'.999999999' * (_WIDTH - len(release.release))}")
 
 
 def _files(data: list[dict[str, Any]]) -> tuple[CatalogueFile, ...]:
@@ -151,22 +146,23 @@ def _files(data: list[dict[str, Any]]) -> tuple[CatalogueFile, ...]:
     )
 
 
-def _one(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
+def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
     def wrong(what: str) -> OnboardingError:
         return OnboardingError(f"{path}: {what}")
 
     missing, unknown = _REQUIRED - set(data), set(data) - _REQUIRED - set(_DEFAULTS)
     if missing or unknown:
+        problems = (("missing keys", missing), ("unknown keys", unknown))
         raise wrong(
-            f"lacks {', '.join(sorted(missing)) or 'nothing'}, does not know {', '.join(sorted(unknown)) or 'nothing'};"
-            f" it has the keys {', '.join(sorted(_REQUIRED))}, {', '.join(sorted(set(_DEFAULTS) | _CHOICES))}"
+            "; ".join(f"{problem}: {', '.join(sorted(keys))}" for problem, keys in problems if keys)
+            + f". The keys are {', '.join(sorted(_REQUIRED))}, {', '.join(sorted(set(_DEFAULTS) | _CHOICES))}"
         )
     data = {**_DEFAULTS, **data}
     routings, places = tuple(data["routings"]), tuple(data["places"])
     if not routings or not set(routings) <= set(ROUTINGS) - {"auto"}:
-        raise wrong(f"routings {list(routings)}: wants some of {', '.join(ROUTINGS)}")
+        raise wrong(f"routings {list(routings)}: must be some of {', '.join(ROUTINGS)}")
     if not places or not set(places) <= set(PLACES):
-        raise wrong(f"places {list(places)}: wants some of {', '.join(PLACES)}")
+        raise wrong(f"places {list(places)}: must be some of {', '.join(PLACES)}")
     for key, allowed in (
         ("ca", CA_SOURCES),
         ("public_ca", PUBLIC_CA_SOURCES),
@@ -174,18 +170,18 @@ def _one(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         ("loader", LOADERS),
     ):
         if data[key] not in allowed:
-            raise wrong(f"{key} {data[key]!r}: wants one of {', '.join(allowed)}")
+            raise wrong(f"{key} {data[key]!r}: must be one of {', '.join(allowed)}")
     for variable, form in data["environment"].items():
         if form not in ENVIRONMENT_FORMS:
-            raise wrong(f"environment {variable}: {form!r}: wants one of {', '.join(ENVIRONMENT_FORMS)}")
+            raise wrong(f"environment {variable}: {form!r}: must be one of {', '.join(ENVIRONMENT_FORMS)}")
     try:
-        _within((0,), data["versions"])
-    except ValueError as exc:
-        raise wrong(f"versions {exc}: wants bounds such as '>=6.10,<7'") from None
+        SpecifierSet(data["versions"])
+    except InvalidSpecifier:
+        raise wrong(f"versions must be bounds such as '>=6.10,<7', not {data['versions']!r}") from None
     files, samples = _files(data["files"]), _files(data["samples"])
     for name in [f.template for f in (*files, *samples)] + [data["probe"]["program"]]:
         if not (path.parent / name).is_file():
-            raise wrong(f"names {name}, which is not in its folder")
+            raise wrong(f"file {name} is missing from this folder")
     return Framework(
         name=path.parent.name,
         title=data["title"],
@@ -213,16 +209,16 @@ def _one(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
 def _read(path: Path) -> Framework:
     data = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - both are safe loaders
     if not isinstance(data, dict):
-        raise OnboardingError(f"{path}: wants a mapping")
+        raise OnboardingError(f"{path}: must be a mapping")
     top = {key: value for key, value in data.items() if key != "eras"}
-    found: list[Framework] = []
+    choices: list[Framework] = []
     for era in data.get("eras", [{}]):
         merged = {**top, **era}
         variants = merged.pop("variants", None) or {"": {}}
-        found += [_one(path, {**merged, **changes}, name) for name, changes in variants.items()]
-    several = len({framework.versions for framework in found}) > 1
-    found = [replace(framework, several_eras=several) for framework in found]
-    return replace(found[0], choices=tuple(found))
+        choices += [_framework(path, {**merged, **changes}, name) for name, changes in variants.items()]
+    several = len({framework.versions for framework in choices}) > 1
+    choices = [replace(framework, several_eras=several) for framework in choices]
+    return replace(choices[0], choices=tuple(choices))
 
 
 @cache
@@ -231,49 +227,53 @@ def load(folder: Path = CATALOGUE) -> Mapping[str, Framework]:
 
     It is read once. Raises OnboardingError when a folder's framework.yml is incomplete or two folders have one name.
     """
-    found: dict[str, Framework] = {}
+    catalogue: dict[str, Framework] = {}
     for path in sorted(folder.glob("*/*/framework.yml")):
         framework = _read(path)
-        if framework.name in found:
-            raise OnboardingError(f"two folders of the catalogue are named {framework.name}: {path.parent} is one")
-        found[framework.name] = framework
-    return found
+        if framework.name in catalogue:
+            raise OnboardingError(f"two folders of the catalogue are named {framework.name}: rename {path.parent}")
+        catalogue[framework.name] = framework
+    return catalogue
 
 
-def find(wanted: Any, catalogue: Mapping[str, Framework], place: str | None = None) -> Framework:
+def find(entry: Any, catalogue: Mapping[str, Framework], place: str | None = None) -> Framework:
     """The framework that a name stands for, or a mapping with a name, and a version, a variant, a password_place.
 
     `place` is the app's own choice of password_place. Raises OnboardingError that names the choices.
     """
-    facts = dict(wanted) if isinstance(wanted, Mapping) else {"name": wanted}
+    facts = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
     unknown = sorted(set(facts) - {"name", "version", "variant", "password_place"})
     if unknown:
         raise OnboardingError(
-            f"frameworks: an entry does not know {', '.join(map(str, unknown))};"
-            " it knows name, version, variant and password_place."
+            f"frameworks: unknown key: {', '.join(map(str, unknown))}."
+            " The keys of an entry are name, version, variant and password_place."
         )
     name = facts.get("name")
     if not isinstance(name, str) or name not in catalogue:
         near = get_close_matches(str(name).lower(), catalogue, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise OnboardingError(f"There is no framework {name!r} in the catalogue.{hint} It has: {', '.join(catalogue)}.")
+        raise OnboardingError(
+            f"There is no framework {name!r} in the catalogue.{hint} The frameworks are {', '.join(catalogue)}."
+        )
     version = "" if facts.get("version") is None else facts["version"]
     if not isinstance(version, str):
-        raise OnboardingError(f"{name}: version {version!r} is a number, in which 6.10 and 6.1 are the same: quote it.")
+        raise OnboardingError(f"{name}: version {version!r} must be quoted: as numbers, 6.10 and 6.1 are the same.")
     era = _era(catalogue[name].choices, version)
     variant = facts.get("variant") or era[0].variant
     framework = next((f for f in era if f.variant == variant), None)
     if framework is None:
         choices = ", ".join(f.variant for f in era if f.variant) or "none"
-        raise OnboardingError(f"{name}: there is no variant {variant!r} for {era[0].versions}; there is: {choices}.")
-    said = facts.get("password_place")
-    where = said or place or framework.places[0]
+        raise OnboardingError(
+            f"{name}: there is no variant {variant!r} for {era[0].versions}. The variants are: {choices}."
+        )
+    own_place = facts.get("password_place")
+    where = own_place or place or framework.places[0]
     if where not in PLACES:
-        raise OnboardingError(f"{name}: password_place {where!r} is none of {', '.join(PLACES)}.")
+        raise OnboardingError(f"{name}: password_place {where!r} must be one of {', '.join(PLACES)}.")
     if where not in framework.places:
-        if said:
+        if own_place:
             choices = ", ".join(framework.places)
-            raise OnboardingError(f"{framework.label}: the password cannot be in {said}, only in: {choices}.")
+            raise OnboardingError(f"{framework.label}: password_place cannot be {own_place}. Use {choices}.")
         where = framework.places[0]
     return replace(framework, version=version, place=where, choices=catalogue[name].choices)
 
@@ -283,19 +283,21 @@ def _era(choices: tuple[Framework, ...], version: str) -> list[Framework]:
     ranges = list(dict.fromkeys(f.versions for f in choices))
     if version:
         try:
-            numbers = _numbers(version)
+            release = _release(version)
         except ValueError:
-            raise OnboardingError(f"{choices[0].name}: version {version!r} is none, write it as 6.10.0.") from None
-        lowest = [r for r in ranges if _within(numbers, r)]
-        highest = [r for r in ranges if _within((*numbers, *(10**9,) * (_WIDTH - len(numbers))), r)]
+            raise OnboardingError(
+                f"{choices[0].name}: version must be a full version such as 6.10.0, not {version!r}."
+            ) from None
+        lowest = [r for r in ranges if release in SpecifierSet(r)]
+        highest = [r for r in ranges if _latest(release) in SpecifierSet(r)]
         if not lowest and not highest:
             raise OnboardingError(
-                f"{choices[0].title} {version} is in no range of the catalogue; it has {' and '.join(ranges)}."
+                f"{choices[0].title} {version} is outside the supported ranges: {' and '.join(ranges)}."
             )
         if lowest != highest:
             raise OnboardingError(
-                f"{choices[0].title} {version} is not exact enough, its form changed on the way: say which of"
-                f" {' and '.join(ranges)}, as 6.10.0."
+                f"{choices[0].title} {version} could be in more than one range ({' and '.join(ranges)}):"
+                " give the full version, such as 6.10.0."
             )
         ranges = lowest
     return [f for f in choices if f.versions == ranges[0]]

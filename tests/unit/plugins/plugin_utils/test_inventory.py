@@ -129,7 +129,10 @@ class TestApps:
             ({"user": "a; reboot"}, "is not a valid system user name"),
             ({"environment_file": "../.env"}, "must stay inside"),
             ({"environment_file": "/etc/environment"}, "must stay inside"),
-            ({"frameworks": ["djanga"]}, "Did you mean django? It has: gorm, pgx, pq, hibernate, jdbc, node-postgres"),
+            (
+                {"frameworks": ["djanga"]},
+                "Did you mean django? The frameworks are gorm, pgx, pq, hibernate, jdbc, node-postgres",
+            ),
             ({"frameworks": [5]}, "There is no framework 5"),
         ],
     )
@@ -241,20 +244,36 @@ class TestFrameworks:
             (
                 {"name": "sequelize", "version": "7.0.0"},
                 {},
-                "is in no range of the catalogue; it has >=6.10,<7 and >=5,<6.10",
+                "is outside the supported ranges: >=6.10,<7 and >=5,<6.10",
             ),
-            ({"name": "sequelize", "version": "6"}, {}, "6 is not exact enough, its form changed on the way"),
-            ({"name": "sequelize", "version": 6.1}, {}, "is a number, in which 6.10 and 6.1 are the same: quote it"),
-            ({"name": "sequelize", "version": "newest"}, {}, "version 'newest' is none"),
-            ({"name": "typeorm", "version": "0.2.45", "variant": "toml"}, {}, "there is: js, ts, json, yml, env, xml"),
-            ({"name": "django", "variant": "json"}, {}, "there is no variant 'json' for >=3.2,<6.1; there is: none"),
-            ({"name": "django", "password_place": "vault"}, {}, "password_place 'vault' is none of env, inline"),
+            ({"name": "sequelize", "version": "6"}, {}, "6 could be in more than one range"),
+            ({"name": "sequelize", "version": 6.1}, {}, "must be quoted: as numbers, 6.10 and 6.1 are the same"),
+            (
+                {"name": "sequelize", "version": "newest"},
+                {},
+                "version must be a full version such as 6.10.0, not 'newest'",
+            ),
+            (
+                {"name": "typeorm", "version": "0.2.45", "variant": "toml"},
+                {},
+                "The variants are: js, ts, json, yml, env, xml",
+            ),
+            (
+                {"name": "django", "variant": "json"},
+                {},
+                "there is no variant 'json' for >=3.2,<6.1. The variants are: none",
+            ),
+            ({"name": "django", "password_place": "vault"}, {}, "password_place 'vault' must be one of env, inline"),
             (
                 {"name": "jdbc", "variant": "properties", "password_place": "env"},
                 {},
-                "cannot be in env, only in: inline",
+                "password_place cannot be env. Use inline",
             ),
-            ({"name": "django", "colour": "red"}, {}, "does not know colour; it knows name, version, variant"),
+            (
+                {"name": "django", "colour": "red"},
+                {},
+                "unknown key: colour. The keys of an entry are name, version, variant",
+            ),
             (
                 {"name": "typeorm", "version": "0.2.45", "variant": "yml"},
                 CERTIFICATES,

@@ -82,12 +82,12 @@ def test_a_template_and_its_values_must_fit(framework):
         ({"routings": ["auto"]}, "routings"),
         ({"ca": "nowhere"}, "ca 'nowhere'"),
         ({"environment": {"X": "dsn"}}, "environment X"),
-        ({"colour": "red"}, "does not know colour"),
-        ({"versions": "1.2"}, "versions 1.2: wants bounds"),
+        ({"colour": "red"}, "unknown keys: colour"),
+        ({"versions": "1.2"}, "versions must be bounds such as .* not .1.2."),
         ({"places": ["argv"]}, "places"),
         ({"client_certificate": "jks"}, "client_certificate"),
         ({"loader": "hope"}, "loader"),
-        ({"probe": {"program": "gone.py", "interpreter": "python"}}, "names gone.py"),
+        ({"probe": {"program": "gone.py", "interpreter": "python"}}, "file gone.py is missing"),
     ],
 )
 def test_an_incomplete_folder_of_the_catalogue_is_named(tmp_path, change, message):
