@@ -21,7 +21,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import probe
 
 from tests.conftest import CHECKOUT, Sandbox

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import framework_values, render
 
 from tests.clients.guide import PRINTED, PUBLIC, filled
