@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import verify, write_trust_store
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import probe
 
@@ -237,7 +237,7 @@ def jobs(cells: list[Cell], folders: dict[str, Path], home: Path, sandbox: Sandb
         if cell.form.endswith("public_ca"):
             ca_file = sandbox.clusters[CLUSTERS[cell.deployment]].ca_file
             params["environment"].update(counted_as_public(framework, ca_file, home))
-        source = _onboarding.source("cell", cell.connection(sandbox))
+        source = connections.source("cell", cell.connection(sandbox))
         stored = cell.form.endswith("trust_store")
         described = App(cell.name, source, "", "", "", (framework,), ".env", trust_store=stored)
         yield {"probe": {**probe(described, framework), "folder": str(app), "user": ""}, "params": params}

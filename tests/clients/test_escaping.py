@@ -27,7 +27,8 @@ import yaml
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import files, literals, templates
 
@@ -220,7 +221,7 @@ class Hostile:
         }  # fmt: skip
         if choice.client_certificate != "none":
             facts.update(sslcert=f"/{self.key}/client.crt", sslkey=f"/{self.key}/client.key")
-        source = _onboarding.source("db", facts)
+        source = connections.source("db", facts)
         source.connection.replace(sslrootcert=self.ca_path)
         return source
 
@@ -280,7 +281,7 @@ class Made:
 
 def make(choice: Framework, hostile_set: Hostile, number: int = 0) -> Made:
     """All files of a choice; its samples, which hold the app's name only, for each name once."""
-    app = _onboarding.App(NAMES[number % 2], hostile_set.source(choice), "/srv", "", "", (choice,), ".env")
+    app = App(NAMES[number % 2], hostile_set.source(choice), "/srv", "", "", (choice,), ".env")
     # Of what a role writes only PEM gets here; the variant in quotes is not asked for more.
     text = PEM if choice.variant == "env" else f"CA {hostile_set.ca_path}"
     values = templates.framework_values(app, choice, hostile_set.ca_path, text)
@@ -675,11 +676,11 @@ def test_what_is_wrong_is_found_and_shrunk(tmp_path, monkeypatch):
 @pytest.mark.parametrize("variant", BARE)
 def test_a_database_that_a_reader_does_not_decode_is_refused(variant):
     choice = next(choice for choice in CHOICES if choice.variant == variant)
-    source = _onboarding.source(
+    source = connections.source(
         "db",
         {"deployment": "self_hosted", "host": "h", "user": "u", "password": "p", "database": "a b", "ca_text": "x"},
     )
-    app = _onboarding.App("shop", source, "/srv", "", "", (choice,), ".env")
+    app = App("shop", source, "/srv", "", "", (choice,), ".env")
     with pytest.raises(OnboardingError, match="this form cannot carry a name with such characters"):
         templates.render(choice, choice.files[0], templates.framework_values(app, choice, "/ca", PEM))
 

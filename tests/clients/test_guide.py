@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import facts as _onboarding
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import framework_values, render
 
@@ -36,14 +36,14 @@ def test_a_public_ca_has_the_guides_text(which, texts):
         "deployment": "serverless", "host": "free-tier.example.com", "user": "max", "password": "p4ss",
         "database": "bank", "routing_id": "funky-skunk-1", "ca_text": "unused", "ca_public": True,
     }  # fmt: skip
-    app = App("shop", _onboarding.source("db", facts), "/srv", "", "", (choice,), ".env")
+    app = App("shop", connections.source("db", facts), "/srv", "", "", (choice,), ".env")
     values = framework_values(app, choice, "/home/max/.postgresql/root.crt", "")
     written = "".join(render(choice, file, values).decode() for file in choice.files)
     known = {**facts, "port": 26257, "id": "funky-skunk-1"}
     assert [text for text in texts if filled(text, known) not in written] == [], written
     assert "root.crt" not in written
 
-    private = App("shop", _onboarding.source("db", {**facts, "ca_public": False}), "/srv", "", "", (choice,), ".env")
+    private = App("shop", connections.source("db", {**facts, "ca_public": False}), "/srv", "", "", (choice,), ".env")
     values = framework_values(private, choice, "/srv/certs/ca.crt", "CA")
     named = "".join(render(choice, file, values).decode() for file in choice.files)
     assert "%2Fsrv%2Fcerts%2Fca.crt" in named or '"/srv/certs/ca.crt"' in named or '"CA"' in named
