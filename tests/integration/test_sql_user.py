@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import ServerError, Wire
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import ServerError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore

@@ -36,11 +36,12 @@ from urllib.parse import quote
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import Finding
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, DEPLOYMENTS
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import chain_rules
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509 as _x509
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
     AuthUnsupportedError,
     ClosedError,
-    Deadline,
     FileUnusableError,
     MalformedError,
     NetworkLostError,
@@ -52,14 +53,16 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
     TimedOutError,
     TlsError,
     TlsNotOfferedError,
-    Wire,
     WireError,
     WrongNameError,
-    given_authorities,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.messages import server_kind
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import (
     has_public_roots,
-    looking_context,
-    name_of_stranger,
+    read_authorities,
     tls_context,
+    unverified_context,
 )
 
 STAGES = ("dns", "tcp", "tls", "route", "auth", "sql")
@@ -1181,7 +1184,7 @@ def _words(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
     led_to = [one for one in _path(facts) if one in facts.authorities]
     held = [ca.subject for ca in facts.authorities[:3]] + ["..."] * (len(facts.authorities) > 3)
     banner = getattr(error, "banner", b"")
-    stranger = name_of_stranger(banner) if banner else None
+    stranger = server_kind(banner) if banner else None
     words: dict[str, object] = {
         "name": facts.name,
         "deployment": facts.deployment,
@@ -1623,7 +1626,7 @@ class _Run:
         if not isinstance(error, TlsError) or error.reason != "CERTIFICATE_VERIFY_FAILED" or self._target is None:
             return
         self._facts.public_roots = has_public_roots()
-        self._facts.authorities = given_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
+        self._facts.authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
         deadline = self._total.within(_SECOND_LOOK_SECONDS)
         # Before Python 3.13, ssl tells the server's own certificate only: the rest is read where it passes in clear.
         clear = not hasattr(ssl.SSLObject, "get_unverified_chain")
@@ -1641,7 +1644,7 @@ class _Run:
             # A server that wants a client's certificate breaks off after it has shown its own.
             with contextlib.suppress(WireError):
                 wire.request_tls()
-                wire.start_tls(looking_context(clear=clear), self._endpoint.host)
+                wire.start_tls(unverified_context(clear=clear), self._endpoint.host)
             return _x509.read_all(wire.peer_chain())
         finally:
             wire.close()
@@ -1666,7 +1669,7 @@ class _Run:
         if now and controller and abs((now - controller).total_seconds()) > _CLOCK_SECONDS:
             found.append(note("clock_differs", host=facts.host, now=_stamp(now), controller_now=_stamp(controller)))
         if "tls_version" in self._server:
-            authorities = given_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
+            authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
             facts.authorities = authorities if len(authorities) <= _FEW_AUTHORITIES else ()
             found += _certificate_notes(facts)
         return found
@@ -1707,7 +1710,7 @@ def _certificate_notes(facts: Facts) -> list[dict[str, str]]:
     chain = _path(facts)
     found = [
         note("stricter_clients", host=facts.host, clients=clients, why=why)
-        for clients, why in _x509.stricter_clients(chain, facts.host)
+        for clients, why in chain_rules.stricter_clients(chain, facts.host)
     ]
     if facts.now is None:
         return found

@@ -22,7 +22,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     describe,
     note,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import WireError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WireError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError

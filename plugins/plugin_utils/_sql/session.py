@@ -21,13 +21,10 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     clean,
     open_session,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
-    Deadline,
-    ServerError,
-    Wire,
-    WireError,
-    scram_verifier,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import ServerError, WireError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.scram import scram_verifier
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import ROOT_CRT

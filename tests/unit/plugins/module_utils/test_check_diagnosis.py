@@ -23,7 +23,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     describe,
     diagnose,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
     FileUnusableError,
     NetworkLostError,
     ServerError,

@@ -19,7 +19,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     check_endpoints,
     resolve,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import Deadline
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
 
 GOOD: dict[str, Any] = {"name": "shop", "host": "db.test", "user": "maxroach", "database": "defaultdb"}
 

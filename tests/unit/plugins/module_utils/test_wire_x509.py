@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The DER reader says what `cryptography` says, and takes any bytes."""
+"""The certificate reader agrees with `cryptography`, and accepts any bytes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import ipaddress
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509 as _x509
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
-    Deadline,
-    Wire,
-    WrongNameError,
-    _certificates_in_clear,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import chain_rules
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509 as our_x509
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.der import DerError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WrongNameError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import certificates_in_clear
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,10 +32,10 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-# Its signatures are always the same, as Hypothesis needs it.
+# Ed25519 signatures are deterministic, as Hypothesis requires.
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 UTC = datetime.timezone.utc
-# cryptography takes names of at most 64 bytes.
+# cryptography accepts names of at most 64 bytes.
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40).filter(
     lambda text: len(text.encode()) <= 64
 )
@@ -114,8 +115,8 @@ def _extension(certificate: x509.Certificate, kind: Any) -> Any:
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(certificates())
-def test_it_reads_what_cryptography_reads(theirs: x509.Certificate) -> None:
-    ours = _x509.read(_der(theirs))
+def test_it_agrees_with_cryptography(theirs: x509.Certificate) -> None:
+    ours = our_x509.read(_der(theirs))
     for name, parts in ((theirs.subject, ours.subject_name), (theirs.issuer, ours.issuer_name)):
         assert [(part.oid.dotted_string, part.value) for part in name] == [(part.oid, part.text) for part in parts]
     assert (ours.not_before, ours.not_after) == (theirs.not_valid_before_utc, theirs.not_valid_after_utc)
@@ -147,14 +148,14 @@ def test_it_reads_what_cryptography_reads(theirs: x509.Certificate) -> None:
 
 def _read_or_refuse(data: bytes) -> None:
     try:
-        found = _x509.read(data)
-    except _x509.DerError:
+        found = our_x509.read(data)
+    except DerError:
         return
-    # Whatever was read can be shown, compared and matched.
+    # Every certificate that was read can be printed, compared and matched.
     assert isinstance(found.subject + found.issuer + found.sha256 + "".join(found.names()), str)
-    _x509.matches_host(found, "db.shop.test")
-    _x509.matches_host(found, "127.0.0.1")
-    assert isinstance(_x509.stricter_clients([found, found], "db.shop.test"), list)
+    chain_rules.matches_host(found, "db.shop.test")
+    chain_rules.matches_host(found, "127.0.0.1")
+    assert isinstance(chain_rules.stricter_clients([found, found], "db.shop.test"), list)
 
 
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
@@ -180,7 +181,7 @@ def test_mutated_certificates_are_read_or_refused(
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     _read_or_refuse(data)
-    assert all(isinstance(one, bytes) for one in _certificates_in_clear(data))
+    assert all(isinstance(one, bytes) for one in certificates_in_clear(data))
 
 
 @pytest.mark.parametrize(
@@ -197,8 +198,8 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     ],
 )
 def test_hostile_bytes_are_refused(data: bytes) -> None:
-    with pytest.raises(_x509.DerError):
-        _x509.read(data)
+    with pytest.raises(DerError):
+        our_x509.read(data)
 
 
 def test_the_roots_of_this_machine_are_read_as_openssl_reads_them() -> None:
@@ -209,7 +210,7 @@ def test_the_roots_of_this_machine_are_read_as_openssl_reads_them() -> None:
     if bundle is None:
         pytest.skip("no bundle of public roots on this machine: install ca-certificates")
     text = bundle.read_text()
-    found = _x509.read_pem(text)
+    found = our_x509.read_pem(text)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=text)
     assert len(found) == text.count("-----BEGIN CERTIFICATE-----")
@@ -241,12 +242,28 @@ def test_names_as_text() -> None:
         .not_valid_after(datetime.datetime(2060, 1, 1))
         .sign(KEY, None)
     )
-    found = _x509.read(_der(certificate))
+    found = our_x509.read(_der(certificate))
     assert found.subject == "C=US, O=Let's Encrypt, CN=R11"
     assert found.self_issued
     assert found.not_after == datetime.datetime(2060, 1, 1, tzinfo=UTC)
     text = "comment é\n" + certificate.public_bytes(Encoding.PEM).decode()
-    assert [one.sha256 for one in _x509.read_pem(text + "-----BEGIN CERTIFICATE-----\n!!\n-----END ")] == [found.sha256]
+    assert [one.sha256 for one in our_x509.read_pem(text + "-----BEGIN CERTIFICATE-----\n!!\n-----END ")] == [
+        found.sha256
+    ]
+
+
+def test_a_block_that_was_cut_off_does_not_hide_the_next_one() -> None:
+    text = ssl.DER_cert_to_PEM_cert(_named("db.shop.test"))
+    cut_off = text[: len(text) // 2]
+    (certificate,) = our_x509.read_pem(cut_off + text)
+    assert certificate.dns_names == (b"db.shop.test",)
+    assert our_x509.read_pem(cut_off) == ()
+
+
+def test_reading_pem_takes_linear_time() -> None:
+    began = time.monotonic()
+    assert our_x509.read_pem("-----BEGIN CERTIFICATE-----" * 100_000) == ()
+    assert time.monotonic() - began < 5
 
 
 def test_no_certificates_of_openssl_itself_are_misread(tmp_path: Path) -> None:
@@ -255,7 +272,7 @@ def test_no_certificates_of_openssl_itself_are_misread(tmp_path: Path) -> None:
     words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(key)]
     words += ["-out", str(out), "-days", "30000", "-subj", "/C=DE/O=Caf\xe9/CN=db.test", "-set_serial", "-5"]
     subprocess.run(["openssl", *words], check=True, capture_output=True)
-    (found,) = _x509.read_pem(out.read_text())
+    (found,) = our_x509.read_pem(out.read_text())
     assert found.serial == -5
     assert found.common_name == b"db.test"
     assert found.not_after.year > 2050
@@ -294,7 +311,7 @@ def test_the_name_is_looked_for_in_the_certificate_that_was_verified() -> None:
     body = len(listed).to_bytes(3, "big") + listed
     message = b"\x0b" + len(body).to_bytes(3, "big") + body
     record = b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message
-    assert _certificates_in_clear(record) == [forged]
+    assert certificates_in_clear(record) == [forged]
     left, right = socket.socketpair()
     with left, right:
         wire = Wire(left, Deadline(5))

@@ -15,23 +15,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.pgwire import (
-    MAX_MESSAGE,
-    MAX_MESSAGES,
-    SSL_REQUEST,
-    AuthRequest,
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
     ClosedError,
-    Deadline,
     FileUnusableError,
     MalformedError,
     PasswordNeededError,
+    ScramError,
     ServerError,
     TimedOutError,
-    Wire,
     WireError,
-    name_of_stranger,
-    tls_context,
 )
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.messages import (
+    MAX_MESSAGE,
+    SSL_REQUEST,
+    AuthRequest,
+    server_kind,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import MAX_MESSAGES, Wire
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import tls_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,10 +44,10 @@ def message(kind: bytes, payload: bytes = b"") -> bytes:
 
 @contextlib.contextmanager
 def fed(data: bytes, *, close: bool = True) -> Iterator[tuple[Wire, socket.socket]]:
-    """A wire whose peer has already sent this."""
+    """A wire whose peer has already sent these bytes."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        # Sending may block once the buffer is full, and the reader may stop before its end.
+        # Sending may block once the buffer is full, and the reader may stop early.
         sender = threading.Thread(target=_send, args=(theirs, data, close), daemon=True)
         sender.start()
         yield Wire(ours, Deadline(5)), theirs
@@ -106,6 +108,15 @@ def test_cleartext() -> None:
         assert wire.password_sent
 
 
+def test_a_refused_scram_message_ends_the_login() -> None:
+    replies = message(b"R", struct.pack("!I", 11) + b"r=another,s=c2FsdA==,i=4096")
+    with fed(replies) as (wire, _peer):
+        with pytest.raises(ScramError) as caught:
+            wire.login(AuthRequest(10, ("SCRAM-SHA-256",)), "pencil")
+        assert caught.value.kind == "nonce"
+        assert not wire.password_sent
+
+
 def test_fields_of_an_error() -> None:
     with fed(message(b"E", b"SFATAL\0VFATAL\0C28P01\0Mno\0Hhint\0\0")) as (wire, _peer):
         with pytest.raises(ServerError) as caught:
@@ -149,7 +160,7 @@ def test_the_number_of_bytes_is_bounded() -> None:
         b"\0\2\0\0\0\x01x",
     ],
 )
-def test_rows_that_lie(row: bytes) -> None:
+def test_rows_with_wrong_lengths(row: bytes) -> None:
     assert bounded_kind(message(b"T", b"\0\1") + message(b"D", row), lambda wire: wire.query("x")) == "length"
 
 
@@ -181,7 +192,7 @@ def test_silence_ends_at_the_deadline() -> None:
         )
     ).map(b"".join)
 )
-def test_no_bytes_of_a_server_surprise(data: bytes) -> None:
+def test_any_bytes_of_a_server_give_a_result_or_a_wire_error(data: bytes) -> None:
     for run in (
         lambda wire: wire.startup({}),
         lambda wire: wire.ready(),
@@ -208,8 +219,8 @@ def test_no_bytes_of_a_server_surprise(data: bytes) -> None:
         (b"", None),
     ],
 )
-def test_strangers(banner: bytes, name: str | None) -> None:
-    assert name_of_stranger(banner) == name
+def test_other_servers_are_recognized(banner: bytes, name: str | None) -> None:
+    assert server_kind(banner) == name
 
 
 def test_the_context_is_the_same_on_every_python() -> None:
@@ -246,15 +257,15 @@ def test_a_ca_file_has_a_limit(tmp_path: Path) -> None:
         tls_context(str(path))
 
 
-def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_opening_a_named_pipe_does_not_wait(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ca.crt")
     with pytest.raises(FileUnusableError) as caught:
         tls_context(str(tmp_path / "ca.crt"))
     assert caught.value.kind == "unreadable"
 
 
-def test_what_a_server_says_before_it_hangs_up_is_heard() -> None:
-    """Sending to it fails, and its last words are in the buffer all the same."""
+def test_the_last_message_before_the_server_closes_is_read() -> None:
+    """Sending fails, but the last message is already in the receive buffer."""
     with fed(message(b"E", b"SFATAL\0C08C00\0Mgo away\0\0")) as (wire, peer):
         select.select([wire._socket], [], [], 5)
         peer.close()

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a TLS session is built from: contexts, the files that they are loaded from, the certificates that a server sent.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import ssl
+import stat
+from pathlib import Path
+
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import FileUnusableError
+
+MAX_CA_FILE = 4 * 1024 * 1024
+
+
+def tls_context(
+    ca_file: str | None = None,
+    ca_text: str | None = None,
+    client_cert: str | None = None,
+    client_key: str | None = None,
+) -> ssl.SSLContext:
+    """A context that verifies the chain as libpq's verify-full does; Wire.start_tls verifies the name.
+
+    It trusts only the CA in this PEM text, or else in this file; without either, the system's public roots. It is
+    built without ssl.create_default_context, whose flags differ between Python versions. Raises FileUnusableError.
+    """
+    context = _context()
+    if ca_text is not None:
+        _trust(context, ca_text, "(given as text)")
+    elif ca_file is not None:
+        _trust(context, _read_file("ca", ca_file, MAX_CA_FILE).decode("latin-1"), ca_file)
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    if client_cert is not None:
+        _load_client_certificate(context, client_cert, client_key or client_cert)
+    return context
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # libpq's rules for names differ from OpenSSL's: see chain_rules.matches_host.
+    context.check_hostname = False
+    return context
+
+
+def unverified_context(*, clear: bool = False) -> ssl.SSLContext:
+    """A context that verifies nothing: only for reading certificates, never for a login.
+
+    `clear`: use TLS 1.2 at most, which sends the server's certificates unencrypted.
+    """
+    context = _context()
+    context.verify_mode = ssl.CERT_NONE
+    if clear:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def read_authorities(ca_file: str | None, ca_text: str | None) -> tuple[x509.Certificate, ...]:
+    """The readable certificates in this CA text or file; empty without either. Never raises."""
+    if ca_text is None and ca_file is None:
+        return ()
+    with contextlib.suppress(FileUnusableError):
+        return x509.read_pem(
+            ca_text if ca_text is not None else _read_file("ca", ca_file or "", MAX_CA_FILE).decode("latin-1")
+        )
+    return ()
+
+
+def has_public_roots() -> bool:
+    """Whether this Python's OpenSSL finds any file or folder of public roots."""
+    paths = ssl.get_default_verify_paths()
+    try:
+        if paths.cafile is not None and Path(paths.cafile).stat().st_size:
+            return True
+        return paths.capath is not None and any(Path(paths.capath).iterdir())
+    except OSError:
+        return False
+
+
+def _read_file(role: str, path: str, limit: int) -> bytes:
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for its writer.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise FileUnusableError(role, "unreadable", path, "it is not a regular file")
+            data = stream.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise FileUnusableError(role, "missing", path, "there is no such file") from exc
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "the path is not valid"
+        raise FileUnusableError(role, "unreadable", path, reason) from exc
+    if len(data) > limit:
+        raise FileUnusableError(role, "not_pem", path, f"it is larger than {limit} bytes")
+    if not data.strip():
+        raise FileUnusableError(role, "empty", path, "it is empty")
+    return data
+
+
+def _trust(context: ssl.SSLContext, text: str, path: str) -> None:
+    blocks = list(x509.pem_blocks(text))
+    if not blocks:
+        html = re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE)
+        raise FileUnusableError(
+            "ca", "not_pem", path, "it is a web page" if html else "it does not contain a PEM certificate"
+        )
+    try:
+        # Comments between the blocks of a bundle may be other than ASCII, which load_verify_locations refuses.
+        context.load_verify_locations(cadata="\n".join(blocks) + "\n")
+    except (ssl.SSLError, ValueError) as exc:
+        raise FileUnusableError("ca", "not_pem", path, "a certificate in it cannot be decoded") from exc
+
+
+def _load_client_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
+    _read_file("client_cert", cert, MAX_CA_FILE)
+    _read_file("client_key", key, MAX_CA_FILE)
+    status = Path(key).stat()
+    # libpq's rule: at most 0600, or 0640 for a file of root.
+    if status.st_mode & (0o037 if status.st_uid == 0 else 0o077):
+        raise FileUnusableError("client_key", "too_open", key, f"its mode is {stat.S_IMODE(status.st_mode):04o}")
+    asked: list[bool] = []
+
+    def no_passphrase() -> str:
+        asked.append(True)
+        return ""
+
+    try:
+        # Without a callback, OpenSSL asks on the terminal.
+        context.load_cert_chain(cert, key, password=no_passphrase)
+    except (ssl.SSLError, OSError, ValueError) as exc:
+        if asked:
+            raise FileUnusableError("client_key", "encrypted", key, "it is encrypted with a passphrase") from exc
+        if getattr(exc, "reason", "") == "KEY_VALUES_MISMATCH":
+            raise FileUnusableError("client_key", "mismatch", key, "it does not belong to " + cert) from exc
+        raise FileUnusableError("client_cert", "not_pem", cert, "OpenSSL cannot read it together with " + key) from exc
+
+
+def certificates_in_clear(data: bytes) -> list[bytes]:
+    """The certificates (DER) in a TLS 1.2 Certificate message (RFC 5246, 7.4.2); empty if it is incomplete."""
+    messages = b""
+    at = 0
+    while at + 5 <= len(data) and data[at] == 22:
+        length = int.from_bytes(data[at + 3 : at + 5], "big")
+        messages += data[at + 5 : at + 5 + length]
+        at += 5 + length
+    at = 0
+    while at + 4 <= len(messages):
+        kind, length = messages[at], int.from_bytes(messages[at + 1 : at + 4], "big")
+        body = messages[at + 4 : at + 4 + length]
+        at += 4 + length
+        if kind == 11 and len(body) == length:
+            return _split_certificates(body[3:])
+    return []
+
+
+def _split_certificates(body: bytes) -> list[bytes]:
+    certificates = []
+    at = 0
+    while at + 3 <= len(body):
+        length = int.from_bytes(body[at : at + 3], "big")
+        certificates.append(body[at + 3 : at + 3 + length])
+        at += 3 + length
+    return certificates
