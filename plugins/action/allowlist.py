@@ -185,9 +185,9 @@ class ActionModule(CloudAction):
     def _controller(arguments: dict[str, Any]) -> str:
         def work() -> str:
             try:
-                return _egress.ask(arguments["echo"], ca_file=arguments["echo_ca_file"] or None)
+                return _egress.public_address(arguments["echo"], ca_file=arguments["echo_ca_file"] or None)
             except _egress.EgressError as exc:
-                raise OnboardingError(f"The public address of the controller is not known: {exc}") from None
+                raise OnboardingError(f"The public address of the controller is not known: {exc}.") from None
 
         address, _first = _shared.once(f"egress {arguments['echo']}", work)
         return str(address)

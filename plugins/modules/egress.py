@@ -8,13 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: egress
-short_description: Find the public IPv4 address that a host goes out by
+short_description: Find the public IPv4 address of a host
 version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Asks echo services over IPv4, directly and not through an HTTP proxy, and fails when they do not agree, as they do
-    not behind a pool of addresses. Never guesses from an interface.
+  - Asks echo services over IPv4, directly and not through an HTTP proxy. Never guesses from an interface.
+  - Fails if the services report different addresses, as they do behind a pool of addresses.
 extends_documentation_fragment:
   - crdb.onboard.attributes
 attributes:
@@ -26,17 +26,17 @@ attributes:
     support: full
 options:
   services:
-    description: URLs that answer with the address of whoever asks, as text or as JSON with C(ip).
+    description: URLs that answer with the address of the client, as text or as JSON with C(ip).
     type: list
     elements: str
     default:
       - https://checkip.amazonaws.com
       - https://api.ipify.org
   ca_file:
-    description: The CA of the echo services, a file on the host, when it is not a public one.
+    description: A file on the host with the CA of the echo services, if it is not a public one.
     type: path
   timeout:
-    description: Seconds to wait for each of them.
+    description: Seconds to wait for each service.
     type: float
     default: 10.0
 """
@@ -49,29 +49,29 @@ EXAMPLES = r"""
 
 RETURN = r"""
 address:
-  description: The address.
+  description: The public IPv4 address.
   returned: success
   type: str
   sample: 198.41.0.4
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils._egress import SERVICES, EgressError, ask
+from ansible_collections.crdb.onboard.plugins.module_utils._egress import DEFAULT_SERVICES, EgressError, public_address
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "services": {"type": "list", "elements": "str", "default": list(SERVICES)},
+            "services": {"type": "list", "elements": "str", "default": list(DEFAULT_SERVICES)},
             "ca_file": {"type": "path"},
             "timeout": {"type": "float", "default": 10.0},
         },
         supports_check_mode=True,
     )
     try:
-        address = ask(module.params["services"], module.params["timeout"], module.params["ca_file"])
+        address = public_address(module.params["services"], module.params["timeout"], module.params["ca_file"])
     except EgressError as exc:
-        module.fail_json(msg=f"The public address of this host cannot be told: {exc}")
+        module.fail_json(msg=f"The public address of this host is not known: {exc}.")
     module.exit_json(changed=False, address=address)
 
 
