@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Running programs under the account that owns the engine, never as root."""
+"""Runs programs as the account that owns the engine, never as root."""
 
 from __future__ import annotations
 
@@ -19,60 +19,62 @@ from typing import IO, Any, Callable, Optional, Union
 
 from sandbox.errors import SandboxError
 
-_ROOT_USES = ("postgres", "nobody")
+_ACCOUNTS_FOR_ROOT = ("postgres", "nobody")
 _PR_SET_PDEATHSIG = 1
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the engine runs as.
+    """The system account that the engine runs as.
 
     Args:
-        name: of the account.
+        name: the account's name.
         uid: its user id.
         gid: its group id.
-        changes: whether it is another one than the process's own.
+        is_other_user: whether it differs from the account of this process.
     """
 
     name: str
     uid: int
     gid: int
-    changes: bool
+    is_other_user: bool
 
     @classmethod
-    def choose(cls, owned: Optional[Path] = None) -> Account:
-        """The invoking user; for root the account ``postgres`` if it exists, else ``nobody``.
+    def choose(cls, folder: Optional[Path] = None) -> Account:
+        """The current user; for root the account ``postgres`` if it exists, else ``nobody``.
 
         Args:
-            owned: a folder of an earlier run: whoever of them owns it stays in charge.
+            folder: the engine's folder of an earlier run; the account that owns it is used again.
 
         Raises:
-            SandboxError: for root, when neither account exists, or the folder belongs to a third.
+            SandboxError: for root, if neither account exists, or if the folder belongs to another account.
         """
         if os.geteuid() != 0:
             entry = pwd.getpwuid(os.geteuid())
-            return cls(entry.pw_name, os.geteuid(), os.getegid(), changes=False)
-        candidates = [entry for entry in pwd.getpwall() if entry.pw_name in _ROOT_USES and entry.pw_uid != 0]
-        candidates.sort(key=lambda entry: _ROOT_USES.index(entry.pw_name))
-        if owned is not None and owned.exists():
-            owner = owned.lstat().st_uid
+            return cls(entry.pw_name, os.geteuid(), os.getegid(), is_other_user=False)
+        candidates = [entry for entry in pwd.getpwall() if entry.pw_name in _ACCOUNTS_FOR_ROOT and entry.pw_uid != 0]
+        candidates.sort(key=lambda entry: _ACCOUNTS_FOR_ROOT.index(entry.pw_name))
+        if folder is not None and folder.exists():
+            owner = folder.lstat().st_uid
             candidates = [entry for entry in candidates if entry.pw_uid == owner]
             if not candidates:
-                raise SandboxError(f"{owned} belongs to user id {owner}, under which the engine is not run: remove it")
+                raise SandboxError(
+                    f"{folder} belongs to user id {owner}, which cannot run the engine: remove the folder"
+                )
         if not candidates:
             raise SandboxError(
-                "PostgreSQL does not run as root, and there is neither an account 'postgres' nor 'nobody' to run it"
-                " under: run the sandbox as another user"
+                "PostgreSQL does not run as root, and neither the account 'postgres' nor 'nobody' exists:"
+                " run the sandbox as another user"
             )
-        chosen = candidates[0]
-        return cls(chosen.pw_name, chosen.pw_uid, chosen.pw_gid, changes=True)
+        entry = candidates[0]
+        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, is_other_user=True)
 
     def run(self, argv: Sequence[Union[str, Path]]) -> str:
-        """Run a program to its end, and return what it printed.
+        """Run a program to its end, and return its output.
 
         Raises:
-            SandboxError: it ended with an error, whose text is in the message.
+            SandboxError: the program failed; the message contains its output.
         """
         done = subprocess.run(  # noqa: S603 - fixed programs, no shell
             argv,
@@ -86,11 +88,11 @@ class Account:
         if done.returncode != 0:
             command = " ".join(str(word) for word in argv)
             raise SandboxError(f"as {self.name}: {command}: {done.stdout.strip() or f'status {done.returncode}'}")
-        printed: str = done.stdout
-        return printed
+        output: str = done.stdout
+        return output
 
     def can_run(self, argv: Sequence[Union[str, Path]]) -> bool:
-        """Whether the program can be reached by the account, and succeeds."""
+        """Whether the account can reach the program, and the program succeeds."""
         try:
             self.run(argv)
         except (OSError, SandboxError):
@@ -98,9 +100,9 @@ class Account:
         return True
 
     def start(self, argv: Sequence[Union[str, Path]], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start a program that, on Linux, is interrupted when this process dies.
+        """Start a program. On Linux it is interrupted when this process dies.
 
-        Has to be called from the main thread: the kernel ties the child to the thread that made it.
+        Call this from the main thread: the kernel ties the child to the thread that started it.
         """
         return subprocess.Popen(  # noqa: S603 - fixed programs, no shell
             argv,
@@ -113,7 +115,7 @@ class Account:
 
     def _identity(self) -> dict[str, Any]:
         common: dict[str, Any] = {"cwd": "/", "env": _ENVIRONMENT, "umask": 0o077}
-        if not self.changes:
+        if not self.is_other_user:
             return common
         return {**common, "user": self.uid, "group": self.gid, "extra_groups": []}
 
@@ -121,7 +123,7 @@ class Account:
 def _interrupted_with_parent() -> Optional[Callable[[], None]]:
     if not sys.platform.startswith("linux"):
         return None
-    # Loaded before the fork: a child of a fork should not load libraries.
+    # Loaded before the fork, because the child of a fork should not load libraries.
     prctl = ctypes.CDLL(None).prctl
 
     def set_death_signal() -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The networks that may reach a cluster."""
+"""The allowlist of a cluster: the networks that may reach it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of an allowlist.
+    """A network in an allowlist.
 
     Args:
-        cidr: the network, ``203.0.113.0/24``; bits of the host part must be zero.
-        name: what people call it; default empty.
+        cidr: the network, such as ``203.0.113.0/24``; the host bits must be zero.
+        name: a label for people; default empty.
         sql: whether it may open SQL connections; default true.
         ui: whether it may open the DB Console; default false.
 
     Raises:
-        ValueError: ``cidr`` is no network.
+        ValueError: ``cidr`` is not a valid network.
     """
 
     cidr: str
@@ -38,9 +38,9 @@ class Entry:
 
 
 class Allowlist:
-    """The entries of one cluster, shared by every front of that cluster and changeable while they serve.
+    """The entries of a cluster. All fronts of the cluster share it, and it may change while they serve.
 
-    No entry means that nobody is let in, as with the real service.
+    Without any entry nobody is let in, as in the real service.
     """
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
@@ -49,21 +49,21 @@ class Allowlist:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """The entries, in the order given."""
+        """The entries in their original order."""
         return self._entries
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """Put other entries in place of the present ones, and tell the subscribers."""
+        """Replace all entries, and notify the subscribers."""
         self._entries = tuple(entries)
         for notify in self._subscribers:
             notify()
 
     def subscribe(self, notify: Callable[[], None]) -> None:
-        """Have ``notify`` called after every change."""
+        """Call ``notify`` after every change."""
         self._subscribers.append(notify)
 
     def permits_sql(self, address: Address) -> bool:
-        """Whether ``address`` lies in an entry that admits SQL: plain containment, as the real proxy does."""
+        """Whether any entry with ``sql`` contains the address. The real proxy has no other rule either."""
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         return any(entry.sql and address in ipaddress.ip_network(entry.cidr) for entry in self._entries)

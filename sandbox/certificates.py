@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The sandbox's own certificate authorities and server certificates."""
+"""The sandbox's certificate authorities, server certificates and client certificates."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ IMPOSTOR_NAMES: tuple[x509.GeneralName, ...] = (x509.DNSName("impostor.example.t
 
 @dataclass(frozen=True)
 class Credential:
-    """A certificate and its private key, both PEM files."""
+    """The PEM files of a certificate and its private key."""
 
     certificate: Path
     key: Path
@@ -45,13 +45,13 @@ class Credential:
 
 @dataclass(frozen=True)
 class FrontCertificates:
-    """The files of one front.
+    """The certificate files of a front.
 
     Args:
-        ca: the CA's certificate, what clients are to trust.
-        server: what the front presents.
-        impostor: the same CA's certificate for another host.
-        clients: by user, where clients are asked for certificates.
+        ca: the certificate of the CA, which clients trust.
+        server: the certificate that the front presents.
+        impostor: a certificate of the same CA for another host.
+        clients: client certificates by user; empty for a front that does not ask for them.
     """
 
     ca: Path
@@ -67,14 +67,14 @@ class _Issuer:
 
 
 class CertificateStore:
-    """The folder with all of them. What is missing, damaged or about to expire is made again.
+    """The folder of all certificates. Missing, damaged and soon expiring ones are replaced.
 
-    Keys are EC P-256. Certificates are valid for a year from an hour ago, and carry the extensions that the strictest
-    verifiers ask for (Python 3.13's ``VERIFY_X509_STRICT``).
+    Keys are EC P-256. Certificates are valid for a year, beginning an hour ago. They have the extensions that the
+    strictest verifiers require (``VERIFY_X509_STRICT``, the default of Python 3.13).
 
     Args:
-        folder: exists.
-        now: for tests of the renewal; default the present.
+        folder: must exist.
+        now: the current time, for tests of the renewal.
     """
 
     def __init__(self, folder: Path, now: Optional[datetime.datetime] = None) -> None:
@@ -82,7 +82,7 @@ class CertificateStore:
         self._now = now or datetime.datetime.now(datetime.timezone.utc)
 
     def front(self, spec: FrontSpec) -> FrontCertificates:
-        """The certificates of a front."""
+        """The certificates of a front, created or replaced if needed."""
         ca = self._credential(f"{spec.name}-ca")
         issuer = self._load(ca, issuer=None) or self._make_ca(ca, spec.authority)
         return FrontCertificates(
@@ -93,13 +93,13 @@ class CertificateStore:
         )
 
     def _clients(self, spec: FrontSpec, ca: Credential, issuer: _Issuer) -> dict[str, Credential]:
-        """A folder as ``cockroach cert`` lays it out: ``ca.crt``, ``client.<user>.crt``, ``.key`` and ``.key.pk8``."""
+        """The client certificates, in a folder laid out as by ``cockroach cert``, with ``.key.pk8`` files for Java."""
         folder = self._folder / f"{spec.name}-client"
         folder.mkdir(mode=0o700, exist_ok=True)
         authority = ca.certificate.read_bytes()
         if not (folder / "ca.crt").exists() or (folder / "ca.crt").read_bytes() != authority:
             write_atomically(folder / "ca.crt", authority, PUBLIC)
-        made = {}
+        credentials = {}
         for user in (user for cluster in spec.clusters for user in cluster.users):
             credential = Credential(folder / f"client.{user}.crt", folder / f"client.{user}.key")
             pkcs8 = credential.key.with_name(f"{credential.key.name}.pk8")
@@ -110,11 +110,11 @@ class CertificateStore:
                 )
                 write_atomically(pkcs8, encoded, PRIVATE)
                 self._store(credential, self._client_certificate(user, key, issuer), key)
-            made[user] = credential
-        return made
+            credentials[user] = credential
+        return credentials
 
     def stranger(self) -> Path:
-        """A CA that has signed nothing and cannot sign anything: its key is not kept."""
+        """A CA that has not signed anything, and cannot, because its key is not stored."""
         path = self._folder / "stranger-ca.crt"
         if not self._is_fresh(_read_certificate(path)):
             key = ec.generate_private_key(ec.SECP256R1())
@@ -132,7 +132,7 @@ class CertificateStore:
         return credential
 
     def _load(self, credential: Credential, issuer: Optional[_Issuer]) -> Optional[_Issuer]:
-        """What is there, if it is whole, fresh and of this issuer (of itself for ``None``)."""
+        """The stored pair if it is complete, fresh and signed by the issuer (``None``: self-signed); else ``None``."""
         certificate = _read_certificate(credential.certificate)
         if certificate is None or not self._is_fresh(certificate):
             return None
@@ -162,7 +162,7 @@ class CertificateStore:
         encoded = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        # The key first: a run that ends in between leaves a pair that does not match; the next run makes both again.
+        # The key comes first: a run that ends in between leaves a pair that does not match, which is replaced.
         write_atomically(credential.key, encoded, PRIVATE)
         write_atomically(credential.certificate, _pem(certificate), PUBLIC)
 

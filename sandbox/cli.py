@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command line: ``up``, ``status``, ``down``. What they print never holds a password."""
+"""The command line: ``up``, ``status`` and ``down``. The output never contains a password."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from typing import Any, Optional
 
 from sandbox import daemon, engine
 from sandbox.clusters import DEFAULT_PORT
-from sandbox.errors import AlreadyRunning, SandboxError
+from sandbox.errors import AlreadyRunningError, SandboxError
 from sandbox.state import CHECKOUT, LINK, State, default_folder
 
 NOT_RUNNING = 3
-"""Exit status of ``status`` when no sandbox runs, as of service scripts."""
+"""Exit status of ``status`` if the sandbox does not run, as for service scripts."""
 
 _START_LIMIT = 60.0
 _STOP_LIMIT = 40.0
@@ -37,13 +37,13 @@ _MAX_BASE_PORT = 65526
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Run one command.
+    """Run a command.
 
     Args:
-        arguments: default those of the process.
+        arguments: default: those of the process.
 
     Returns:
-        The exit status: 0 for success, 1 for an error that was told, 3 for ``status`` of a sandbox that does not run.
+        The exit status: 0 for success, 1 after an error message, 3 if ``status`` finds that the sandbox does not run.
     """
     parsed = _parser().parse_args(arguments)
     try:
@@ -63,43 +63,43 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="Local stand-in for CockroachDB Cloud.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="up|status|down")
-    up = commands.add_parser("up", help="start it; does nothing when it runs")
-    status = commands.add_parser("status", help="tell whether it runs, and where")
-    down = commands.add_parser("down", help="stop it; data, passwords and ports are kept for the next time")
+    up = commands.add_parser("up", help="start the sandbox; does nothing if it is running")
+    status = commands.add_parser("status", help="show whether the sandbox is running, and where")
+    down = commands.add_parser("down", help="stop the sandbox; data, passwords and ports are kept for the next start")
     serve = commands.add_parser("serve")
     for command in (up, status, down, serve):
         command.add_argument(
-            "--state", type=Path, metavar="DIR", help=f"folder for everything it has (default: {default_folder()})"
+            "--state", type=Path, metavar="DIR", help=f"folder of all its files (default: {default_folder()})"
         )
     for command in (up, serve):
         command.add_argument(
             "--port",
             type=_base_port,
             metavar="BASE",
-            help="first of thirteen ports; 0 takes free ones (default: those of the last time, else"
+            help="first of thirteen ports; 0 for free ones (default: the ports of the previous run, or"
             f" {DEFAULT_PORT} and following if they are free)",
         )
         command.add_argument(
             "--engine",
             choices=("auto", "system", "embedded"),
             default="auto",
-            help="which PostgreSQL: the system's or the Python package's (default: the first that is there)",
+            help="which PostgreSQL to run: the system's or the Python package's (default: the system's if installed)",
         )
         command.add_argument(
             "--lifetime",
             type=float,
             default=daemon.LIFETIME,
             metavar="SECONDS",
-            help="stop by itself after this time (default: 8 hours)",
+            help="stop automatically after this time (default: 8 hours)",
         )
         command.add_argument(
             "--throttle",
             type=float,
             default=daemon.THROTTLE,
             metavar="SECONDS",
-            help="how long an address is refused after a wrong password, then twice that; 0 for never (default: 1)",
+            help="refuse an address this long after a wrong password, doubling each time; 0 for never (default: 1)",
         )
-    status.add_argument("--json", action="store_true", help="as JSON")
+    status.add_argument("--json", action="store_true", help="print JSON")
     serve.add_argument("--progress-fd", type=int, required=True)
     return parser
 
@@ -114,7 +114,7 @@ def _base_port(text: str) -> int:
 def _up(state: State, parsed: argparse.Namespace) -> int:
     state.prepare()
     if state.holder() is not None:
-        print("sandbox: it is running already; options count when it is started")
+        print("sandbox: already running; options take effect only at the start")
         description = _wait_until_ready(state)
     else:
         description = _start(state, parsed)
@@ -132,7 +132,7 @@ def _start(state: State, parsed: argparse.Namespace) -> dict[str, Any]:
         words += ["--port", str(parsed.port)]
     with state.log.open("ab") as log:
         state.log.chmod(0o600)
-        process = subprocess.Popen(  # noqa: S603 - this very program
+        process = subprocess.Popen(  # noqa: S603 - this program
             words,
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
@@ -144,37 +144,37 @@ def _start(state: State, parsed: argparse.Namespace) -> dict[str, Any]:
     os.close(writing)
     with os.fdopen(reading) as progress:
         for line in progress:
-            told = line.rstrip("\n")
-            if told in (_READY, _BUSY):
+            text = line.rstrip("\n")
+            if text in (_READY, _BUSY):
                 return _wait_until_ready(state)
-            if told.startswith(_FAILED):
+            if text.startswith(_FAILED):
                 process.wait()
-                raise SandboxError(json.loads(told[len(_FAILED) :]))
-            print(f"sandbox: {told}", flush=True)
-    raise SandboxError(f"it ended before it served; the reason is in {state.log}")
+                raise SandboxError(json.loads(text[len(_FAILED) :]))
+            print(f"sandbox: {text}", flush=True)
+    raise SandboxError(f"the sandbox ended before it was ready; see {state.log}")
 
 
 def _serve(state: State, parsed: argparse.Namespace) -> int:
     with os.fdopen(parsed.progress_fd, "w") as progress:
 
-        def tell(line: str) -> None:
-            # Whoever started us may not have waited.
+        def report(line: str) -> None:
+            # The parent process may have ended.
             with contextlib.suppress(BrokenPipeError, ValueError):
                 print(line, file=progress, flush=True)
 
         def ready() -> None:
-            tell(_READY)
+            report(_READY)
             progress.close()
 
         try:
             daemon.serve(
-                daemon.Options(state, parsed.port, parsed.engine, parsed.lifetime, parsed.throttle), tell, ready
+                daemon.Options(state, parsed.port, parsed.engine, parsed.lifetime, parsed.throttle), report, ready
             )
-        except AlreadyRunning:
-            tell(_BUSY)
+        except AlreadyRunningError:
+            report(_BUSY)
             return 1
         except SandboxError as error:
-            tell(_FAILED + json.dumps(str(error)))
+            report(_FAILED + json.dumps(str(error)))
             raise
     return 0
 
@@ -186,9 +186,9 @@ def _wait_until_ready(state: State) -> dict[str, Any]:
         if description is not None:
             return description
         if state.holder() is None:
-            raise SandboxError(f"it ended before it served; the reason is in {state.log}")
+            raise SandboxError(f"the sandbox ended before it was ready; see {state.log}")
         time.sleep(_POLL)
-    raise SandboxError(f"it has not begun to serve within {_START_LIMIT:.0f} s; see {state.log}")
+    raise SandboxError(f"the sandbox is not ready after {_START_LIMIT:.0f} s; see {state.log}")
 
 
 def _status(state: State, *, as_json: bool) -> int:
@@ -225,7 +225,7 @@ def _stop_daemon(state: State) -> None:
             holder = state.holder()
             if holder is None:
                 return
-            # The lock is held by the process that wrote its number into it, so this is no stranger.
+            # The process that holds the lock wrote this process id, so the id cannot belong to another program.
             if holder and holder != signalled:
                 signalled = holder
                 try:
@@ -233,13 +233,15 @@ def _stop_daemon(state: State) -> None:
                 except ProcessLookupError:
                     continue
             time.sleep(_POLL)
-    raise SandboxError(f"process {state.holder()} does not end")
+    raise SandboxError(
+        f"process {state.holder()} did not end after SIGKILL: wait until it has ended, then run the command again"
+    )
 
 
 def _link(state: State) -> None:
-    """Lead ``.sandbox`` in the checkout to the state folder."""
+    """Link ``.sandbox`` in the checkout to the state folder."""
     if LINK.exists() and not LINK.is_symlink():
-        print(f"sandbox: {LINK} is in the way of the link to {state.folder}, and is left as it is")
+        print(f"sandbox: {LINK} is not a link, so it is kept and not linked to {state.folder}")
         return
     if LINK.is_symlink() and LINK.readlink() == state.folder:
         return
@@ -248,7 +250,7 @@ def _link(state: State) -> None:
         temporary.symlink_to(state.folder)
         temporary.replace(LINK)
     except OSError as error:
-        print(f"sandbox: no link {LINK}: {error.strerror}")
+        print(f"sandbox: cannot create the link {LINK}: {error.strerror}")
 
 
 def _print_summary(description: dict[str, Any], *, default_state: bool) -> None:
@@ -259,12 +261,12 @@ def _print_summary(description: dict[str, Any], *, default_state: bool) -> None:
     ]
     for name, cluster in description["clusters"].items():
         ports = [str(cluster["listeners"][listener]["port"]) for listener in ("inside", "outside", "impostor")]
-        facts = [name, cluster["deployment"], cluster["routing_id"] or "-", cluster["user"], cluster["database"]]
-        rows.append((*facts, *ports))
+        cells = [name, cluster["deployment"], cluster["routing_id"] or "-", cluster["user"], cluster["database"]]
+        rows.append((*cells, *ports))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
-    print(f"  Cloud API: {description['cloud']['url']}, its key: {description['cloud']['api_key_file']}")
-    print(f"  connections, with passwords: {description['connections_file']}")
+    print(f"  Cloud API: {description['cloud']['url']}, API key file: {description['cloud']['api_key_file']}")
+    print(f"  connections and passwords: {description['connections_file']}")
     option = "" if default_state else f" --state {description['state']}"
-    print(f"  stop it: python -m sandbox down{option}")
+    print(f"  to stop: python -m sandbox down{option}")

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The Cloud API of the sandbox, on the same allowlists, users and databases as the SQL fronts, and an echo service.
+"""The sandbox's Cloud API and echo service. The API works on the same allowlists, users and databases as the fronts.
 
-What the specification leaves open is a switch. Switches and faults are set at `/sandbox/switches`, and the requests
-that came since are told at `/sandbox/requests`; both are the sandbox's own and want the API key.
+Switches control faults, and behaviour that the specification leaves open. Set them with PUT `/sandbox/switches`. GET
+`/sandbox/requests` lists the requests since then. Both belong to the sandbox only, and require the API key.
 """
 
 from __future__ import annotations
@@ -42,45 +42,45 @@ _MIN_PASSWORD = 12
 
 
 class Accounts(Protocol):
-    """The SQL users and databases of one cluster."""
+    """The SQL users and databases of a cluster."""
 
     def users(self) -> list[str]:
-        """Their names."""
+        """The names of the users that may log in."""
 
     def create_user(self, name: str, password: str) -> None:
-        """Create one that may log in."""
+        """Create a user that may log in."""
 
     def set_password(self, name: str, password: str) -> None:
-        """Change its password."""
+        """Change the password of a user."""
 
     def drop_user(self, name: str) -> None:
-        """Remove it with what it was granted, and end its sessions."""
+        """Remove a user with its grants, and end its sessions."""
 
     def databases(self) -> dict[str, int]:
-        """Their names, and how many tables each has."""
+        """The databases, each with its number of tables."""
 
     def create_database(self, name: str) -> None:
-        """Create an empty one."""
+        """Create an empty database."""
 
     def drop_database(self, name: str) -> None:
-        """Remove it with all data."""
+        """Remove a database with all data."""
 
 
 @dataclass
 class CloudCluster:
-    """A cluster as the API sees it.
+    """A cluster, as the API needs it.
 
     Args:
-        name: of the cluster.
+        name: the cluster's name.
         plan: BASIC, STANDARD or ADVANCED.
         provider: AWS, GCP or AZURE.
-        host: of its SQL end point.
-        port: of its SQL end point.
-        routing_id: of a serverless cluster.
-        ca: the file with its CA.
-        effective: what its fronts go by.
-        accounts: its users and databases.
-        stored: the entries that the API tells of, which become effective after the propagation delay.
+        host: of the SQL endpoint.
+        port: of the SQL endpoint.
+        routing_id: only for a serverless cluster.
+        ca: the file with the cluster's CA.
+        effective: the allowlist that the fronts use.
+        accounts: the cluster's users and databases.
+        stored: the entries that the API returns. They become effective after the propagation delay.
     """
 
     name: str
@@ -102,31 +102,31 @@ class CloudCluster:
 
     @property
     def identifier(self) -> str:
-        """Its id: the same every time."""
+        """The cluster's id, which never changes."""
         return str(uuid.uuid5(_NAMESPACE, self.name))
 
 
 @dataclass
 class Switches:
-    """What the specification leaves open, and what can go wrong.
+    """Behaviour that the specification leaves open, and faults.
 
     Args:
-        page_limit: the most entries on a page, so small that there is always a second one.
+        page_limit: the maximum of entries on a page, so small that there is always a second page.
         propagation: seconds until a change of an allowlist takes effect.
-        duplicate: status of adding what is there by POST: 409, 400, or 200 (which then changes it).
-        put_existing: status of PUT on an entry that is there: 200 or 409.
-        host_bits: ``reject``, ``normalize`` or ``keep`` (the address as it was given).
-        ui_refused: whether ``ui`` is refused where there is no Console.
-        rate: requests a second; 0 for no limit.
-        rate_status: of a request beyond it.
-        retry_after: whether it is told when to come back.
+        duplicate: status of a POST for an existing object: 409, 400, or 200, which changes the object.
+        put_existing: status of a PUT for an existing entry: 200 or 409.
+        host_bits: ``reject``, ``normalize`` or ``keep`` (the address stays as sent).
+        ui_refused: whether ``ui`` is refused for a plan without a DB Console.
+        rate: the limit of requests per second; 0 for none.
+        rate_status: status of a request above the limit.
+        retry_after: whether that response has a Retry-After header.
         state: of every cluster, such as CREATING; empty for CREATED or LOCKED.
-        locked: whether an exclusive operation keeps changes away: 503, or another status.
+        locked: status of a change while another operation locks the cluster, such as 503; 0 for not locked.
         role: the rights of the key: DEVELOPER, OPERATOR or ADMIN.
-        extra_fields: whether responses have fields that no specification knows.
-        entry_limit: the most entries of an allowlist; None for the plan's.
-        echo: the addresses that the echo service answers in turn; empty for the newcomer's.
-        faults: number of the request since they were set, counted from 0 -> kind.
+        extra_fields: whether responses have fields that are not in the specification.
+        entry_limit: the maximum of entries in an allowlist; None for the limit of the plan.
+        echo: the addresses that the echo service returns in turn; empty for the newcomer's address.
+        faults: the number of a request, counted from 0 since the switches were set -> the kind of fault.
     """
 
     page_limit: int = 2
@@ -148,7 +148,7 @@ class Switches:
 
 
 class ApiError(Exception):
-    """An answer that is not 200."""
+    """The request fails. `response`: the response to send."""
 
     def __init__(self, code: int, message: str, status: Optional[int] = None, **headers: str) -> None:
         super().__init__(message)
@@ -156,7 +156,7 @@ class ApiError(Exception):
 
 
 def _fault(kind: str) -> tuple[bool, Response]:
-    """Whether the request is carried out all the same, and what is answered instead."""
+    """Whether the request is carried out nevertheless, and the response that replaces its own."""
     after = kind.endswith("_after")
     simple = {
         "timeout": Response(cut=True, hold=_HOLD),
@@ -176,13 +176,13 @@ def _fault(kind: str) -> tuple[bool, Response]:
 
 
 class CloudApi:
-    """Answers the requests.
+    """Handles the requests.
 
     Args:
         key: the API key.
-        clusters: all there are.
-        echo: the address that a client appears to have.
-        changed: called after a change of an allowlist.
+        clusters: all clusters of the API.
+        echo: the address that the echo service returns.
+        changed: called after every change of an allowlist.
     """
 
     def __init__(
@@ -199,34 +199,34 @@ class CloudApi:
         self.requests: list[dict[str, Any]] = []
 
     async def handle(self, request: Request) -> Response:
-        """The response to one request, which leaves one line in the log, without its query and its body."""
+        """The response to a request. The log gets a line without the query and the body."""
         path = urlsplit(request.target).path
         number = len(self.requests)
         record = {"method": request.method, "path": path, "query": urlsplit(request.target).query, "status": 0}
-        own = path.startswith(("/sandbox/", "/echo/"))
+        is_sandbox_path = path.startswith(("/sandbox/", "/echo/"))
         try:
-            if own:
-                response = self._own(request, path)
+            if is_sandbox_path:
+                response = self._handle_sandbox_path(request, path)
             else:
                 self.requests.append(record)
                 kind = self.switches.faults.get(str(number), "")
-                after, instead = _fault(kind) if kind else (True, None)
-                if kind and not after and instead is not None:
-                    response = instead
+                carried_out, replacement = _fault(kind) if kind else (True, None)
+                if kind and not carried_out and replacement is not None:
+                    response = replacement
                 else:
                     response = await self._answer(request, path)
-                    response = instead or response
+                    response = replacement or response
         except ApiError as error:
             response = error.response
         except Exception:
-            # A fault of ours: said in the log by its type alone, since its text may hold what the client sent.
+            # Logged without its text, which may contain what the client sent.
             log.exception("api fault", exc_info=False)
             response = ApiError(13, "internal error").response
         record["status"] = response.status if not response.cut else 0
         log.info("api %s %s %s", request.method, path, record["status"])
         return response
 
-    def _own(self, request: Request, path: str) -> Response:
+    def _handle_sandbox_path(self, request: Request, path: str) -> Response:
         if path == "/echo/plain":
             return Response(200, (self._echo_answer() + "\n").encode(), "text/plain")
         if path == "/echo/json":
@@ -248,8 +248,8 @@ class CloudApi:
         return self.switches.echo[self._turn % len(self.switches.echo)]
 
     def _authenticate(self, request: Request) -> None:
-        scheme, _space, given = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not hmac.compare_digest(given.encode(), self._key.encode()):
+        scheme, _space, key = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not hmac.compare_digest(key.encode(), self._key.encode()):
             raise ApiError(16, "invalid API key")
 
     def _limit_rate(self) -> None:
@@ -264,7 +264,7 @@ class CloudApi:
     async def _answer(self, request: Request, path: str) -> Response:
         parts = path.strip("/").split("/")
         if parts[:1] == ["clusters"] and parts[2:] == ["cert"] and request.method == "GET":
-            # Outside the API, and without a key.
+            # This path is not part of the API, and needs no key.
             return Response(200, self._cluster(parts[1]).ca.read_bytes(), "application/x-pem-file")
         self._authenticate(request)
         self._limit_rate()
@@ -284,8 +284,8 @@ class CloudApi:
         self, method: str, parts: list[str], query: dict[str, str], body: dict[str, Any]
     ) -> dict[str, Any]:
         if not parts and method == "GET":
-            found = [self._describe(cluster) for cluster in self._clusters]
-            return self._page("clusters", sorted(found, key=lambda c: str(c["name"])), query)
+            clusters = [self._describe(cluster) for cluster in self._clusters]
+            return self._page("clusters", sorted(clusters, key=lambda c: str(c["name"])), query)
         if not parts:
             raise ApiError(5, "not found")
         cluster = self._cluster(parts[0])
@@ -330,8 +330,8 @@ class CloudApi:
         regions = [region]
         if dedicated:
             names = {"sql_dns": "west", "internal_dns": "internal-west"}
-            far = {key: f"{prefix}-{cluster.name}.sandbox.test" for key, prefix in names.items()}
-            regions.append({**region, "name": "us-west-2", "primary": False, **far})
+            second_region = {key: f"{prefix}-{cluster.name}.sandbox.test" for key, prefix in names.items()}
+            regions.append({**region, "name": "us-west-2", "primary": False, **second_region})
         return {
             "id": cluster.identifier,
             "name": cluster.name,
@@ -365,8 +365,8 @@ class CloudApi:
         page["pagination"] = {"next_page": f"p{following}"} if following < len(items) else {}
         return page
 
-    def _may_change(self, least: str) -> None:
-        if _ROLES[self.switches.role] < _ROLES[least]:
+    def _authorize_change(self, role: str) -> None:
+        if _ROLES[self.switches.role] < _ROLES[role]:
             raise ApiError(7, "unauthorized")
         if self.switches.locked:
             raise ApiError(14, "the cluster is locked by another operation", self.switches.locked)
@@ -377,53 +377,53 @@ class CloudApi:
         if method == "GET" and not key:
             items = [_entry(k, e) for k, e in sorted(cluster.stored.items(), key=_by_network)]
             return {**self._page("allowlist", items, query), "propagating": time.monotonic() < cluster.propagated_at}
-        self._may_change("OPERATOR")
+        self._authorize_change("OPERATOR")
         if method == "POST" and not key:
-            where = self._network(body.get("cidr_ip"), body.get("cidr_mask"))
-            if where in cluster.stored and self.switches.duplicate != 200:
+            network = self._network(body.get("cidr_ip"), body.get("cidr_mask"))
+            if network in cluster.stored and self.switches.duplicate != 200:
                 raise ApiError(6, "the allowlist entry already exists", self.switches.duplicate)
-            return self._store(cluster, where, body)
+            return self._store(cluster, network, body)
         if len(key) != 2 or not key[1].isdecimal():
             raise ApiError(3, "invalid CIDR")
-        where = self._network(key[0], int(key[1]))
+        network = self._network(key[0], int(key[1]))
         if method == "PUT":
-            if where in cluster.stored and self.switches.put_existing != 200:
+            if network in cluster.stored and self.switches.put_existing != 200:
                 raise ApiError(6, "the allowlist entry already exists")
-            return self._store(cluster, where, body)
-        if where not in cluster.stored:
+            return self._store(cluster, network, body)
+        if network not in cluster.stored:
             raise ApiError(5, "allowlist entry not found")
         if method == "PATCH":
-            return self._store(cluster, where, {"name": cluster.stored[where].name, **body})
+            return self._store(cluster, network, {"name": cluster.stored[network].name, **body})
         if method == "DELETE":
-            gone = _entry(where, cluster.stored.pop(where))
+            removed = _entry(network, cluster.stored.pop(network))
             self._propagate(cluster)
-            return gone
+            return removed
         raise ApiError(5, "not found")
 
     def _network(self, address: Any, mask: Any) -> tuple[str, int]:
         if not isinstance(address, str) or not isinstance(mask, int) or isinstance(mask, bool):
             raise ApiError(3, "invalid CIDR")
         try:
-            given = ipaddress.IPv4Interface(f"{address}/{mask}")
+            interface = ipaddress.IPv4Interface(f"{address}/{mask}")
         except ValueError:
             raise ApiError(3, "invalid CIDR") from None
-        if given.ip != given.network.network_address and self.switches.host_bits != "keep":
+        if interface.ip != interface.network.network_address and self.switches.host_bits != "keep":
             if self.switches.host_bits == "reject":
                 raise ApiError(3, "invalid CIDR: host bits are set")
-            return str(given.network.network_address), mask
+            return str(interface.network.network_address), mask
         return address, mask
 
-    def _store(self, cluster: CloudCluster, where: tuple[str, int], body: dict[str, Any]) -> dict[str, Any]:
+    def _store(self, cluster: CloudCluster, network: tuple[str, int], body: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(body.get("sql"), bool) or not isinstance(body.get("ui"), bool):
             raise ApiError(3, "sql and ui are required")
         if body["ui"] and cluster.plan != "ADVANCED" and self.switches.ui_refused:
             raise ApiError(3, "ui is not supported by this plan")
-        if where not in cluster.stored and len(cluster.stored) >= self._entry_limit(cluster):
+        if network not in cluster.stored and len(cluster.stored) >= self._entry_limit(cluster):
             raise ApiError(3, "too many allowlist entries")
-        network = str(ipaddress.IPv4Network(f"{where[0]}/{where[1]}", strict=False))
-        cluster.stored[where] = Entry(network, str(body.get("name", "")), body["sql"], body["ui"])
+        cidr = str(ipaddress.IPv4Network(f"{network[0]}/{network[1]}", strict=False))
+        cluster.stored[network] = Entry(cidr, str(body.get("name", "")), body["sql"], body["ui"])
         self._propagate(cluster)
-        return _entry(where, cluster.stored[where])
+        return _entry(network, cluster.stored[network])
 
     def _entry_limit(self, cluster: CloudCluster) -> int:
         if self.switches.entry_limit is not None:
@@ -434,7 +434,7 @@ class CloudApi:
 
     def _propagate(self, cluster: CloudCluster) -> None:
         cluster.propagated_at = time.monotonic() + self.switches.propagation
-        # Each change arrives by itself, as it was when it was made.
+        # Every change takes effect separately, with the entries of the moment when it was made.
         entries = tuple(cluster.stored.values())
         loop = asyncio.get_running_loop()
         loop.call_later(self.switches.propagation, lambda: cluster.effective.replace(entries))
@@ -446,7 +446,7 @@ class CloudApi:
         users = await asyncio.to_thread(cluster.accounts.users)
         if method == "GET" and not key:
             return self._page("users", [{"name": name} for name in sorted(users)], query)
-        self._may_change("ADMIN")
+        self._authorize_change("ADMIN")
         if method == "POST" and not key:
             name = str(body.get("name", "")).lower()
             if not _USER.fullmatch(name) or name in _RESERVED:
@@ -469,21 +469,21 @@ class CloudApi:
     async def _databases(
         self, cluster: CloudCluster, method: str, key: list[str], query: dict[str, str], body: dict[str, Any]
     ) -> dict[str, Any]:
-        found = await asyncio.to_thread(cluster.accounts.databases)
+        databases = await asyncio.to_thread(cluster.accounts.databases)
         if method == "GET" and not key:
-            items = [{"name": name, "table_count": str(count)} for name, count in sorted(found.items())]
+            items = [{"name": name, "table_count": str(count)} for name, count in sorted(databases.items())]
             return self._page("databases", items, query)
-        self._may_change("OPERATOR")
+        self._authorize_change("OPERATOR")
         if method == "POST" and not key:
             name = str(body.get("name", ""))
             if not name:
                 raise ApiError(3, "name is required")
-            if name in found:
+            if name in databases:
                 raise ApiError(6, "the database already exists")
             await asyncio.to_thread(cluster.accounts.create_database, name)
             return {"name": name, "table_count": "0"}
         if len(key) == 1 and method == "DELETE":
-            if key[0] not in found:
+            if key[0] not in databases:
                 raise ApiError(5, "database not found")
             await asyncio.to_thread(cluster.accounts.drop_database, key[0])
             return {"name": key[0]}
@@ -491,7 +491,7 @@ class CloudApi:
 
 
 def stored_entries(clusters: Iterable[CloudCluster]) -> dict[str, list[dict[str, Any]]]:
-    """The allowlists by cluster, to be kept for the next time."""
+    """The allowlists by cluster, in the form that the state folder stores."""
     return {cluster.name: [asdict(entry) for entry in cluster.stored.values()] for cluster in clusters}
 
 
@@ -522,12 +522,12 @@ def _token(query: dict[str, str]) -> int:
 
 
 def _by_network(item: tuple[tuple[str, int], Entry]) -> tuple[int, int]:
-    (address, mask), _entry_there = item
+    (address, mask), _value = item
     return int(ipaddress.IPv4Address(address)), mask
 
 
-def _entry(where: tuple[str, int], entry: Entry) -> dict[str, Any]:
-    return {"cidr_ip": where[0], "cidr_mask": where[1], "name": entry.name, "sql": entry.sql, "ui": entry.ui}
+def _entry(network: tuple[str, int], entry: Entry) -> dict[str, Any]:
+    return {"cidr_ip": network[0], "cidr_mask": network[1], "name": entry.name, "sql": entry.sql, "ui": entry.ui}
 
 
 def _connection_string(cluster: CloudCluster, query: dict[str, str]) -> dict[str, Any]:
@@ -539,10 +539,10 @@ def _connection_string(cluster: CloudCluster, query: dict[str, str]) -> dict[str
             raise ApiError(3, "os is required")
         parameters["sslrootcert"] = f"$HOME/Library/CockroachCloud/certs/{cluster.name}-ca.crt"
     else:
-        # The sandbox has no host name of its own for a cluster: the option says which one is meant.
+        # All clusters of the sandbox share a host name, so the option names the cluster.
         parameters["options"] = f"--cluster={cluster.routing_id}"
     user = query.get("sql_user")
-    who = f"{quote(user, safe='')}@" if user else ""
-    text = f"postgresql://{who}{cluster.host}:{cluster.port}/{quote(database, safe='')}?{urlencode(parameters)}"
+    credentials = f"{quote(user, safe='')}@" if user else ""
+    text = f"postgresql://{credentials}{cluster.host}:{cluster.port}/{quote(database, safe='')}?{urlencode(parameters)}"
     params = {"Host": cluster.host, "Port": str(cluster.port), "Database": database}
     return {"connection_string": text, "params": {**params, **({"Username": user} if user else {})}}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the sandbox consists of: this table is the place to add a cluster or a listener."""
+"""The table of the sandbox's clusters and listeners. Add a new one here."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Deployment = Literal["serverless", "dedicated", "self_hosted"]
 HOST = "localhost"
 SNI_DOMAIN = "sandbox.test"
 DEFAULT_PORT = 26357
-"""First of the default ports, one hundred above CockroachDB's own 26257."""
+"""The first of the default ports, one hundred above CockroachDB's own 26257."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster.
+    """A cluster.
 
     Args:
-        name: as the Cloud Console shows it.
-        deployment: how it is sold, which decides how it is reached.
-        user: its SQL user.
-        tenant: the number that makes the name a routing id; serverless only.
-        plan: as the Cloud API calls how it is sold.
-        provider: the cloud that it claims to run in.
-        databases: the first one is the connection's.
-        allowlist: the entries from the start. The default admits the documentation network 203.0.113.0/24 for SQL.
-        admin: an administrator who logs in by a certificate; only where the front asks for those.
+        name: as in the Cloud Console.
+        deployment: the type of cluster, which decides how clients reach it.
+        user: the SQL user of the published connection.
+        tenant: the number that follows the name in the routing id; serverless only.
+        plan: BASIC, STANDARD or ADVANCED, as in the Cloud API.
+        provider: the cloud provider that the Cloud API reports.
+        databases: the first is the database of the published connection.
+        allowlist: the initial entries. The default lets the documentation network 203.0.113.0/24 use SQL.
+        admin: an administrator who logs in with a certificate; only for a front that asks for certificates.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Cluster:
 
     @property
     def users(self) -> tuple[str, ...]:
-        """Those that are there from the start."""
+        """The initial SQL users."""
         return (self.user, self.admin) if self.admin else (self.user,)
 
     @property
     def routing_id(self) -> Optional[str]:
-        """``<name>-<tenant>``, or ``None`` for a cluster that is not routed to by name."""
+        """``<name>-<tenant>``, or ``None`` for a cluster without routing."""
         return None if self.tenant is None else f"{self.name}-{self.tenant}"
 
     @property
     def sni_host(self) -> str:
-        """The host name under which the cluster is found by SNI, once a hosts file leads it to loopback."""
+        """The host name that SNI routing uses; a hosts file must map it to loopback."""
         return f"{self.routing_id or self.name}.{SNI_DOMAIN}"
 
     @property
@@ -68,13 +68,13 @@ class Cluster:
 
 @dataclass(frozen=True)
 class ListenerSpec:
-    """One port of a front.
+    """A port of a front.
 
     Args:
-        name: what tests and people call it.
-        appears_as: the address that clients of this port appear to have. On loopback the true one is always
-            127.0.0.1 (measured), which no allowlist could tell apart.
-        impostor: whether it presents the certificate of another host, signed by the same CA.
+        name: used by tests and people.
+        appears_as: the address that clients of this port appear to have. Their real address on loopback is always
+            127.0.0.1 (measured), so an allowlist could not distinguish them.
+        impostor: whether the port presents a certificate for another host, signed by the same CA.
     """
 
     name: str
@@ -84,16 +84,16 @@ class ListenerSpec:
 
 @dataclass(frozen=True)
 class FrontSpec:
-    """One TLS end point and the clusters behind it.
+    """A front: a TLS endpoint and the clusters behind it.
 
     Args:
-        name: the prefix of its files.
-        authority: the common name of its CA.
-        clusters: several behind a routing proxy; exactly one where there is no routing.
-        routed: whether the client has to name the cluster, and whether one outside the allowlist is refused in words
-            (serverless) or gets no answer at all (the others).
-        client_certificates: whether it asks clients for a certificate of its own CA, which then stands in for the
-            password of the user that its common name is.
+        name: the prefix of the front's files.
+        authority: the common name of the front's CA.
+        clusters: several behind a routing proxy, or exactly one without routing.
+        routed: true for serverless. The client must name the cluster, and a client outside the allowlist receives an
+            error. Otherwise such a client receives no answer.
+        client_certificates: whether the front asks for a client certificate of its CA. A certificate replaces the
+            password of the user in its common name.
     """
 
     name: str

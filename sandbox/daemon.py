@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The process that is the sandbox: takes the lock, starts the engine, serves the fronts, and clears up after itself."""
+"""The sandbox process: takes the lock, starts the engine, serves the fronts, and cleans up at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sandbox.cloud import CloudApi, CloudCluster, stored_entries
 from sandbox.clusters import CLUSTERS, DEFAULT_PORT, FRONTS, HOST, LISTENERS, Cluster, FrontSpec
 from sandbox.engine import Engine, EngineChoice, role_of
 from sandbox.http import HttpsServer
-from sandbox.listeners import PortTaken, bind_loopback
+from sandbox.listeners import PortTakenError, bind_loopback
 from sandbox.proxy import Front, Router, RoutingProxy, SingleCluster, Target
 from sandbox.state import PRIVATE, State, write_atomically
 from sandbox.throttle import Throttle
@@ -33,7 +33,7 @@ from sandbox.throttle import Throttle
 log = logging.getLogger("sandbox")
 
 LIFETIME = 8 * 3600
-"""Seconds after which a sandbox that was left up stops by itself."""
+"""Seconds after which the sandbox stops automatically."""
 
 THROTTLE = 1.0
 """Seconds for which the routing proxy refuses an address after its first wrong password."""
@@ -50,15 +50,16 @@ Sockets = dict[str, list[socket.socket]]
 
 @dataclass(frozen=True)
 class Options:
-    """How a sandbox is to run.
+    """The options of a sandbox.
 
     Args:
-        state: its folder.
-        port: first of the ports; 0 takes free ones, ``None`` the default ones or, if they are taken, free ones.
-            Without a port of one's own, those of the last time come first.
-        engine: which PostgreSQL.
-        lifetime: seconds until it stops by itself.
-        throttle: seconds for which an address is refused after its first wrong password, then twice that; 0 for never.
+        state: the state folder.
+        port: the first of the ports; 0 for free ones; ``None`` for the default ports or, if they are in use, free ones.
+            Unless a port is given, the ports of the previous run come first.
+        engine: which PostgreSQL to run.
+        lifetime: seconds until the sandbox stops automatically.
+        throttle: seconds for which an address is refused after its first wrong password. They double with every further
+            one; 0 for never.
     """
 
     state: State
@@ -69,16 +70,16 @@ class Options:
 
 
 def serve(options: Options, progress: Progress, ready: Callable[[], None]) -> None:
-    """Be the sandbox, until SIGTERM or the end of its lifetime.
+    """Run the sandbox until SIGTERM or the end of its lifetime.
 
     Args:
         options: see the class.
-        progress: told what is being done until it serves.
-        ready: called when it serves.
+        progress: called with a text for every step of the start.
+        ready: called when the sandbox serves.
 
     Raises:
-        AlreadyRunning: another process holds the state folder.
-        SandboxError: it could not start.
+        AlreadyRunningError: another process uses the state folder.
+        SandboxError: the sandbox could not start.
     """
     state = options.state
     os.umask(0o077)
@@ -150,8 +151,8 @@ def _bind(options: Options, progress: Progress) -> Sockets:
         first_choice = free
     try:
         return _bind_all(first_choice)
-    except PortTaken as error:
-        progress(f"{error}: taking free ones instead, see the connections for their numbers")
+    except PortTakenError as error:
+        progress(f"{error}: using free ports instead, which are listed below")
         return _bind_all(free)
 
 
@@ -200,16 +201,16 @@ async def _serve_fronts(
             await asyncio.wait_for(stop.wait(), _ENGINE_WATCH)
         failed = engine.failed()
         if failed:
-            log.error("the server of cluster %s has ended by itself", failed)
+            log.error("the server of cluster %s has ended unexpectedly", failed)
             stop.set()
     await asyncio.gather(api.close(), *(front.close() for front in fronts))
 
 
 def _allowlists(state: State) -> dict[str, Allowlist]:
-    kept = state.allowlists()
+    stored = state.allowlists()
     return {
         cluster.name: Allowlist(
-            [Entry(**entry) for entry in kept[cluster.name]] if cluster.name in kept else cluster.allowlist
+            [Entry(**entry) for entry in stored[cluster.name]] if cluster.name in stored else cluster.allowlist
         )
         for cluster in CLUSTERS
     }
@@ -273,15 +274,15 @@ def _describe(
 ) -> dict[str, Any]:
     def describe(front: FrontSpec, cluster: Cluster) -> dict[str, Any]:
         clients = certificates[front.name].clients
-        certified = {
+        credentials = {
             user: {"sslcert": str(clients[user].certificate), "sslkey": str(clients[user].key)}
             for user in cluster.users
             if user in clients
         }
         return {
             "deployment": cluster.deployment,
-            "client_certificate": certified.get(cluster.user),
-            "admin": {"user": cluster.admin, **certified[cluster.admin]} if cluster.admin else None,
+            "client_certificate": credentials.get(cluster.user),
+            "admin": {"user": cluster.admin, **credentials[cluster.admin]} if cluster.admin else None,
             "routing_id": cluster.routing_id,
             "host": HOST,
             "sni_host": cluster.sni_host,
@@ -315,7 +316,7 @@ def _describe(
 
 
 def _connections(state: State, sockets: Sockets, certificates: dict[str, FrontCertificates]) -> dict[str, Any]:
-    """The value of ``crdb_connections``: one connection a cluster, through its ``inside`` listener."""
+    """The value of ``crdb_connections``: a connection to every cluster, through its ``inside`` listener."""
 
     def connection(front: FrontSpec, cluster: Cluster) -> dict[str, Any]:
         facts: dict[str, Any] = {

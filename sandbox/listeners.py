@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Listening sockets: finding ports, accepting, and pretending that a port is unreachable."""
+"""Listening sockets: find ports, accept connections, and make a port unreachable."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ _FREE_PORT_ATTEMPTS = 50
 _LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
-class PortTaken(SandboxError):  # noqa: N818 - reads as what it is where it is caught
-    """Something else listens on that port."""
+class PortTakenError(SandboxError):
+    """Another program listens on the port."""
 
 
 def bind_loopback(port: int) -> list[socket.socket]:
-    """Sockets bound to one port on 127.0.0.1 and, where there is IPv6, on ::1. They do not listen yet.
+    """Sockets that are bound to one port on 127.0.0.1 and, where IPv6 exists, on ::1. They do not listen yet.
 
     Args:
-        port: 0 lets the system choose one that is free on both.
+        port: 0 takes a port that is free on both addresses.
 
     Raises:
-        PortTaken: the port, or (for 0) every one that was tried, is in use.
+        PortTakenError: the port is in use, or (for 0) every port that was tried.
     """
     for _attempt in range(1 if port else _FREE_PORT_ATTEMPTS):
-        with contextlib.suppress(PortTaken):
+        with contextlib.suppress(PortTakenError):
             return _bind_both(port)
-    raise PortTaken(f"port {port} of 127.0.0.1 or ::1 is in use" if port else "no free port was found on loopback")
+    raise PortTakenError(
+        f"port {port} of 127.0.0.1 or ::1 is in use" if port else "no port is free on both loopback addresses"
+    )
 
 
 def _bind_both(port: int) -> list[socket.socket]:
@@ -52,9 +54,9 @@ def _bind_both(port: int) -> list[socket.socket]:
                 sock.bind((host, port))
             except OSError as error:
                 if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    raise PortTaken(str(error)) from error
+                    raise PortTakenError(str(error)) from error
                 if family == socket.AF_INET6 and bound:
-                    continue  # no IPv6 here
+                    continue  # this machine has no IPv6
                 raise
             sock.setblocking(False)
             port = sock.getsockname()[1]
@@ -64,21 +66,20 @@ def _bind_both(port: int) -> list[socket.socket]:
 
 
 class Listener:
-    """One port, open or unreachable.
+    """A port that is either open or unreachable.
 
-    Unreachable means that a connection attempt gets no answer, as from a network that a dedicated cluster's firewall
-    drops. Done without any privilege: the accept queue is made as short as it goes, filled by connections to itself
-    and never emptied, upon which Linux and BSD ignore further attempts (measured on Linux 6). Where a system accepts
-    them all the same, clients are connected to a port that never says a word.
+    An unreachable port does not answer a connection attempt, like a dedicated cluster whose firewall drops it. This
+    needs no privilege: the accept queue is as short as possible and filled with connections to itself. Linux and BSD
+    then ignore further attempts (measured on Linux 6). If a system accepts them, the client gets a silent connection.
 
     Args:
-        sockets: bound, one for each address family.
-        handle: given each accepted connection, which it has to close; runs in a task of its own.
+        sockets: bound sockets, one for each address family.
+        handle: serves an accepted connection in a task of its own, and closes it.
     """
 
     _MAX_FILLERS = 32
     _QUEUE_FULL_AFTER = 0.05
-    """Seconds: a connection to loopback that takes longer is one that gets no answer."""
+    """Seconds after which a connection to loopback counts as unanswered."""
 
     def __init__(self, sockets: Sequence[socket.socket], handle: Callable[[socket.socket], Awaitable[None]]) -> None:
         self._sockets = tuple(sockets)
@@ -91,12 +92,12 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that all addresses share."""
+        """The port number, the same for all addresses."""
         number: int = self._sockets[0].getsockname()[1]
         return number
 
     def set_reachable(self, reachable: bool) -> None:
-        """Open the port, or make it unreachable; established connections stay as they are."""
+        """Open the port, or make it unreachable. Established connections are not affected."""
         if reachable == self._reachable:
             return
         self._reachable = reachable
@@ -104,7 +105,7 @@ class Listener:
             task.cancel()
         self._acceptors.clear()
         if reachable:
-            # They are in the queue and will be accepted like anybody.
+            # The fillers are still in the queue, and are recognized by their addresses when they are accepted.
             self._discard.update(filler.getsockname() for filler in self._fillers)
             self._release_fillers()
             for sock in self._sockets:
@@ -116,7 +117,7 @@ class Listener:
                 self._fill_queue(sock)
 
     async def close(self) -> None:
-        """Stop listening and cut what is connected."""
+        """Stop listening, and cut all connections."""
         tasks = [*self._acceptors, *self._connections]
         for task in tasks:
             task.cancel()
@@ -146,7 +147,7 @@ class Listener:
             try:
                 connection, peer = await loop.sock_accept(sock)
             except OSError:
-                # Out of file descriptors, or a client that has gone already. The first passes when others leave.
+                # Out of file descriptors, which passes when others leave, or a client that is already gone.
                 await asyncio.sleep(0.1)
                 continue
             if peer in self._discard:

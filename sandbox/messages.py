@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The PostgreSQL wire protocol, as far as a proxy has to understand it. No I/O: bytes in, bytes out."""
+"""The part of the PostgreSQL wire protocol that a proxy must understand. Pure: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ SSL_REQUEST = 80877103
 CANCEL_REQUEST = 80877102
 GSSENC_REQUEST = 80877104
 MAX_STARTUP_PACKET = 10_000
-"""Bytes of a startup packet, its length word included; PostgreSQL's own limit."""
+"""Bytes of a startup packet, including its length; PostgreSQL's own limit."""
 
 _INT32 = struct.Struct("!I")
 _START = struct.Struct("!II")
 _HEADER = struct.Struct("!cI")
 
 
-class MalformedMessage(ValueError):  # noqa: N818 - names the message, as MessageError would not
-    """Bytes that are not what the protocol has at this point."""
+class MalformedMessageError(ValueError):
+    """The bytes violate the protocol."""
 
 
 def start_packet(code: int, payload: bytes = b"") -> bytes:
-    """A packet of the kind that has no type byte: StartupMessage, SSLRequest, CancelRequest."""
+    """A packet without a type byte: StartupMessage, SSLRequest or CancelRequest."""
     return _START.pack(_START.size + len(payload), code) + payload
 
 
 def startup_message(protocol: int, parameters: Mapping[str, str]) -> bytes:
-    """A StartupMessage with these parameters, in their order."""
+    """The StartupMessage with these parameters, in their order."""
     payload = b"".join(f"{key}\0{value}\0".encode("utf-8", "surrogateescape") for key, value in parameters.items())
     return start_packet(protocol, payload + b"\0")
 
 
 def parse_startup_parameters(payload: bytes) -> dict[str, str]:
-    """The parameters of a StartupMessage; of a key that is given twice the last value counts.
+    """The parameters of a StartupMessage. If a key is repeated, its last value counts.
 
     Args:
-        payload: what follows the protocol version.
+        payload: the bytes after the protocol version.
 
     Raises:
-        MalformedMessage: the strings are not terminated or do not come in pairs.
+        MalformedMessageError: the strings are not terminated, or do not come in pairs.
     """
     if not payload.endswith(b"\0") or (len(payload) > 1 and not payload.endswith(b"\0\0")):
-        raise MalformedMessage("startup parameters are not terminated")
+        raise MalformedMessageError("startup parameters are not terminated")
     strings = payload[:-1].split(b"\0")[:-1]
     if len(strings) % 2 or b"" in strings[::2]:
-        raise MalformedMessage("startup parameters do not come in pairs")
+        raise MalformedMessageError("startup parameters do not come in pairs")
     texts = [string.decode("utf-8", "surrogateescape") for string in strings]
     return dict(zip(texts[::2], texts[1::2]))
 
 
 def message(kind: bytes, payload: bytes) -> bytes:
-    """A message of the kind that has a type byte."""
+    """A message with its type byte and its length."""
     return _HEADER.pack(kind, _INT32.size + len(payload)) + payload
 
 
@@ -75,35 +75,35 @@ def parse_error_fields(payload: bytes) -> dict[str, str]:
 
 
 class FrontendStream:
-    """Rewrites SQL texts in what a client sends, and passes everything else on.
+    """Rewrites SQL statements in the bytes from a client, and forwards everything else.
 
-    Only ``Query`` and ``Parse`` messages up to ``LIMIT`` bytes are held back until they are whole; the payload of all
-    others flows through, so a COPY or a large parameter costs no memory.
+    Only ``Query`` and ``Parse`` messages of up to ``LIMIT`` bytes are buffered until they are complete. All others are
+    forwarded as they arrive, so a COPY or a large parameter uses no memory.
 
     Args:
-        rewrite: given a statement, its replacement, or ``None`` to leave it as it is.
+        rewrite: returns the replacement of a statement, or ``None`` to leave it unchanged.
     """
 
     LIMIT = 4096
 
     def __init__(self, rewrite: Callable[[bytes], Optional[bytes]]) -> None:
         self._rewrite = rewrite
-        self._held = b""
-        self._passing = 0
+        self._buffered = b""
+        self._to_pass = 0
 
     def feed(self, data: bytes) -> bytes:
-        """What to send on for ``data``, the next bytes of the stream."""
-        if self._passing >= len(data):
-            self._passing -= len(data)
+        """The bytes to forward for ``data``, the next bytes of the stream."""
+        if self._to_pass >= len(data):
+            self._to_pass -= len(data)
             return data
-        sent = [data[: self._passing]]
-        data = self._held + data[self._passing :]
-        self._held = b""
-        self._passing = 0
+        sent = [data[: self._to_pass]]
+        data = self._buffered + data[self._to_pass :]
+        self._buffered = b""
+        self._to_pass = 0
         position = 0
         while len(data) - position >= _HEADER.size:
             kind, length = _HEADER.unpack_from(data, position)
-            # A length below its own four bytes is refused by the server; here it must only not stop the loop.
+            # The server refuses a length below 4; here it only must not stop the loop.
             end = position + 1 + max(length, _INT32.size)
             if kind in (b"Q", b"P") and length <= self.LIMIT:
                 if end > len(data):
@@ -111,9 +111,9 @@ class FrontendStream:
                 sent.append(self._statement(kind, data[position:end]))
             else:
                 sent.append(data[position:end])
-                self._passing = max(0, end - len(data))
+                self._to_pass = max(0, end - len(data))
             position = min(end, len(data))
-        self._held = data[position:]
+        self._buffered = data[position:]
         return b"".join(sent)
 
     def _statement(self, kind: bytes, whole: bytes) -> bytes:
@@ -127,25 +127,25 @@ class FrontendStream:
 
 
 class AuthenticationStream:
-    """Follows what a server sends up to its first ReadyForQuery; from there on bytes pass untouched.
+    """Reads the messages of a server up to its first ReadyForQuery; later bytes are forwarded unchanged.
 
     Args:
-        replace_key: given the server's BackendKeyData payload (process id and secret), the one to send instead.
+        replace_key: returns the BackendKeyData payload to send instead of the server's (process id and secret).
     """
 
     def __init__(self, replace_key: Callable[[bytes], bytes]) -> None:
         self._replace_key = replace_key
-        self._held = b""
+        self._buffered = b""
         self.authenticated = False
-        """Whether ReadyForQuery has been seen."""
+        """Whether ReadyForQuery has arrived."""
         self.sqlstate: Optional[str] = None
-        """SQLSTATE of the error with which the server ended the authentication, if it did."""
+        """The SQLSTATE with which the server refused the authentication, or ``None``."""
 
     def feed(self, data: bytes) -> bytes:
-        """What to send on for ``data``, the next bytes of the stream."""
+        """The bytes to forward for ``data``, the next bytes of the stream."""
         if self.authenticated:
             return data
-        data = self._held + data
+        data = self._buffered + data
         sent = []
         position = 0
         while not self.authenticated and len(data) - position >= _HEADER.size:
@@ -161,7 +161,7 @@ class AuthenticationStream:
             self.authenticated = kind == b"Z"
             sent.append(message(kind, payload))
             position = end
-        self._held = b"" if self.authenticated else data[position:]
+        self._buffered = b"" if self.authenticated else data[position:]
         if self.authenticated:
             sent.append(data[position:])
         return b"".join(sent)

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The fronts: TLS, routing, allowlist, and the way to the cluster's SQL.
+"""The fronts: TLS, routing, the allowlist, and forwarding to the cluster's engine.
 
-Order of events and every refusal are CockroachDB Cloud SQL proxy behaviour. The first eight bytes are read from the
-bare socket, and not one more, before TLS begins: whatever a client, or somebody on its way, sends in plain text behind
-its SSLRequest becomes part of the TLS handshake and fails there, and can never be taken for a decrypted message.
+The order of events and every refusal are those of the CockroachDB Cloud SQL proxy. Exactly eight bytes are read from
+the socket before TLS begins. Unencrypted bytes after an SSLRequest, sent by the client or injected by somebody else,
+become part of the TLS handshake and fail there. They can never be mistaken for a decrypted message.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from sandbox.throttle import Throttle
 log = logging.getLogger("sandbox.proxy")
 
 STARTUP_LIMIT = 30.0
-"""Seconds from the connection to the end of its startup message; after them it is closed.
+"""Seconds from the connection to the end of the startup message; then the front closes the connection.
 
-Ten were measured to be too few for JVMs on a loaded machine.
+Ten seconds were too few for JVMs on a loaded machine (measured).
 """
 
 SESSION_REVIVAL_TOKEN = "crdb:session_revival_token_base64"  # noqa: S105 - the name of a parameter
@@ -54,14 +54,14 @@ _TOO_MANY_CONNECTIONS = "53300"
 
 @dataclass(frozen=True)
 class Target:
-    """A cluster as a front sees it.
+    """A cluster, as a front needs it.
 
     Args:
-        name: of the cluster, for the log.
-        socket_path: the unix socket of its engine.
-        allowlist: shared with whatever else changes it.
-        tenant: its number; ``None`` where there is no routing.
-        passwords: of the engine, by user: for clients whose certificate stands in for one.
+        name: the cluster's name, for the log.
+        socket_path: the unix socket of the cluster's engine.
+        allowlist: the cluster's allowlist, which others may change.
+        tenant: the tenant number; ``None`` without routing.
+        passwords: the engine's passwords by user, for clients that log in with a certificate.
     """
 
     name: str
@@ -72,52 +72,52 @@ class Target:
 
 
 class Router(Protocol):
-    """Decides which cluster a connection goes to."""
+    """Decides which cluster receives a connection."""
 
     @property
-    def refuses_in_words(self) -> bool:
-        """Whether a client outside the allowlist is told so, or gets no answer at all."""
+    def answers_unlisted(self) -> bool:
+        """Whether a client outside the allowlist receives an error, or no answer at all."""
 
     @property
     def targets(self) -> Sequence[Target]:
-        """All clusters that it knows."""
+        """All clusters behind the front."""
 
     def resolve(self, parameters: dict[str, str], server_name: Optional[str]) -> tuple[Target, dict[str, str]]:
-        """The cluster, and the startup parameters to send on.
+        """The cluster, and the startup parameters to forward.
 
         Raises:
-            ProxyError: none is meant, or one that does not exist.
+            ProxyError: the client does not name a cluster, or the cluster does not exist.
         """
 
 
 class RoutingProxy:
-    """Serverless: one port for all clusters, the client names the one that it means."""
+    """Serverless: all clusters share a port, and the client names its cluster."""
 
-    refuses_in_words = True
+    answers_unlisted = True
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.targets = tuple(targets)
         self._targets = {target.tenant: target for target in targets}
 
     def resolve(self, parameters: dict[str, str], server_name: Optional[str]) -> tuple[Target, dict[str, str]]:
-        """See `Router`. The tenant's number finds the cluster; the name must then be the right one."""
-        found = route(parameters, server_name)
-        target = self._targets.get(found.identifier.tenant)
-        if target is None or ClusterIdentifier(target.name, target.tenant or 0) != found.identifier:
-            raise ProxyError("codeParamsRoutingFailed", f"cluster {found.identifier} not found")
-        return target, found.parameters
+        """See `Router`. The tenant number selects the cluster, and the name must match it."""
+        named = route(parameters, server_name)
+        target = self._targets.get(named.identifier.tenant)
+        if target is None or ClusterIdentifier(target.name, target.tenant or 0) != named.identifier:
+            raise ProxyError("codeParamsRoutingFailed", f"cluster {named.identifier} not found")
+        return target, named.parameters
 
 
 class SingleCluster:
-    """Dedicated: the port belongs to one cluster; networks outside its allowlist cannot reach it."""
+    """Dedicated and self-hosted: a port belongs to a cluster, and networks outside its allowlist cannot reach it."""
 
-    refuses_in_words = False
+    answers_unlisted = False
 
     def __init__(self, target: Target) -> None:
         self.targets = (target,)
 
     def resolve(self, parameters: dict[str, str], server_name: Optional[str]) -> tuple[Target, dict[str, str]]:
-        """See `Router`. Nothing to decide."""
+        """See `Router`. There is only one cluster."""
         return self.targets[0], dict(parameters)
 
 
@@ -126,9 +126,9 @@ class LiveConnection:
     """An authenticated connection.
 
     Args:
-        cluster: its name.
-        address: the client's, as it appears.
-        abort: cuts it at once, without a word to either side.
+        cluster: the cluster's name.
+        address: the address that the client appears to have.
+        abort: cuts the connection at once, without a message to either side.
     """
 
     cluster: str
@@ -143,8 +143,8 @@ class _CancelKey:
     backend_key: bytes
 
 
-class _Gone(Exception):  # noqa: N818 - no error: the client has left or has been served
-    """Nothing is left to be said to this client."""
+class _ConnectionOverError(Exception):
+    """There is nothing left to send: the client has left, or was served. `outcome` goes into the log."""
 
     def __init__(self, outcome: str) -> None:
         super().__init__(outcome)
@@ -152,14 +152,14 @@ class _Gone(Exception):  # noqa: N818 - no error: the client has left or has bee
 
 
 class NotUnderstoodError(ProxyError):
-    """A failure of which the real proxy keeps the reason to itself."""
+    """A failure whose reason the real proxy does not tell the client."""
 
     def __init__(self) -> None:
         super().__init__(None, "")
 
 
 class CertificateRefusedError(ProxyError):
-    """A client whose certificate is another user's; worded as CockroachDB does."""
+    """The client's certificate belongs to another user. The wording is CockroachDB's."""
 
     SQLSTATE = "28000"
 
@@ -169,22 +169,22 @@ class CertificateRefusedError(ProxyError):
 
 
 class _Event:
-    """The one line of the log that a connection leaves: the first thing worth telling that happened to it."""
+    """The log line of a connection: only its first outcome is recorded."""
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self._told = False
+        self._recorded = False
         self.cluster = "-"
 
-    def happened(self, outcome: str) -> None:
-        if not self._told:
-            self._told = True
-            # Quoted: part of some outcomes is what a client wrote.
+    def record(self, outcome: str) -> None:
+        if not self._recorded:
+            self._recorded = True
+            # Quoted, because some outcomes contain text from the client.
             log.info("%s %s %r", self._where, self.cluster, outcome)
 
 
 class _Streams:
-    """A reader and its writer, closed together."""
+    """A reader and its writer, which are closed together."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -202,7 +202,7 @@ class _Streams:
         except asyncio.TimeoutError:
             self.writer.transport.abort()
         except OSError:
-            pass  # the other side was faster
+            pass  # the other side closed first
 
 
 @dataclass
@@ -214,12 +214,12 @@ class _Port:
 
 
 class Front:
-    """One TLS end point with its listeners.
+    """A TLS endpoint with its listeners.
 
     Args:
         name: for the log.
-        router: decides where connections go.
-        throttle: its patience with wrong passwords; default endless.
+        router: decides which cluster receives a connection.
+        throttle: refuses addresses after wrong passwords; by default never.
     """
 
     def __init__(self, name: str, router: Router, throttle: Optional[Throttle] = None) -> None:
@@ -227,7 +227,7 @@ class Front:
         self.router = router
         self._throttle = throttle or Throttle(0)
         self.live: set[LiveConnection] = set()
-        """The connections that are authenticated, for those who want to count or cut them."""
+        """The authenticated connections, so that they can be counted and cut."""
         self._ports: list[_Port] = []
         self._cancel_keys: dict[bytes, _CancelKey] = {}
         self._server_names: weakref.WeakKeyDictionary[ssl.SSLObject, str] = weakref.WeakKeyDictionary()
@@ -247,10 +247,10 @@ class Front:
 
         Args:
             name: for the log.
-            appears_as: the address that its clients appear to have.
-            certificate: PEM, with its private key in ``key``.
-            sockets: bound, not listening yet.
-            client_ca: ask clients for a certificate of this CA; one of another is refused in the handshake.
+            appears_as: the address that the clients of this port appear to have.
+            certificate: a PEM file, with its private key in ``key``.
+            sockets: bound sockets that do not listen yet.
+            client_ca: ask clients for a certificate of this CA. The handshake refuses one of another CA.
 
         Raises:
             OSError: the certificate cannot be loaded.
@@ -275,7 +275,7 @@ class Front:
         return port.listener
 
     def cut_unlisted(self) -> None:
-        """Cut the connections whose address has left its cluster's allowlist, without a word as the service does."""
+        """Cut connections from addresses that left the allowlist, without a message, as the service does."""
         allowlists = {target.name: target.allowlist for target in self.router.targets}
         for connection in tuple(self.live):
             if not allowlists[connection.cluster].permits_sql(connection.address):
@@ -283,14 +283,14 @@ class Front:
                 connection.abort()
 
     async def close(self) -> None:
-        """Close the ports and cut every connection."""
+        """Close the ports, and cut all connections."""
         for connection in self.live:
             connection.abort()
         await asyncio.gather(*(port.listener.close() for port in self._ports))
 
     def _apply_allowlist(self, port: _Port) -> None:
         port.listener.set_reachable(
-            self.router.refuses_in_words
+            self.router.answers_unlisted
             or any(target.allowlist.permits_sql(port.address) for target in self.router.targets)
         )
 
@@ -301,7 +301,7 @@ class Front:
             self._server_names[connection] = name
 
     async def _handle(self, port: _Port, sock: socket.socket) -> None:
-        """Serve one connection from its first byte to its last."""
+        """Serve a connection from its first byte to its last."""
         event = _Event(f"{self.name}/{port.name} {port.address}")
         try:
             async with asyncio.timeout(STARTUP_LIMIT) as limit:
@@ -315,27 +315,27 @@ class Front:
                     self._check_throttle(target, port)
                     await self._serve(port, target, streams, startup=(protocol, parameters), event=event)
                 except ProxyError as error:
-                    event.happened(error.message or "not understood")
+                    event.record(error.message or "not understood")
                     await streams.send(_error_response(error))
-                except (_Gone, OSError):
+                except (_ConnectionOverError, OSError):
                     raise
                 except Exception:
-                    log.exception("a fault of the sandbox")
-                    event.happened("internal server error")
+                    log.exception("internal error of the sandbox")
+                    event.record("internal server error")
                     await streams.send(_error_response(ProxyError(None, "internal server error")))
                 finally:
                     await streams.close()
-        except _Gone as gone:
-            event.happened(gone.outcome)
+        except _ConnectionOverError as over:
+            event.record(over.outcome)
         except asyncio.TimeoutError:
-            event.happened("startup timed out")
+            event.record("startup timed out")
         except ssl.SSLError as error:
-            event.happened(f"TLS failed: {error.reason}")
+            event.record(f"TLS failed: {error.reason}")
         except OSError as error:
-            event.happened(f"connection lost: {error.strerror or type(error).__name__}")
+            event.record(f"connection lost: {error.strerror or type(error).__name__}")
 
     async def _encrypt(self, port: _Port, sock: socket.socket) -> _Streams:
-        """Wait for the SSLRequest on the bare socket, and take it over into TLS."""
+        """Wait for the SSLRequest on the socket, and perform the TLS handshake."""
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
         try:
@@ -356,7 +356,7 @@ class Front:
     async def _expect_ssl_request(self, port: _Port, sock: socket.socket) -> None:
         start = await _receive(sock, _START.size)
         if not start:
-            raise _Gone("closed without a word")
+            raise _ConnectionOverError("closed without a message")
         if len(start) == _START.size:
             length, code = _START.unpack(start)
             if code == messages.SSL_REQUEST and length == _START.size:
@@ -365,14 +365,14 @@ class Front:
             if code == messages.CANCEL_REQUEST and length == _CANCEL_PACKET:
                 key = await _receive(sock, _CANCEL_PACKET - _START.size)
                 sock.close()
-                raise _Gone(await self._cancel(key, port.address))
-            understood = _START.size <= length <= messages.MAX_STARTUP_PACKET
+                raise _ConnectionOverError(await self._cancel(key, port.address))
+            is_startup = _START.size <= length <= messages.MAX_STARTUP_PACKET
         else:
-            understood = False
-        # A direct TLS handshake ends up here too: its first bytes make an impossible length.
-        refusal = ProxyError(None, "server requires encryption") if understood else NotUnderstoodError()
+            is_startup = False
+        # A direct TLS handshake arrives here too: its first bytes give an impossible length.
+        refusal = ProxyError(None, "server requires encryption") if is_startup else NotUnderstoodError()
         await _refuse_in_plain_text(sock, refusal)
-        raise _Gone(refusal.message or "not understood")
+        raise _ConnectionOverError(refusal.message or "not understood")
 
     async def _read_startup(self, port: _Port, reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
         try:
@@ -381,16 +381,16 @@ class Front:
                 raise NotUnderstoodError
             packet = await reader.readexactly(length - _LENGTH.size)
         except asyncio.IncompleteReadError as error:
-            raise _Gone("closed before its startup message") from error
+            raise _ConnectionOverError("closed before the startup message") from error
         (code,) = _LENGTH.unpack_from(packet)
         payload = packet[_LENGTH.size :]
         if code == messages.CANCEL_REQUEST:
-            raise _Gone(await self._cancel(payload, port.address))
+            raise _ConnectionOverError(await self._cancel(payload, port.address))
         if code >> 16 != _PROTOCOL_MAJOR:
             raise NotUnderstoodError
         try:
             parameters = messages.parse_startup_parameters(payload)
-        except messages.MalformedMessage:
+        except messages.MalformedMessageError:
             raise NotUnderstoodError from None
         if SESSION_REVIVAL_TOKEN in parameters:
             raise NotUnderstoodError
@@ -402,12 +402,12 @@ class Front:
     def _check_allowlist(self, target: Target, port: _Port) -> None:
         if target.allowlist.permits_sql(port.address):
             return
-        if self.router.refuses_in_words:
+        if self.router.answers_unlisted:
             raise ProxyError("codeProxyRefusedConnection", "connection refused")
-        raise _Gone("left the allowlist")
+        raise _ConnectionOverError("left the allowlist")
 
     def _check_throttle(self, target: Target, port: _Port) -> None:
-        if self.router.refuses_in_words and self._throttle.refuses(port.address, target.name):
+        if self.router.answers_unlisted and self._throttle.refuses(port.address, target.name):
             raise ProxyError(
                 "codeProxyRefusedConnection",
                 "too many failed authentication attempts",
@@ -417,8 +417,8 @@ class Front:
     async def _serve(
         self, port: _Port, target: Target, client: _Streams, startup: tuple[int, dict[str, str]], event: _Event
     ) -> None:
-        """Authenticate by the cluster's own word, then forward both ways until one side leaves."""
-        password = _certified(target, client, startup[1].get("user", ""))
+        """Let the cluster authenticate the client, then forward in both directions until one side closes."""
+        password = _password_by_certificate(target, client, startup[1].get("user", ""))
         try:
             server = _Streams(*await asyncio.open_unix_connection(target.socket_path, limit=_CHUNK))
         except OSError as error:
@@ -433,32 +433,32 @@ class Front:
 
             def from_server(data: bytes) -> bytes:
                 pending = not authentication.authenticated
-                sent = authentication.feed(data)
+                forwarded = authentication.feed(data)
                 if pending and authentication.authenticated:
-                    event.happened("authenticated")
+                    event.record("authenticated")
                     self._throttle.succeeded(port.address, target.name)
                     self.live.add(live)
                     at_end.callback(self.live.discard, live)
                 elif authentication.sqlstate is not None:
-                    event.happened(f"refused by the cluster: {authentication.sqlstate}")
-                return sent
+                    event.record(f"refused by the cluster: {authentication.sqlstate}")
+                return forwarded
 
             try:
                 await server.send(messages.startup_message(protocol, _forwarded(parameters)))
                 if password is not None:
-                    decided = await scram.log_in(server.reader, server.writer, password)
-                    await client.send(from_server(decided))
+                    login_result = await scram.log_in(server.reader, server.writer, password)
+                    await client.send(from_server(login_result))
                 await _forward(client, server, messages.FrontendStream(shims.rewrite_statement).feed, from_server)
             finally:
                 await server.close()
             if not authentication.authenticated and authentication.sqlstate not in (None, _TOO_MANY_CONNECTIONS):
                 self._throttle.failed(port.address, target.name)
-        event.happened("left while authenticating")
+        event.record("left while authenticating")
 
     @contextlib.contextmanager
     def _cancel_key(self, key: _CancelKey) -> Iterator[bytes]:
-        """A key of our own in place of the server's, valid as long as the connection."""
-        # The process id is the proxy's IPv4 address: CockroachDB Cloud SQL proxy behaviour.
+        """A key that replaces the server's, valid as long as the connection."""
+        # As in the CockroachDB Cloud SQL proxy, the process id is the proxy's IPv4 address.
         own = ipaddress.IPv4Address("127.0.0.1").packed + secrets.token_bytes(4)
         self._cancel_keys[own] = key
         try:
@@ -467,7 +467,7 @@ class Front:
             del self._cancel_keys[own]
 
     async def _cancel(self, own: bytes, address: Address) -> str:
-        """Pass a CancelRequest on if its key is known and comes from where the key went. Never answered."""
+        """Forward a CancelRequest if its key is known and belongs to this address. It is never answered."""
         key = self._cancel_keys.get(own)
         if key is None or key.address != address:
             return "cancel request with an unknown key"
@@ -480,14 +480,14 @@ class Front:
         return "cancel request"
 
 
-def _certified(target: Target, client: _Streams, user: str) -> Optional[str]:
-    """The engine's password of a user whose certificate the client showed; ``None`` when it showed none."""
+def _password_by_certificate(target: Target, client: _Streams, user: str) -> Optional[str]:
+    """The engine's password of the user in the client's certificate; ``None`` without a certificate."""
     certificate = client.writer.get_extra_info("peercert")
     if not certificate:
         return None
     names = {name: value for part in certificate["subject"] for name, value in part}
     owner = names.get("commonName", "")
-    # SQL user names fold.
+    # SQL user names are case-insensitive.
     if owner.lower() != user.lower() or owner not in target.passwords:
         raise CertificateRefusedError(user, owner)
     return target.passwords[owner]
@@ -517,12 +517,12 @@ async def _forward(
     finally:
         for task in pumps:
             task.cancel()
-        # A connection that breaks is how connections end; whoever is left is closed by the caller.
+        # A broken connection is a normal end. The caller closes the other side.
         await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def _receive(sock: socket.socket, size: int) -> bytes:
-    """Exactly ``size`` bytes, or fewer if the peer ends."""
+    """Exactly ``size`` bytes, or fewer if the peer closes."""
     loop = asyncio.get_running_loop()
     received = b""
     while len(received) < size:
@@ -540,7 +540,7 @@ def _error_response(error: ProxyError) -> bytes:
 async def _refuse_in_plain_text(sock: socket.socket, error: ProxyError) -> None:
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, _error_response(error))
-    # Closing with bytes unread would reset the connection and might take the answer with it.
+    # Closing a socket with unread bytes resets the connection, and the client might lose the answer.
     sock.shutdown(socket.SHUT_WR)
     with contextlib.suppress(asyncio.TimeoutError):
         async with asyncio.timeout(_LINGER):

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which cluster a client means: parse and rewrite its startup parameters. Pure, no I/O.
+"""Finds the cluster that a client names, by parsing and rewriting its startup parameters. Pure, without I/O.
 
-All rules are CockroachDB Cloud SQL proxy behaviour: the identifier comes from ``database`` (``ID.db``) or ``options``
-(``--cluster=ID``), which must agree, or else from the first label of the TLS server name.
+The rules are those of the CockroachDB Cloud SQL proxy. The identifier comes from ``database`` (``ID.db``) or
+``options`` (``--cluster=ID``), which must agree, or else from the first label of the TLS server name.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Optional
 
 from sandbox.errors import ProxyError
 
-# Go's \s has no vertical tab, hence the spelled-out classes.
+# Spelled out because Go's \s does not include the vertical tab.
 _CLUSTER_FLAG = re.compile(r"(?:-c[\t\n\f\r ]*|--)cluster=([^\t\n\f\r ]*)")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{4,98}[a-z0-9]")
 _DIGITS = re.compile(r"[0-9]+")
 _MAX_TENANT = 2**64 - 1
-# What Go's strings.TrimSpace removes; Python's strip() would take the separators \x1c to \x1f too.
+# What Go's strings.TrimSpace removes; Python's strip() also removes the separators \x1c to \x1f.
 _SPACE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
     "\u205f\u3000"
@@ -37,7 +37,7 @@ _HINT_MISSING = (
 
 
 class RoutingError(ProxyError):
-    """The parameters name no cluster, a malformed one, or several."""
+    """The parameters name no cluster, a malformed one, or more than one."""
 
     def __init__(self, text: str, *hints: str) -> None:
         super().__init__("codeParamsRoutingFailed", text, *hints)
@@ -56,17 +56,17 @@ class ClusterIdentifier:
 
 @dataclass(frozen=True)
 class Route:
-    """The cluster that was named, and the startup parameters to send on to it."""
+    """The cluster that the client named, and the startup parameters to forward to it."""
 
     identifier: ClusterIdentifier
     parameters: dict[str, str]
 
 
 def parse_identifier(text: str) -> ClusterIdentifier:
-    """Read a routing id.
+    """Parse a routing id.
 
     Raises:
-        RoutingError: it is malformed; the hint says which part.
+        RoutingError: the id is malformed; the hint names the part.
     """
 
     def invalid(hint: str) -> RoutingError:
@@ -79,7 +79,7 @@ def parse_identifier(text: str) -> ClusterIdentifier:
         raise invalid(f"Is '{name}' a valid cluster name?")
     if not _DIGITS.fullmatch(tenant):
         raise invalid(f"Is '{tenant}' a valid tenant ID?")
-    # int() of a long run of digits is slow and, from 4300 of them on, an error.
+    # int() of many digits is slow, and an error from 4300 digits on.
     significant = tenant.lstrip("0")
     if not significant:
         raise invalid(f"Tenant ID {tenant} is invalid.")
@@ -89,14 +89,14 @@ def parse_identifier(text: str) -> ClusterIdentifier:
 
 
 def route(parameters: Mapping[str, str], server_name: Optional[str]) -> Route:
-    """Find the cluster that a client means.
+    """Find the cluster that a client names.
 
     Args:
-        parameters: of the client's StartupMessage.
-        server_name: what the client sent as SNI, if it did.
+        parameters: the client's startup parameters.
+        server_name: the client's SNI, or ``None``.
 
     Raises:
-        RoutingError: see the class.
+        RoutingError: the parameters name no cluster, a malformed one, or more than one.
     """
     from_database, database = _split_database(parameters.get("database", ""))
     from_options, options = _split_options(parameters.get("options", ""))
@@ -144,5 +144,5 @@ def _from_server_name(server_name: Optional[str]) -> ClusterIdentifier:
         try:
             return parse_identifier(label)
         except RoutingError:
-            pass  # a name that is no identifier is any host's name: nothing was named, nothing is malformed
+            pass  # an ordinary host name, which names no cluster
     raise RoutingError("missing cluster identifier", _HINT_MISSING)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where PostgreSQL is made to answer as CockroachDB would: whatever drivers ask on connecting, in one place.
+"""Makes PostgreSQL answer as CockroachDB does to what drivers send when they connect.
 
-Two halves: functions in every database, found through ``search_path``, and statements that the proxy rewrites because
-no function can stand in for them. docs/sandbox.md lists both as what the sandbox does not do for real.
+There are functions in every database, found through ``search_path``, and statements that the proxy rewrites because a
+function cannot replace them. docs/sandbox.md lists both.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import re
 from typing import Optional
 
 COCKROACH_VERSION = "CockroachDB CCL v25.4.10 (sandbox, PostgreSQL behind)"
-"""Answer of ``version()``. Django's backend requires ``vX.Y.Z`` in it (measured, django-cockroachdb 5.2)."""
+"""The result of ``version()``. Django's backend requires ``vX.Y.Z`` in it (measured with django-cockroachdb 5.2)."""
 
 SEARCH_PATH = '"$user", public, crdb, pg_catalog'
-"""For every role. Naming pg_catalog last lets ``crdb.version()`` come before PostgreSQL's own."""
+"""For every role. pg_catalog comes last so that ``crdb.version()`` is found before PostgreSQL's own function."""
 
 DATABASE_SQL = f"""
 CREATE SCHEMA IF NOT EXISTS crdb;
@@ -29,7 +29,7 @@ CREATE OR REPLACE FUNCTION crdb_internal.increment_feature_counter(feature text)
 GRANT USAGE ON SCHEMA crdb, crdb_internal TO PUBLIC;
 GRANT CREATE ON SCHEMA public TO PUBLIC;
 """
-"""Run in template1 and in every database. The last line: in CockroachDB everybody may create tables in ``public``."""
+"""Runs in template1 and in every database. The last line is there because CockroachDB lets everybody create tables."""
 
 COCKROACH_ONLY_SETTINGS = (
     "autocommit_before_ddl",
@@ -45,7 +45,7 @@ COCKROACH_ONLY_SETTINGS = (
     "sql_safe_updates",
     "vectorize",
 )
-"""Session settings of CockroachDB that clients put into the startup message and PostgreSQL would refuse (42704)."""
+"""CockroachDB's session settings that clients send in the startup message, and that PostgreSQL refuses (42704)."""
 
 _SETTING_FLAG = re.compile(
     r"(?<!\S)(?:-c\s*|--)(?:" + "|".join(COCKROACH_ONLY_SETTINGS) + r")=(?:\\.|[^\s\\])*(?:\s+|$)",
@@ -64,26 +64,26 @@ _ADMIN_MEMBERSHIP = re.compile(
 
 
 def rewrite_statement(statement: bytes) -> Optional[bytes]:
-    """What PostgreSQL is asked in place of ``statement``; ``None`` when it is left as it is.
+    """The statement to send to PostgreSQL instead, or ``None`` to leave it unchanged.
 
-    Only a statement that stands alone is known; one among others in the same query string is not looked for.
+    Only a statement that is alone in its query string is recognized.
     """
     if _SHOW_VERSION.fullmatch(statement):
         return f"SELECT '{COCKROACH_VERSION}'::text AS crdb_version".encode()
     setting = _SET_ALTER_COLUMN_TYPE.fullmatch(statement)
     if setting:
-        # PostgreSQL takes any name with a dot as a custom setting.
+        # PostgreSQL accepts any name with a dot as a custom setting.
         return setting[1] + b"crdb." + setting[2]
     membership = _ADMIN_MEMBERSHIP.fullmatch(statement)
     if membership:
-        # Being a superuser is not inherited in PostgreSQL.
+        # PostgreSQL roles do not inherit the superuser attribute.
         attribute = b"SUPERUSER" if membership[1] else b"NOSUPERUSER"
         return statement.rstrip(b"; \t\r\n") + b"; ALTER ROLE " + membership[2] + b" " + attribute
     return None
 
 
 def strip_cockroach_settings(parameters: dict[str, str]) -> dict[str, str]:
-    """Startup parameters without CockroachDB's own session settings, whether given alone or in ``options``."""
+    """The startup parameters without CockroachDB's own session settings, including those in ``options``."""
     kept = {key: value for key, value in parameters.items() if key not in COCKROACH_ONLY_SETTINGS}
     options = kept.get("options")
     if options is not None:

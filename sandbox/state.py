@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one folder that holds everything a sandbox has: its files, their modes, and the lock that says it is running."""
+"""The state folder, which contains everything that belongs to a sandbox, and the lock that shows that it runs."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
-from sandbox.errors import AlreadyRunning, SandboxError
+from sandbox.errors import AlreadyRunningError, SandboxError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LINK = CHECKOUT / ".sandbox"
-"""Leads to the default state folder, so that people and inventories find it."""
+"""A link to the default state folder, for people and inventories."""
 
 PUBLIC = 0o644
 PRIVATE = 0o600
 _PASSWORD_BYTES = 18
-_LOCK_PATIENCE = 0.4
-"""Seconds: somebody who only asks who holds the lock has it for a moment."""
+_LOCK_TIMEOUT = 0.4
+"""Seconds; a process that only reads who holds the lock takes it for a moment."""
 _MAX_SOCKET_PATH = 103
-"""Bytes that fit into a unix socket's address on every system (macOS: 104 with the NUL)."""
+"""Bytes that fit into the address of a unix socket on every system (macOS: 104 with the NUL)."""
 _LONGEST_SOCKET = "engine/.s.PGSQL.65535"
 
 
 def default_folder() -> Path:
-    """The state folder of this checkout and this user, outside homes so that the engine's account can reach it."""
+    """The state folder of this checkout and user, outside any home so that the engine's account can reach it."""
     checkout = hashlib.sha256(os.fsencode(CHECKOUT)).hexdigest()[:8]
     return Path(f"/var/tmp/crdb-onboard-{os.geteuid()}-{checkout}")  # noqa: S108 - its owner and mode are verified
 
 
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
-    """Replace or create a file; readers see the old content or the new, never a part, and never a wider mode."""
+    """Create or replace a file. Readers see the old or the new content, never a part, and never a wider mode."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -55,23 +55,23 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
 
 
 class State:
-    """A state folder, by its parts.
+    """The files of a state folder.
 
     Args:
-        folder: need not exist.
+        folder: need not exist yet.
 
     Raises:
-        SandboxError: its path is too long for the sockets in it.
+        SandboxError: the path is too long for the unix sockets in the folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        # The parent only: a link in place of the folder itself has to be seen, not followed.
+        # Only the parent is resolved: a link in place of the folder itself must be refused, not followed.
         self.folder = folder.parent.resolve() / folder.name
         longest = self.folder / _LONGEST_SOCKET
         if len(os.fsencode(longest)) > _MAX_SOCKET_PATH:
             raise SandboxError(
-                f"the state folder's path is too long: unix sockets in it may have {_MAX_SOCKET_PATH} bytes,"
-                f" and {longest} has {len(os.fsencode(longest))}; choose a shorter one with --state"
+                f"the state folder's path is too long: a unix socket in it may have at most {_MAX_SOCKET_PATH} bytes,"
+                f" but {longest} has {len(os.fsencode(longest))}; choose a shorter path with --state"
             )
         self.lock = self.folder / "lock"
         self.log = self.folder / "sandbox.log"
@@ -87,19 +87,21 @@ class State:
         self._lock_descriptor: Optional[int] = None
 
     def prepare(self) -> None:
-        """Create the folder, or make sure that the one that exists is ours alone.
+        """Create the folder, or verify that only this user can write to the existing one.
 
         Raises:
-            SandboxError: it is a link, belongs to somebody else, can be written by others, or holds something else.
+            SandboxError: it is a link, belongs to another user, is writable by others, or contains other files.
         """
-        # As root the engine runs under another account, which has to pass through.
+        # If root starts the sandbox, the engine's account must be able to enter the folder.
         mode = 0o711 if os.geteuid() == 0 else 0o700
         try:
             self.folder.mkdir(mode)
         except FileExistsError:
             self.verify()
             if any(self.folder.iterdir()) and not self._is_state():
-                raise SandboxError(f"{self.folder} holds other things than a sandbox: choose another --state") from None
+                raise SandboxError(
+                    f"{self.folder} contains other files than a sandbox's: choose another --state"
+                ) from None
         except OSError as error:
             raise SandboxError(f"cannot create the state folder {self.folder}: {error.strerror}") from error
         self.folder.chmod(mode)
@@ -107,41 +109,41 @@ class State:
         self.certificates.chmod(mode)
 
     def verify(self) -> None:
-        """Make sure that a folder that exists is ours alone.
+        """Verify that only this user can write to the existing folder.
 
         Raises:
-            SandboxError: it is not.
+            SandboxError: the folder is a link, belongs to another user, or is writable by others.
         """
-        found = self.folder.lstat()
-        wrong = None
-        if not stat.S_ISDIR(found.st_mode):
-            wrong = "is a link" if stat.S_ISLNK(found.st_mode) else "is not a folder"
-        elif found.st_uid != os.geteuid():
-            wrong = f"belongs to user id {found.st_uid}, not to {os.geteuid()}"
-        elif found.st_mode & 0o022:
-            wrong = f"can be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
-        if wrong:
-            raise SandboxError(f"the state folder {self.folder} {wrong}: remove it, or choose another with --state")
+        status = self.folder.lstat()
+        problem = None
+        if not stat.S_ISDIR(status.st_mode):
+            problem = "is a link" if stat.S_ISLNK(status.st_mode) else "is not a folder"
+        elif status.st_uid != os.geteuid():
+            problem = f"belongs to user id {status.st_uid}, not to {os.geteuid()}"
+        elif status.st_mode & 0o022:
+            problem = f"is writable by others (mode {stat.S_IMODE(status.st_mode):04o})"
+        if problem:
+            raise SandboxError(f"the state folder {self.folder} {problem}: remove it, or choose another with --state")
 
     def _is_state(self) -> bool:
         return any(path.exists() for path in (self.lock, self._secrets, self.certificates))
 
     def lock_for_life(self) -> None:
-        """Take the lock, which is what 'running' means, until this process ends.
+        """Take the lock until this process ends. Holding it is what 'running' means.
 
-        Never given back before: whoever finds the lock free can rely on the process being gone.
+        The lock is never released earlier, so a free lock proves that the process has ended.
 
         Raises:
-            AlreadyRunning: another process holds it.
+            AlreadyRunningError: another process holds the lock.
         """
         self._lock_descriptor = self._acquire_lock()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock for as long as one has to be alone; its file is gone afterwards.
+        """Hold the lock for the duration of a block, and remove its file at the end.
 
         Raises:
-            AlreadyRunning: another process holds it.
+            AlreadyRunningError: another process holds the lock.
         """
         descriptor = self._acquire_lock()
         try:
@@ -151,7 +153,7 @@ class State:
             os.close(descriptor)
 
     def _acquire_lock(self) -> int:
-        deadline = time.monotonic() + _LOCK_PATIENCE
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         while True:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
             try:
@@ -159,14 +161,14 @@ class State:
             except BlockingIOError:
                 os.close(descriptor)
                 if time.monotonic() > deadline:
-                    raise AlreadyRunning(f"a sandbox is running in {self.folder}") from None
-                time.sleep(_LOCK_PATIENCE / 20)
+                    raise AlreadyRunningError(f"a sandbox is running in {self.folder}") from None
+                time.sleep(_LOCK_TIMEOUT / 20)
                 continue
             if self._is_lock_file(descriptor):
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, b"%d\n" % os.getpid())
                 return descriptor
-            # Whoever held it before us removed the file between our open and our lock.
+            # The previous holder removed the file after this process opened it.
             os.close(descriptor)
 
     def _is_lock_file(self, descriptor: int) -> bool:
@@ -176,9 +178,9 @@ class State:
             return False
 
     def holder(self) -> Optional[int]:
-        """The process id of the running sandbox; ``None`` when there is none.
+        """The process id of the running sandbox, or ``None``.
 
-        0 in the moment between its taking the lock and its writing the number.
+        0 for a moment: it has taken the lock, but not written its process id yet.
         """
         try:
             descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -194,38 +196,38 @@ class State:
             os.close(descriptor)
 
     def running(self) -> Optional[dict[str, Any]]:
-        """The description of the running sandbox, once it serves; ``None`` when it does not."""
+        """The description of the running sandbox, or ``None`` if it does not serve yet or does not run."""
         pid = self.holder()
-        described = _read_json(self.description)
-        return described if pid and described.get("pid") == pid else None
+        description = _read_json(self.description)
+        return description if pid and description.get("pid") == pid else None
 
     def ports(self) -> dict[str, int]:
-        """The ports of the last time, by ``front/listener``; empty the first time."""
+        """The ports of the previous run by ``front/listener``; empty before the first run."""
         return dict(_read_json(self._ports))
 
     def remember_ports(self, ports: dict[str, int]) -> None:
-        """Keep them, so that connection strings stay the same."""
+        """Store the ports, so that connection strings stay the same."""
         write_atomically(self._ports, _json(ports), PRIVATE)
 
     def allowlists(self) -> dict[str, list[dict[str, Any]]]:
-        """The allowlists of the last time, by cluster; empty the first time."""
+        """The allowlists of the previous run by cluster; empty before the first run."""
         return dict(_read_json(self._allowlists))
 
     def remember_allowlists(self, entries: dict[str, list[dict[str, Any]]]) -> None:
-        """Keep them for the next time."""
+        """Store the allowlists for the next run."""
         write_atomically(self._allowlists, _json(entries), PRIVATE)
 
     def password(self, role: str) -> str:
-        """The password of a role, made when it is first asked for: 24 characters of ``A-Za-z0-9_-``."""
-        known = _read_json(self._secrets)
-        if role not in known:
-            known[role] = secrets.token_urlsafe(_PASSWORD_BYTES)
-            write_atomically(self._secrets, _json(known), PRIVATE)
-        password: str = known[role]
+        """The password of a role, generated at the first call: 24 characters of ``A-Za-z0-9_-``."""
+        passwords = _read_json(self._secrets)
+        if role not in passwords:
+            passwords[role] = secrets.token_urlsafe(_PASSWORD_BYTES)
+            write_atomically(self._secrets, _json(passwords), PRIVATE)
+        password: str = passwords[role]
         return password
 
     def publish(self, description: dict[str, Any], connections: dict[str, Any]) -> None:
-        """Write what others read, the description last: it says that the sandbox serves."""
+        """Write the files for other programs. The description comes last: it means that the sandbox serves."""
         write_atomically(self.connections, _json(connections), PRIVATE)
         write_atomically(self.description, _json(description), PUBLIC)
 

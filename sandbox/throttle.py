@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The routing proxy's patience with wrong passwords."""
+"""The routing proxy's protection against repeated wrong passwords."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Callable
 from sandbox.allowlist import Address
 
 LONGEST = 3600.0
-"""Seconds: the service's documented limit."""
+"""Seconds; the documented limit of the service."""
 
 
 class Throttle:
-    """Refuses an address that failed to log in to a cluster, twice as long after every further failure.
+    """Refuses an address after a failed login to a cluster. The delay doubles with every further failure.
 
     Args:
-        base: seconds after the first failure; 0 for endless patience.
-        clock: seconds from whenever.
+        base: seconds after the first failure; 0 to never refuse.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, base: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,17 +29,17 @@ class Throttle:
         self._failures: dict[tuple[Address, str], tuple[int, float]] = {}
 
     def refuses(self, address: Address, cluster: str) -> bool:
-        """Whether the address has to wait, whatever its password is."""
+        """Whether the address must still wait, whatever its password is."""
         _count, until = self._failures.get((address, cluster), (0, 0.0))
         return self._clock() < until
 
     def failed(self, address: Address, cluster: str) -> None:
-        """Count one failure."""
+        """Count a failed login."""
         if self._base:
             count = self._failures.get((address, cluster), (0, 0.0))[0] + 1
             delay = min(self._base * 2 ** min(count - 1, 20), LONGEST)
             self._failures[(address, cluster)] = (count, self._clock() + delay)
 
     def succeeded(self, address: Address, cluster: str) -> None:
-        """Forget the failures."""
+        """Reset the count after a successful login."""
         self._failures.pop((address, cluster), None)

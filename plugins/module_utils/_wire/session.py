@@ -57,7 +57,7 @@ class Wire(Channel):
         self._messages = 0
 
     def startup(self, parameters: Mapping[str, str]) -> AuthRequest:
-        """Send the StartupMessage and read what the server asks for. Raises ServerError and those of take()."""
+        """Send the StartupMessage and read what the server asks for. Raises ServerError, and what take() raises."""
         self.send(startup_message(parameters))
         while True:
             kind, payload = self._message()
@@ -83,7 +83,7 @@ class Wire(Channel):
             raise AuthUnsupportedError(request.method)
 
     def ready(self) -> dict[str, str]:
-        """Read until ReadyForQuery and return the server's parameters. Raises ServerError and those of take()."""
+        """Read until ReadyForQuery and return the server's parameters. Raises ServerError, and what take() raises."""
         parameters: dict[str, str] = {}
         while True:
             kind, payload = self._message()
@@ -96,7 +96,7 @@ class Wire(Channel):
                 raise MalformedError("content", f"message {kind!r} between the login and ReadyForQuery")
 
     def query(self, sql: str) -> list[tuple[str | None, ...]]:
-        """Run a simple query and return its rows as text, None for NULL. Raises ServerError and those of take()."""
+        """Run a simple query and return its rows as text, None for NULL. Raises ServerError, and what take() raises."""
         self.send(framed(b"Q", cstring(sql)))
         rows: list[tuple[str | None, ...]] = []
         described = False

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The sandbox's fronts on a stage of their own: real TLS sockets before them, a recording server behind them."""
+"""Fronts of the sandbox for tests: real TLS sockets in front of them, a recording server behind them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class RecordingServer:
-    """Behaves as a PostgreSQL server that lets everybody in and has nothing to say, and keeps what it was told."""
+    """A PostgreSQL server that accepts every login, answers nothing, and records what it receives."""
 
     def __init__(self) -> None:
         self.startups: list[tuple[int, dict[str, str]]] = []
@@ -55,7 +55,7 @@ class RecordingServer:
             writer.close()
 
     def wait_for(self, told: Callable[[], bool]) -> None:
-        """Wait until the server has heard enough."""
+        """Wait until the server has received enough."""
         with self.heard:
             assert self.heard.wait_for(told, timeout=20)
 
@@ -70,7 +70,7 @@ def _message(kind: bytes, payload: bytes) -> bytes:
 
 
 class Stage:
-    """Fronts in an event loop of their own, which runs in a thread.
+    """Fronts in a separate event loop, which runs in a thread.
 
     Args:
         folder: for certificates and the server's socket; its path must be short.
@@ -89,23 +89,23 @@ class Stage:
         self._server = self.run(asyncio.start_unix_server(self.server.serve, folder / "server"))
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do something in the event loop."""
+        """Run a function in the event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     def target(self, name: str, tenant: int, socket: str = "server") -> Target:
-        """A cluster that admits 203.0.113.0/24."""
+        """A cluster whose allowlist contains 203.0.113.0/24."""
         return Target(name, self._folder / socket, Allowlist([Entry("203.0.113.0/24")]), tenant)
 
     def routing_proxy(self, targets: Sequence[Target], addresses: Iterable[str] = (INSIDE,)) -> list[int]:
-        """Start a routing proxy; its ports, one for each address that clients are to appear to have."""
+        """Start a routing proxy. Returns its ports, one for each address that clients appear to have."""
         return self.serve(RoutingProxy(targets), addresses)
 
     def single_cluster(self, target: Target, addresses: Iterable[str] = (INSIDE,)) -> list[int]:
-        """Start the front of a dedicated cluster; its ports."""
+        """Start the front of a dedicated cluster. Returns its ports."""
         return self.serve(SingleCluster(target), addresses)
 
     def allow(self, target: Target, *entries: Entry) -> None:
-        """Change an allowlist while it is in use."""
+        """Replace an allowlist while it is in use."""
 
         async def replace() -> None:
             target.allowlist.replace(entries)
@@ -113,7 +113,7 @@ class Stage:
         self.run(replace())
 
     def live(self) -> list[str]:
-        """The clusters of the connections that the fronts count as live."""
+        """The clusters of all live connections."""
 
         async def count() -> list[str]:
             return [connection.cluster for front in self._fronts for connection in front.live]
@@ -121,7 +121,7 @@ class Stage:
         return self.run(count())
 
     def close(self) -> None:
-        """End everything."""
+        """Close the fronts and stop the event loop."""
 
         async def close() -> None:
             await asyncio.gather(*(front.close() for front in self._fronts))
@@ -133,7 +133,7 @@ class Stage:
         self._loop.close()
 
     def serve(self, router: Router, addresses: Iterable[str] = (INSIDE,)) -> list[int]:
-        """Start a front with any router; its ports."""
+        """Start a front with any router. Returns its ports."""
 
         async def listen() -> list[int]:
             front = Front("stage", router)

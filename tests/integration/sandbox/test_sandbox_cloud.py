@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the Cloud API changes is what the fronts go by."""
+"""Changes through the Cloud API take effect at the fronts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PASSWORD = "of-a-user-made-by-the-api"
 
 
 class Api:
-    """The sandbox's API, asked plainly."""
+    """A client of the sandbox's Cloud API."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         described = json.loads((sandbox.state / "sandbox.json").read_text())["cloud"]
@@ -36,7 +36,7 @@ class Api:
         self.ids = {cluster["name"]: cluster["id"] for cluster in clusters}
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON of a response that has to be 200."""
+        """The JSON of a response whose status must be 200."""
         answer = requests.request(
             method, self._url + path, json=body, headers=self._headers, verify=self._ca_file, timeout=PATIENCE
         )
@@ -45,7 +45,7 @@ class Api:
 
 
 def connect_when_let_in(arguments: dict[str, Any]) -> psycopg.Connection[Any]:
-    """Try until the propagation has happened."""
+    """Retry until the change has taken effect."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -55,7 +55,7 @@ def connect_when_let_in(arguments: dict[str, Any]) -> psycopg.Connection[Any]:
 
 
 def use_until_cut(connection: psycopg.Connection[Any]) -> None:
-    """Go on using a connection, for the time that a change takes to arrive."""
+    """Use a connection for as long as a change takes to arrive."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         connection.execute("SELECT 1")
@@ -63,7 +63,7 @@ def use_until_cut(connection: psycopg.Connection[Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["brave-otter", "steady-heron"])
-def test_an_entry_lets_in_and_its_removal_cuts_what_is_live(sandbox: Sandbox, name: str) -> None:
+def test_an_entry_permits_connections_and_its_removal_cuts_them(sandbox: Sandbox, name: str) -> None:
     api = Api(sandbox)
     base = f"/api/v1/clusters/{api.ids[name]}"
     cluster = sandbox.clusters[name]

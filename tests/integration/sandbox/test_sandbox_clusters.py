@@ -29,7 +29,7 @@ REFUSED = "codeProxyRefusedConnection: connection refused"
 
 
 def value(connection: psycopg.Connection[Any], statement: str) -> Any:
-    """The one value that a statement returns."""
+    """The single value that a statement returns."""
     row = connection.execute(statement.encode()).fetchone()
     assert row is not None
     return row[0]
@@ -83,7 +83,7 @@ def test_no_account_is_open_without_its_password(sandbox: Sandbox, admin: str) -
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_user_of_one_cluster_is_none_of_another(sandbox: Sandbox, name: str) -> None:
+def test_a_user_of_one_cluster_does_not_exist_in_another(sandbox: Sandbox, name: str) -> None:
     cluster = sandbox.clusters[name]
     for other in sandbox.clusters.values():
         if other.name != name:
@@ -114,7 +114,7 @@ def test_an_impostor_has_a_trusted_certificate_of_another_host(sandbox: Sandbox,
 
 @pytest.mark.parametrize("name", SERVERLESS)
 @pytest.mark.parametrize("password", [None, "wrong"])
-def test_outside_its_allowlist_a_serverless_cluster_refuses_in_words(
+def test_outside_its_allowlist_a_serverless_cluster_answers_with_an_error(
     sandbox: Sandbox, name: str, password: str | None
 ) -> None:
     cluster = sandbox.clusters[name]
@@ -179,7 +179,7 @@ def test_a_running_statement_can_be_cancelled(
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_cockroachdbs_own_questions_are_answered(sandbox: Sandbox, name: str) -> None:
+def test_statements_that_only_cockroachdb_knows_are_answered(sandbox: Sandbox, name: str) -> None:
     cluster = sandbox.clusters[name]
     for database in cluster.databases:
         with psycopg.connect(**cluster.conninfo(dbname=database)) as connection:
@@ -201,7 +201,7 @@ def test_session_settings_of_cockroachdb_are_accepted_in_the_options(sandbox: Sa
         assert value(connection, "SHOW geqo") == "off"
 
 
-def test_large_results_and_copy_pass_unharmed(sandbox: Sandbox) -> None:
+def test_large_results_and_copy_are_forwarded_unchanged(sandbox: Sandbox) -> None:
     rows = [(number, hashlib.sha256(b"%d" % number).hexdigest() * 20) for number in range(20_000)]
     with psycopg.connect(**sandbox.clusters["funky-skunk"].conninfo()) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE large (number int, content text)")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The golden vectors of the Cloud SQL proxy's routing, each through a real TLS socket."""
+"""The golden vectors of the Cloud SQL proxy's routing, through a real TLS socket."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Starting, stopping, and coming back after the worst."""
+"""Starting, stopping, and recovering from a crash."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NEEDED_PACKAGES = (
 
 @pytest.fixture
 def fresh_state() -> Iterator[Path]:
-    """An empty state folder, whose sandbox is stopped in the end."""
+    """An empty state folder, whose sandbox is stopped at the end."""
     folder = new_state()
     yield folder
     run_sandbox("down", "--state", str(folder))
@@ -52,7 +52,7 @@ def fresh_state() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def used_state() -> Iterator[Path]:
-    """The state folder of a sandbox that has been up and down."""
+    """The state folder of a sandbox that was started and stopped."""
     folder = new_state()
     run_sandbox("up", "--state", str(folder), "--port", "0")
     run_sandbox("down", "--state", str(folder))
@@ -62,13 +62,13 @@ def used_state() -> Iterator[Path]:
 
 @pytest.fixture
 def state(used_state: Path) -> Iterator[Path]:
-    """That folder again, which is quicker than a fresh one; its sandbox is stopped in the end."""
+    """The same folder, which starts faster than a fresh one; its sandbox is stopped at the end."""
     yield used_state
     run_sandbox("down", "--state", str(used_state))
 
 
 def up(state: Path, *words: str) -> Sandbox:
-    """Start a sandbox there, on free ports."""
+    """Start a sandbox in this folder, on free ports."""
     run_sandbox("up", "--state", str(state), "--port", "0", *words)
     return Sandbox.read(state)
 
@@ -79,7 +79,7 @@ def holder(state: Path) -> int:
 
 
 def processes_with(text: str) -> list[str]:
-    """The living processes whose command line holds ``text``."""
+    """The running processes whose command line contains ``text``."""
     listed = subprocess.run(["ps", "-ewwo", "pid=,stat=,args="], capture_output=True, text=True, check=True).stdout
     lines = [line.split(None, 2) for line in listed.splitlines()]
     return [" ".join(line) for line in lines if len(line) == 3 and text in line[2] and not line[1].startswith("Z")]
@@ -112,7 +112,7 @@ def test_up_status_down_and_up_again(fresh_state: Path) -> None:
     with psycopg.connect(**first.clusters["funky-skunk"].conninfo()) as connection:
         connection.execute("CREATE TABLE kept (i int)")
     again = run_sandbox("up", "--state", str(fresh_state))
-    assert "running already" in again
+    assert "already running" in again
     assert holder(fresh_state) == described["pid"]
     with psycopg.connect(**first.clusters["funky-skunk"].conninfo()) as left_open:
         assert "stopped" in run_sandbox("down", "--state", str(fresh_state))
@@ -145,7 +145,7 @@ def test_recovers_from_kill_9(state: Path, with_engine: bool) -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "down"])
-def test_a_server_that_outlived_its_sandbox_is_stopped(state: Path, command: str) -> None:
+def test_an_orphaned_server_is_stopped(state: Path, command: str) -> None:
     up(state)
     (recorded,) = state.glob("engine/*/funky-skunk/postmaster.pid")
     pid = recorded.read_text().split("\n", 1)[0]
@@ -184,7 +184,7 @@ def test_a_server_that_outlived_its_sandbox_is_stopped(state: Path, command: str
         assert not list(state.glob("engine/.s.*"))
 
 
-def test_a_recorded_process_id_that_is_somebody_elses_is_left_alone(state: Path) -> None:
+def test_a_recorded_process_id_of_another_program_is_ignored(state: Path) -> None:
     up(state)
     run_sandbox("down", "--state", str(state))
     bystander = subprocess.Popen(["sleep", "600"])
@@ -213,7 +213,7 @@ def test_two_sandboxes_side_by_side(state: Path, sandbox: Sandbox) -> None:
         psycopg.connect(**skunk.conninfo(port=sandbox.clusters["funky-skunk"].ports["inside"]))
 
 
-def test_two_ups_at_once_make_one_sandbox(fresh_state: Path) -> None:
+def test_two_concurrent_ups_start_one_sandbox(fresh_state: Path) -> None:
     command = [sys.executable, "-m", "sandbox", "up", "--state", str(fresh_state), "--port", "0"]
     racing = [subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) for _number in range(2)]
     told = [process.communicate()[0] for process in racing]
@@ -221,7 +221,7 @@ def test_two_ups_at_once_make_one_sandbox(fresh_state: Path) -> None:
     assert all(f"process {holder(fresh_state)}," in each for each in told)
 
 
-def test_it_stops_by_itself_at_the_end_of_its_lifetime(state: Path) -> None:
+def test_it_stops_automatically_at_the_end_of_its_lifetime(state: Path) -> None:
     up(state, "--lifetime", "3")
     wait_until_gone(state)
     run_sandbox("status", "--state", str(state), status=NOT_RUNNING)
@@ -240,7 +240,7 @@ def test_either_engine(fresh_state: Path, engine: str) -> None:
     assert_every_cluster_answers(sandbox)
 
 
-def test_ports_that_were_asked_for(state: Path) -> None:
+def test_requested_ports(state: Path) -> None:
     base = 27357
     run_sandbox("up", "--state", str(state), "--port", str(base))
     sandbox = Sandbox.read(state)
@@ -275,7 +275,7 @@ def test_modes_and_owners(state: Path) -> None:
     assert 0 not in owners
 
 
-def test_secrets_are_in_their_files_only(fresh_state: Path) -> None:
+def test_secrets_are_only_in_their_own_files(fresh_state: Path) -> None:
     sandbox = up(fresh_state)
     skunk = sandbox.clusters["funky-skunk"]
     with psycopg.connect(**skunk.conninfo()) as connection, contextlib.suppress(psycopg.Error):
@@ -306,7 +306,7 @@ def test_secrets_are_in_their_files_only(fresh_state: Path) -> None:
 
 def test_the_default_state_is_linked_from_the_checkout(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
-    shutil.copytree(CHECKOUT / "sandbox", checkout / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_sandbox(checkout)
 
     def run(*words: str) -> str:
         return subprocess.run(
@@ -323,6 +323,14 @@ def test_the_default_state_is_linked_from_the_checkout(tmp_path: Path) -> None:
         shutil.rmtree(state)
 
 
+def copy_sandbox(folder: Path) -> None:
+    """Copy the sandbox and the single module of the collection that it imports."""
+    shutil.copytree(CHECKOUT / "sandbox", folder / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    scram = Path("plugins", "module_utils", "_wire", "scram.py")
+    (folder / scram).parent.mkdir(parents=True)
+    shutil.copy2(CHECKOUT / scram, folder / scram)
+
+
 def make_link(folder: Path) -> None:
     folder.rmdir()
     folder.symlink_to(folder.parent)
@@ -332,13 +340,13 @@ def make_link(folder: Path) -> None:
     ("spoil", "reason"),
     [
         (make_link, "is a link"),
-        (lambda folder: folder.chmod(0o777), "can be written by others"),
-        (lambda folder: folder.chmod(0o770), "can be written by others"),
-        (lambda folder: (folder / "thesis.tex").write_text(""), "holds other things"),
+        (lambda folder: folder.chmod(0o777), "is writable by others"),
+        (lambda folder: folder.chmod(0o770), "is writable by others"),
+        (lambda folder: (folder / "thesis.tex").write_text(""), "contains other files"),
     ],
     ids=["link", "world-writable", "group-writable", "somebody's work"],
 )
-def test_a_state_folder_that_is_not_ours_alone_is_refused(tmp_path: Path, spoil: Any, reason: str) -> None:
+def test_an_unsafe_state_folder_is_refused(tmp_path: Path, spoil: Any, reason: str) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     spoil(folder)
@@ -348,7 +356,7 @@ def test_a_state_folder_that_is_not_ours_alone_is_refused(tmp_path: Path, spoil:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a folder of somebody else's")
-def test_a_state_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
+def test_a_state_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
@@ -359,7 +367,7 @@ def test_a_state_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
 def test_a_parent_folder_that_the_engines_account_cannot_enter_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     told = run_sandbox("up", "--state", str(tmp_path / "s"), status=1)
-    assert "cannot pass through" in told or "path is too long" in told
+    assert "cannot enter" in told or "path is too long" in told
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
@@ -374,7 +382,7 @@ def test_without_root(state: Path) -> None:
     try:
         python = reachable_python(account)
         packages = home / "packages"
-        shutil.copytree(CHECKOUT / "sandbox", packages / "sandbox")
+        copy_sandbox(packages)
         installed = Path(psycopg.__file__).parent.parent
         for pattern in NEEDED_PACKAGES:
             for path in installed.glob(pattern):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the fronts behave towards raw bytes: the first packet, what is sent on, what is kept back."""
+"""How the fronts handle raw bytes: the first packet, what they forward and what they withhold."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def port(stage: Stage) -> int:
 
 
 def logged_in(stage: Stage, port: int, given: Optional[dict[str, str]] = None) -> tuple[RawClient, bytes]:
-    """A client past its authentication, and its cancel key."""
+    """An authenticated client, and its cancel key."""
     client = RawClient(port).encrypt(None, stage.ca_file)
     client.send(startup(given or GIVEN))
     (key,) = (payload for kind, payload in client.messages_to(b"Z") if kind == b"K")
@@ -76,7 +76,7 @@ def test_first_packet_that_is_refused_in_plain_text(port: int, packet: bytes, fi
         assert client.refusal() == fields
 
 
-def test_a_client_that_says_nothing_is_told_nothing(port: int) -> None:
+def test_a_silent_client_receives_nothing(port: int) -> None:
     with RawClient(port) as client:
         client.end()
         assert client.rest() == b""
@@ -111,7 +111,7 @@ def test_a_startup_packet_may_have_ten_thousand_bytes(stage: Stage, port: int) -
         assert stage.server.startups[0][1]["application_name"] == filled["application_name"]
 
 
-def test_bytes_behind_the_ssl_request_are_never_taken_for_decrypted_ones(stage: Stage, port: int) -> None:
+def test_bytes_after_the_ssl_request_are_never_mistaken_for_decrypted_ones(stage: Stage, port: int) -> None:
     with RawClient(port) as client:
         client.send(SSL_REQUEST + startup(GIVEN))
         assert client.receive(1) == b"S"
@@ -165,16 +165,16 @@ def test_unknown_clusters_are_not_found_whatever_the_address(
 
 
 class FaultyRouter:
-    """Fails as only a programmer can make it."""
+    """Fails with a programming error."""
 
-    refuses_in_words = True
+    answers_unlisted = True
     targets: tuple[Target, ...] = ()
 
     def resolve(self, parameters: dict[str, str], server_name: Optional[str]) -> tuple[Target, dict[str, str]]:
         raise LookupError(parameters["user"])
 
 
-def test_a_fault_of_the_proxy_is_an_internal_server_error(stage: Stage) -> None:
+def test_a_bug_in_the_proxy_is_an_internal_server_error(stage: Stage) -> None:
     (port,) = stage.serve(FaultyRouter())
     with RawClient(port) as client:
         client.encrypt(None, stage.ca_file).send(startup(GIVEN))
@@ -182,7 +182,7 @@ def test_a_fault_of_the_proxy_is_an_internal_server_error(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-def test_a_client_that_does_not_begin_is_closed(
+def test_a_client_that_does_not_start_is_disconnected(
     stage: Stage, port: int, encrypted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proxy, "STARTUP_LIMIT", 2.0)
@@ -192,7 +192,7 @@ def test_a_client_that_does_not_begin_is_closed(
         assert client.rest() == b""
 
 
-def test_a_server_that_is_away(stage: Stage) -> None:
+def test_an_unreachable_server(stage: Stage) -> None:
     (port,) = stage.routing_proxy([stage.target("happy-koala", 7, socket="nobody listens here")])
     with RawClient(port) as client:
         client.encrypt(None, stage.ca_file).send(startup(GIVEN))
@@ -238,7 +238,7 @@ def test_a_dedicated_cluster_does_not_answer_a_network_outside_its_allowlist(sta
         RawClient(outside, host, timeout=NO_ANSWER)
 
 
-def test_a_dedicated_cluster_passes_the_parameters_on_as_they_are(stage: Stage) -> None:
+def test_a_dedicated_cluster_forwards_the_parameters_unchanged(stage: Stage) -> None:
     (port,) = stage.single_cluster(stage.target("steady-heron", 0))
     given = {"user": "petra", "database": "some-name-1.db", "options": "--cluster=funky-skunk-123"}
     client, _key = logged_in(stage, port, given)
@@ -275,7 +275,7 @@ def test_statements_only_cockroachdb_knows_are_rewritten_in_both_protocols(stage
     assert plain == b"QSELECT 1\0"
 
 
-def test_a_cancel_key_is_the_proxys_own_and_works_from_the_same_address_only(stage: Stage) -> None:
+def test_a_cancel_key_is_made_by_the_proxy_and_works_only_from_the_same_address(stage: Stage) -> None:
     inside, neighbour = stage.routing_proxy([stage.target("happy-koala", 7)], [INSIDE, "203.0.113.11"])
     client, key = logged_in(stage, inside)
     with client:
@@ -311,7 +311,7 @@ def test_a_cancel_key_ends_with_its_connection(stage: Stage, port: int) -> None:
 
 
 def assert_only_live_connection(stage: Stage) -> None:
-    """Wait until the connections that have left are no longer counted."""
+    """Wait until closed connections are no longer counted."""
     deadline = time.monotonic() + PATIENCE
     while len(stage.live()) != 1:
         assert time.monotonic() < deadline

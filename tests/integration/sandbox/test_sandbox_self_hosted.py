@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The self-hosted cluster: a client certificate or a password, never neither, never somebody else's."""
+"""The self-hosted cluster: it requires a client certificate or a password of the same user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = "lone-badger"
 
 
 def whom(**conninfo: object) -> str:
-    """The user as whom a connection is made."""
+    """The SQL user of a connection."""
     with psycopg.connect(**conninfo) as connection:  # type: ignore[arg-type]
         row = connection.execute(b"SELECT current_user::text").fetchone()
         assert row is not None
@@ -32,7 +32,7 @@ def whom(**conninfo: object) -> str:
 
 
 def certificate(folder: Path, common_name: str, signed_by: tuple[Path, Path] | None = None) -> dict[str, str]:
-    """A client certificate, signed by a CA or by itself."""
+    """A client certificate, signed by a CA or self-signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     issuer, signer = name, key
@@ -61,7 +61,7 @@ def certificate(folder: Path, common_name: str, signed_by: tuple[Path, Path] | N
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
-def test_a_client_certificate_stands_in_for_the_password(sandbox: Sandbox, version: str) -> None:
+def test_a_client_certificate_replaces_the_password(sandbox: Sandbox, version: str) -> None:
     cluster = sandbox.clusters[NAME]
     facts = cluster.conninfo(
         password=None, passfile="/dev/null", ssl_max_protocol_version=version, **cluster.client_certificate or {}
@@ -105,7 +105,7 @@ def test_a_certificate_of_another_ca_is_refused_in_the_handshake(sandbox: Sandbo
         whom(**sandbox.clusters[NAME].conninfo(**certificate(tmp_path, "roach")))
     told = "lone-badger/inside 203.0.113.10 - 'TLS failed: CERTIFICATE_VERIFY_FAILED'"
     log = sandbox.state / "sandbox.log"
-    # The client may know before the sandbox has written it down.
+    # The client may see the failure before the sandbox has logged it.
     deadline = time.monotonic() + 20
     while told not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.05)

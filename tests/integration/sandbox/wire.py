@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A PostgreSQL client that sends whatever a test wants, byte by byte. Shares no code with the sandbox."""
+"""A PostgreSQL client that sends any bytes. It shares no code with the sandbox."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def framed(kind: bytes, payload: bytes) -> bytes:
 
 
 class RawClient:
-    """A connection that is plain until `encrypt`.
+    """A connection that is unencrypted until `encrypt`.
 
     Args:
         port: on loopback.
@@ -63,15 +63,15 @@ class RawClient:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         self._socket.sendall(data)
 
     def end(self) -> None:
-        """Say that nothing more will be sent; only on a plain connection."""
+        """Close the sending direction; only for an unencrypted connection."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def receive(self, size: int) -> bytes:
-        """Exactly so many bytes, or fewer at the end of the stream."""
+        """Exactly this many bytes, or fewer at the end of the stream."""
         received = b""
         while len(received) < size:
             data = self._socket.recv(size - len(received))
@@ -81,7 +81,7 @@ class RawClient:
         return received
 
     def rest(self) -> bytes:
-        """All that comes until the other side ends, however it does so."""
+        """All bytes until the other side closes or resets the connection."""
         received = b""
         with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):
             while data := self._socket.recv(65536):
@@ -89,7 +89,7 @@ class RawClient:
         return received
 
     def handshake(self, server_name: Optional[str], ca_file: Path, maximum: Optional[ssl.TLSVersion] = None) -> str:
-        """Begin TLS here and now; the version agreed on. The chain is verified, the host name is not."""
+        """Perform the TLS handshake and return the TLS version. Verifies the chain, but not the host name."""
         context = ssl.create_default_context(cafile=str(ca_file))
         context.check_hostname = False
         if maximum is not None:
@@ -124,7 +124,7 @@ class RawClient:
                 return found
 
     def refusal(self) -> dict[str, str]:
-        """The fields of the ErrorResponse that has to come now, and be the last thing to come."""
+        """The fields of the ErrorResponse, which must be the next and the last message."""
         kind, payload = self.message()
         assert kind == b"E"
         assert self.rest() == b""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who is let in."""
+"""Which addresses the allowlist permits."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_address(address: str, permitted: bool) -> None:
     assert Allowlist(ENTRIES).permits_sql(ipaddress.ip_address(address)) is permitted
 
 
-def test_no_entry_lets_nobody_in() -> None:
+def test_an_empty_allowlist_permits_nobody() -> None:
     assert not Allowlist().permits_sql(ipaddress.ip_address("203.0.113.10"))
 
 
-def test_a_change_counts_at_once_and_is_told() -> None:
+def test_a_change_takes_effect_at_once_and_notifies_the_subscribers() -> None:
     allowlist = Allowlist()
     told: list[tuple[Entry, ...]] = []
     allowlist.subscribe(lambda: told.append(allowlist.entries))
@@ -54,6 +54,6 @@ def test_a_change_counts_at_once_and_is_told() -> None:
         ("203.0.113.1/24", "has host bits set"),
     ],
 )
-def test_what_is_no_network_is_no_entry(cidr: str, reason: str) -> None:
+def test_an_invalid_network_is_refused(cidr: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Entry(cidr)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is kept, and what is made anew."""
+"""Which certificates are kept, and which are replaced."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load(path: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(path.read_bytes())
 
 
-def test_they_are_kept_until_a_week_before_their_end(tmp_path: Path) -> None:
+def test_certificates_are_kept_until_a_week_before_they_expire(tmp_path: Path) -> None:
     store(tmp_path).front(SPEC)
     store(tmp_path).stranger()
     first = contents(tmp_path)
@@ -60,7 +60,7 @@ def test_they_are_kept_until_a_week_before_their_end(tmp_path: Path) -> None:
     ],
     ids=["no key", "no certificate", "another's key", "no CA key", "a CA that is none"],
 )
-def test_what_is_damaged_is_made_anew(
+def test_damaged_certificates_are_replaced(
     tmp_path: Path, damage: Callable[[FrontCertificates], object], kept: str | None
 ) -> None:
     files = store(tmp_path).front(SPEC)
@@ -73,7 +73,7 @@ def test_what_is_damaged_is_made_anew(
     load(again.impostor.certificate).verify_directly_issued_by(load(again.ca))
 
 
-def test_only_certificates_can_be_read_by_others(tmp_path: Path) -> None:
+def test_others_can_read_only_the_certificates(tmp_path: Path) -> None:
     store(tmp_path).front(SPEC)
     store(tmp_path).stranger()
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
@@ -81,7 +81,7 @@ def test_only_certificates_can_be_read_by_others(tmp_path: Path) -> None:
     assert "stranger-ca.key" not in modes
 
 
-def test_a_verifier_of_the_web_accepts_the_server_and_no_other(tmp_path: Path) -> None:
+def test_a_web_verifier_accepts_only_the_server_certificate(tmp_path: Path) -> None:
     files = store(tmp_path).front(SPEC)
     trusting = verification.PolicyBuilder().store(verification.Store([load(files.ca)])).time(NOW)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The wire protocol's bytes, however they are cut into pieces."""
+"""The streams of the wire protocol, cut at any position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import messages
-from sandbox.messages import AuthenticationStream, FrontendStream, MalformedMessage, message
+from sandbox.messages import AuthenticationStream, FrontendStream, MalformedMessageError, message
 
 
 def shout(statement: bytes) -> Optional[bytes]:
@@ -56,9 +56,7 @@ def test_statements_are_rewritten_wherever_the_stream_is_cut(
 
 
 @given(st.binary(max_size=200), cuts)
-def test_a_stream_that_is_no_protocol_ends_the_rewriting_but_loses_no_byte_before_it(
-    junk: bytes, positions: list[int]
-) -> None:
+def test_bytes_that_violate_the_protocol_do_not_lose_the_bytes_before_them(junk: bytes, positions: list[int]) -> None:
     before = message(b"d", b"data")
     sent = feed(FrontendStream(lambda _statement: None).feed, before + junk, positions)
     assert (before + junk).startswith(sent)
@@ -73,7 +71,7 @@ def test_only_the_key_of_the_authentication_is_replaced(positions: list[int]) ->
     assert stream.authenticated
 
 
-def test_the_error_that_ends_an_authentication_is_known_by_its_sqlstate() -> None:
+def test_the_sqlstate_of_a_refused_authentication_is_recorded() -> None:
     stream = AuthenticationStream(lambda key: key)
     refusal = messages.error_response("FATAL", "28P01", "password authentication failed")
     assert stream.feed(refusal) == refusal
@@ -85,7 +83,7 @@ def test_the_error_that_ends_an_authentication_is_known_by_its_sqlstate() -> Non
     "parameters",
     [{}, {"user": "maxroach"}, {"user": "maxroach", "database": "defaultdb", "options": ""}, {"user": "é\udcff"}],
 )
-def test_startup_parameters_survive(parameters: dict[str, str]) -> None:
+def test_startup_parameters_are_parsed_as_they_were_built(parameters: dict[str, str]) -> None:
     packet = messages.startup_message(196608, parameters)
     assert messages.parse_startup_parameters(packet[8:]) == parameters
 
@@ -94,5 +92,5 @@ def test_startup_parameters_survive(parameters: dict[str, str]) -> None:
     "payload", [b"", b"user", b"user\0", b"user\0x\0", b"user\0\0x\0", b"user\0x\0y\0\0", b"\0\0\0"]
 )
 def test_malformed_startup_parameters(payload: bytes) -> None:
-    with pytest.raises(MalformedMessage):
+    with pytest.raises(MalformedMessageError):
         messages.parse_startup_parameters(payload)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Identifiers beyond the golden vectors, which tests/integration/sandbox sends through a real TLS socket."""
+"""Identifiers and options that the golden vectors of tests/integration/sandbox do not cover."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_malformed_identifier(text: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_options", "forwarded"),
+    ("options", "forwarded"),
     [
         ("--cluster=funky-skunk-7", None),
         ("  --cluster=funky-skunk-7  ", None),
@@ -75,17 +75,17 @@ def test_malformed_identifier(text: str, hint: str) -> None:
         ("x--cluster=funky-skunk-7", "x"),
     ],
 )
-def test_options_that_are_left(given_options: str, forwarded: str | None) -> None:
-    found = route({"options": given_options}, None)
-    assert found.identifier == ClusterIdentifier("funky-skunk", 7)
-    assert found.parameters.get("options") == forwarded
+def test_the_remaining_options_are_forwarded(options: str, forwarded: str | None) -> None:
+    named = route({"options": options}, None)
+    assert named.identifier == ClusterIdentifier("funky-skunk", 7)
+    assert named.parameters.get("options") == forwarded
 
 
 @given(st.text(), st.text(), st.one_of(st.none(), st.text()))
 def test_any_parameters_give_a_route_or_a_routing_error(database: str, options: str, server_name: str | None) -> None:
     try:
-        found = route({"database": database, "options": options, "user": "maxroach"}, server_name)
+        named = route({"database": database, "options": options, "user": "maxroach"}, server_name)
     except RoutingError:
         return
-    assert found.parameters["user"] == "maxroach"
-    assert found.identifier.tenant > 0
+    assert named.parameters["user"] == "maxroach"
+    assert named.identifier.tenant > 0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which statements and settings are made fit for PostgreSQL, and which are left alone."""
+"""Which statements and settings are rewritten for PostgreSQL, and which are left unchanged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_statement(statement: str, replacement: Optional[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "left"),
+    ("parameters", "expected"),
     [
         ({"options": "-c default_transaction_quality_of_service=background"}, {}),
         ({"options": "-cdefault_int_size=4 -c geqo=off"}, {"options": "-c geqo=off"}),
@@ -59,5 +59,5 @@ def test_statement(statement: str, replacement: Optional[str]) -> None:
         ({"options": ""}, {}),
     ],
 )
-def test_settings(given: dict[str, str], left: dict[str, str]) -> None:
-    assert strip_cockroach_settings(given) == left
+def test_settings(parameters: dict[str, str], expected: dict[str, str]) -> None:
+    assert strip_cockroach_settings(parameters) == expected

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The proxy's patience, by a clock that the test moves."""
+"""The throttle, with a clock that the test controls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THERE = ip_address("198.51.100.99")
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -40,14 +40,14 @@ def test_every_failure_doubles_the_wait_up_to_an_hour() -> None:
     assert not throttle.refuses(HERE, "funky-skunk")
 
 
-def test_it_is_about_one_address_at_one_cluster() -> None:
+def test_it_counts_each_address_and_cluster_separately() -> None:
     throttle = Throttle(1.0, Clock())
     throttle.failed(HERE, "funky-skunk")
     assert not throttle.refuses(THERE, "funky-skunk")
     assert not throttle.refuses(HERE, "brave-otter")
 
 
-def test_a_success_forgets_the_failures() -> None:
+def test_a_successful_login_resets_the_failures() -> None:
     clock = Clock()
     throttle = Throttle(1.0, clock)
     for _number in range(5):
