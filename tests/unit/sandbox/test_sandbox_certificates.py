@@ -58,7 +58,7 @@ def test_certificates_are_kept_until_a_week_before_they_expire(tmp_path: Path) -
         (lambda files: (files.ca.parent / "serverless-ca.key").unlink(), None),
         (lambda files: files.ca.write_bytes(files.server.certificate.read_bytes()), None),
     ],
-    ids=["no key", "no certificate", "another's key", "no CA key", "a CA that is none"],
+    ids=["no key", "no certificate", "another's key", "no CA key", "a CA file with a server certificate"],
 )
 def test_damaged_certificates_are_replaced(
     tmp_path: Path, damage: Callable[[FrontCertificates], object], kept: str | None
