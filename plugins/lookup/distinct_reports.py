@@ -6,17 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: distinct_reports
-short_description: Show once what several hosts report alike
+short_description: Show the same report of several hosts once
 version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Gives each text that the last task of a module reported for the hosts of this batch once, under the names of its
-    hosts. For a task with C(run_once), in place of one that every host runs to show the same.
-  - It reads what the tasks of this run noted, and no C(hostvars), which costs a controller memory for every host.
+  - Returns what the last task of a module reported for the hosts of this batch. Each text appears once, under the names
+    of its hosts. Use it in a task with C(run_once) instead of showing the same text on every host.
+  - It reads what the tasks of this run noted. It does not read C(hostvars), which take memory for every host.
 options:
   _terms:
-    description: The module whose reports are shown.
+    description: The module whose reports to show.
     type: list
     elements: str
     choices: [app_config, ca, connection]
@@ -32,7 +32,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The lines as one text a term, those of a single host without its name; empty when there are none.
+  description: One text for each term; without host names when the batch has one host, empty without a report.
   type: list
   elements: str
 """
@@ -41,7 +41,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as _reports
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports
 
 
 class LookupModule(LookupBase):
@@ -51,4 +51,4 @@ class LookupModule(LookupBase):
         """See Ansible."""
         self.set_options(var_options=variables, direct=kwargs)
         hosts = [str(host) for host in (variables or {}).get("ansible_play_batch", ())]
-        return ["\n".join(_reports.distinct(str(term), hosts)) for term in terms]
+        return ["\n".join(reports.distinct(str(term), hosts)) for term in terms]

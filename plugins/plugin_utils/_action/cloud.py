@@ -10,7 +10,6 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -47,7 +46,7 @@ class CloudAction(OnboardingAction):
         `inputs` is what the work depends on. A result that was there already has `repeated`, and is not changed.
         """
         text = json.dumps(inputs, sort_keys=True, default=str)
-        mark = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        mark = shared.mark(text)
         with shared.alone(key):
             outcome = shared.get(key)
             first = outcome is None or outcome["mark"] != mark

@@ -130,7 +130,7 @@ def alternating(name: str, facts: Any) -> tuple[Any, tuple[str, ...]]:
 
 def _ask(name: str, question: str, prompt: Callable[[str], str] | None) -> str:
     if prompt is None:
-        return answers.given().get(name, "")
+        return answers.get(name) or ""
     return answers.ask_once(name, lambda: prompt(question))
 
 

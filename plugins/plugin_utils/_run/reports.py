@@ -2,28 +2,49 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tasks report for people, noted a host, each text once: shown once for all hosts that report alike.
+"""What the tasks of a run report to people. Hosts that report the same text are shown together.
 
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run.memory import Memory, MemoryFullError
 
 _NAMES_SHOWN = 5
+_secret_texts = Memory("reports", 1024 * 1024)
 
 
-def note(subject: str, task: str, host: str, lines: Sequence[str]) -> None:
-    """Note what a task reports of a subject for its host."""
-    digest = hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()
-    _shared.once(f"report {digest}", lambda: list(lines))
-    if _shared.get(f"reported last {subject}") != task:
-        _shared.put(f"reported last {subject}", task)
-    _shared.put(f"reported {subject} {host}", [task, digest])
+def note(subject: str, task: str, host: str, lines: Sequence[str], *, secret: bool = False) -> None:
+    """Keep the lines that a task reports about a subject for its host. Lines with a secret stay out of files.
+
+    Raises OnboardingError when there are too many different reports to keep.
+    """
+    text = "\n".join(lines)
+    digest = shared.mark(text)
+    if not secret:
+        shared.once(f"report {digest}", lambda: list(lines))
+    else:
+        try:
+            _secret_texts.once(digest, lambda: text)
+        except MemoryFullError:
+            raise OnboardingError(
+                "The hosts have too many different reports with passwords to show. Run it for fewer hosts with -l."
+            ) from None
+    if shared.get(f"reported last {subject}") != task:
+        shared.put(f"reported last {subject}", task)
+    shared.put(f"reported {subject} {host}", [task, digest, secret, len(lines)])
+
+
+def _lines(digest: str, secret: bool, count: int) -> list[str]:
+    """The lines of a report that was noted."""
+    if not secret:
+        return list(shared.get(f"report {digest}")["value"])
+    return (_secret_texts.get(digest) or "").split("\n") if count else []
 
 
 def _title(hosts: Sequence[str]) -> str:
@@ -33,19 +54,22 @@ def _title(hosts: Sequence[str]) -> str:
 
 
 def distinct(subject: str, hosts: Sequence[str]) -> list[str]:
-    """The lines that the last task which reports of this subject noted for these hosts; those of several alike once."""
-    last = _shared.get(f"reported last {subject}")
-    by_digest: dict[str, list[str]] = {}
+    """The lines that the last task which reported about a subject noted for these hosts, each text once.
+
+    With several hosts, every text is indented under the names of its hosts.
+    """
+    last = shared.get(f"reported last {subject}")
+    hosts_by_text: dict[tuple[str, bool, int], list[str]] = {}
     for host in hosts:
-        task, digest = _shared.get(f"reported {subject} {host}") or (None, "")
+        task, digest, secret, count = shared.get(f"reported {subject} {host}") or (None, "", False, 0)
         if last is not None and task == last:
-            by_digest.setdefault(digest, []).append(host)
-    texts = [(_shared.get(f"report {digest}")["value"], names) for digest, names in by_digest.items()]
+            hosts_by_text.setdefault((str(digest), bool(secret), int(count)), []).append(host)
+    reports = [(_lines(*text), names) for text, names in hosts_by_text.items()]
     if len(hosts) == 1:
-        return [line for lines, _names in texts for line in lines]
+        return [line for lines, _names in reports for line in lines]
     return [
-        text
-        for lines, names in texts
-        for text in (_title(names), *(f"  {line}" if line else "" for line in lines))
+        shown
+        for lines, names in reports
         if lines
+        for shown in (_title(names), *(f"  {line}" if line else "" for line in lines))
     ]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How far a play has come on each of its hosts: noted by the tasks of one run, read by its report.
+"""The progress of a play on each of its hosts. The tasks of a run note it, and the report of the rollout shows it.
 
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -15,49 +15,49 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
 
-# The outcomes of a host, the best first; what each means is in docs/app-servers.md.
+# The outcomes of a host, the best first; docs/app-servers.md explains each.
 OUTCOMES = ("updated", "unchanged", "rolled_back", "refused", "failed", "lost", "untouched")
 _NAMES_SHOWN = 20
 
 
 def run_name() -> str:
-    """The name of this run, the same in all of its tasks: when it began, and what no other run has."""
+    """The name of this run, the same in all of its tasks: the time it began, and a random part."""
 
     def name() -> str:
         return f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}-{os.getpid()}-{secrets.token_hex(4)}"
 
-    return str(_shared.once("run name", name)[0])
+    return str(shared.once("run name", name)[0])
 
 
 class Rollout:
-    """What was noted of the hosts in one play."""
+    """The facts that tasks noted about the hosts of one play."""
 
     def __init__(self, task: Any) -> None:
-        """The play of this task, however many batches it has; the same play imported again is another one."""
+        """`task` is a task of the play. All batches of a play are one; a play that is imported again is another."""
         self._play = str(task._parent._play._uuid)
 
     def _key(self, host: str) -> str:
         return f"rollout {self._play} {host}"
 
     def begin(self, task_vars: Mapping[str, Any]) -> None:
-        """Note that the host of a task is begun, and nothing else."""
-        _shared.put(self._key(str(task_vars["inventory_hostname"])), {})
+        """Note that the play began on the host of a task, and forget earlier facts."""
+        shared.put(self._key(str(task_vars["inventory_hostname"])), {})
 
     def note(self, task_vars: Mapping[str, Any], **facts: Any) -> None:
-        """Note facts about the host of a task, beside what is noted already."""
+        """Add facts about the host of a task to those noted before."""
         key = self._key(str(task_vars["inventory_hostname"]))
-        _shared.put(key, {**(_shared.get(key) or {}), **facts})
+        shared.put(key, {**(shared.get(key) or {}), **facts})
 
     def noted(self, host: str) -> dict[str, Any] | None:
-        """What was noted of a host; None when nothing was begun there."""
-        found: dict[str, Any] | None = _shared.get(self._key(host))
-        return found
+        """The facts about a host; None when the play did not begin there."""
+        facts: dict[str, Any] | None = shared.get(self._key(host))
+        return facts
 
 
 def outcome(facts: dict[str, Any] | None) -> tuple[str, str]:
-    """The outcome of a host from what was noted of it, and a sentence where one is needed."""
+    """The outcome of a host by the facts about it, and a sentence that explains it, or an empty text."""
     if facts is None:
         return "untouched", ""
     if "refused" in facts:
@@ -65,36 +65,38 @@ def outcome(facts: dict[str, Any] | None) -> tuple[str, str]:
     if "changed" not in facts:
         return "lost", "no answer came while its files were written: the next run finds out, and completes it"
     apps = facts.get("service", {})
-    back = [f"{name}: {app['detail']}" for name, app in apps.items() if app["outcome"] in ("rolled_back", "stuck")]
-    if back:
-        return "rolled_back", " ".join(back)
-    left = [f"{name}: {app['detail']}" for name, app in apps.items() if app["outcome"] == "overtaken"]
-    if left:
-        return "failed", " ".join(left)
+    rolled_back = [
+        f"{name}: {app['detail']}" for name, app in apps.items() if app["outcome"] in ("rolled_back", "stuck")
+    ]
+    if rolled_back:
+        return "rolled_back", " ".join(rolled_back)
+    overtaken = [f"{name}: {app['detail']}" for name, app in apps.items() if app["outcome"] == "overtaken"]
+    if overtaken:
+        return "failed", " ".join(overtaken)
     if "service" not in facts and facts.get("unconfirmed"):
         return "lost", "no answer came while its apps were reloaded: the next run finds out, and completes it"
     if facts.get("check"):
-        # What was left as somebody had changed it before is not meant.
-        meanwhile = [name for name in facts.get("replaced", ()) if name not in facts.get("drifted", ())]
-        theirs = f"another run changed the files of {', '.join(meanwhile)} meanwhile: " if meanwhile else ""
-        return "failed", f"{theirs}the check does not pass: {facts['check']}"
+        # Files that somebody had changed before the run were left alone; these are others.
+        replaced = [name for name in facts.get("replaced", ()) if name not in facts.get("drifted", ())]
+        cause = f"another run changed the files of {', '.join(replaced)} meanwhile: " if replaced else ""
+        return "failed", f"{cause}the check does not pass: {facts['check']}"
     touched = facts["changed"] or any(app["outcome"] == "updated" for app in apps.values())
     return ("updated" if touched else "unchanged"), ", ".join(facts["changed"])
 
 
 def report(hosts: Mapping[str, tuple[str, str]], *, check: bool) -> list[str]:
-    """The lines of the report: hosts by outcome, with the reason of each that is not as it should be."""
+    """The lines of the report: the hosts by outcome, with the reason for each host that needs attention."""
     lines = []
     for name in OUTCOMES:
-        there = [(host, text) for host, (found, text) in hosts.items() if found == name]
-        if not there:
+        members = [(host, text) for host, (host_outcome, text) in hosts.items() if host_outcome == name]
+        if not members:
             continue
-        said = "would be updated" if check and name == "updated" else name.replace("_", " ")
-        title = f"{said} ({len(there)})"
+        label = "would be updated" if check and name == "updated" else name.replace("_", " ")
+        title = f"{label} ({len(members)})"
         if name in ("updated", "unchanged", "untouched"):
-            shown = [f"{host} [{text}]" if text else host for host, text in there[:_NAMES_SHOWN]]
-            rest = len(there) - len(shown)
+            shown = [f"{host} [{text}]" if text else host for host, text in members[:_NAMES_SHOWN]]
+            rest = len(members) - len(shown)
             lines.append(f"{title}: {', '.join(shown)}{f' and {rest} more' if rest else ''}")
         else:
-            lines += [f"{title}:", *(f"  {host}: {text}" for host, text in there)]
+            lines += [f"{title}:", *(f"  {host}: {text}" for host, text in members)]
     return lines

@@ -2,109 +2,200 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tasks of one run tell each other: what was done already, what was asked already, and the rate limit.
+"""What the tasks of one playbook run share: results, locks and the rate limit of the Cloud API.
 
-Every task runs in a process forked from the main one. As with `_answers`, memory made when the main process imports
-this is shared by all of them, and gone with the run. It holds no password, but in a report that is asked to show it.
+Ansible runs each task in a process of its own. These processes share files in Ansible's temporary folder of the run,
+which Ansible removes when the run ends. The locks are the kernel's, which releases them when a process dies.
+Nothing secret may be put here: see `memory`.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import hmac
 import json
 import mmap
-import multiprocessing
+import os
+import secrets
 import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
-_SIZE = 256 * 1024 * 1024  # of address space: only pages that are used take memory
-_BUCKETS = 4096
+_FOLDER = "crdb-onboard-run"
+_SIZE_LIMIT = 256 * 1024 * 1024
+_BUCKETS = 65536
 _OFFSET = struct.Struct("Q")
 _RECORD = struct.Struct("QII")
+_RECORDS_START = _OFFSET.size * (1 + _BUCKETS)
+# Most records fit into one read.
+_READ_BYTES = 1024
 _BURST = 9
-_WINDOW = 1.05
+_WINDOW_SECONDS = 1.05
 _RATE = struct.Struct(f"{_BURST}d")
-_WORK_LOCKS = 16
 
-_fork = multiprocessing.get_context("fork")
-_memory = mmap.mmap(-1, _SIZE)
-_lock = _fork.Lock()
-_rate_memory = mmap.mmap(-1, mmap.PAGESIZE)
-_rate_lock = _fork.Lock()
-_work_locks = tuple(_fork.RLock() for _number in range(_WORK_LOCKS))
+# Made when the main process imports this file, and inherited by every task.
+_RUN_KEY = secrets.token_bytes(32)
 
 
-# The memory: where the next record goes; the newest record of each bucket; the records, each with the one before it in
-# its bucket, and the lengths of key and value. Nothing grows with what others have put.
+def folder() -> Path:
+    """The folder of this run's files; it is created when it is missing."""
+    path = Path(str(constants.DEFAULT_LOCAL_TMP)) / _FOLDER
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+@cache
+def _descriptor(name: str) -> int:
+    """A file of the run, open as long as this process lives. Closing it would release this process's locks on it."""
+    return os.open(folder() / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _lock(descriptor: int, offset: int = 0) -> None:
+    """Lock one byte of a file against other processes. A process that is forked meanwhile does not hold the lock."""
+    fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, offset)
+
+
+def _unlock(descriptor: int, offset: int = 0) -> None:
+    fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, offset)
+
+
+# The file of values begins with a table of offsets: the end of the records, then the newest record of each bucket. A
+# record has the offset of the previous record of its bucket, the sizes of key and value in bytes, the key, and the
+# value as JSON.
+@cache
+def _table() -> mmap.mmap:
+    """The table, as memory that all processes share."""
+    descriptor = _descriptor("values")
+    _lock(descriptor)
+    if os.fstat(descriptor).st_size < _RECORDS_START:
+        os.ftruncate(descriptor, _RECORDS_START)
+    _unlock(descriptor)
+    return mmap.mmap(descriptor, _RECORDS_START)
 
 
 def _bucket(key: bytes) -> int:
     return _OFFSET.size * (1 + zlib.crc32(key) % _BUCKETS)
 
 
-def _offset(place: int) -> int:
-    return int(_OFFSET.unpack_from(_memory, place)[0])
-
-
-def get(key: str) -> Any:
-    """What was put under this key in this run, or None."""
-    name = key.encode("utf-8")
-    with _lock:
-        place = _offset(_bucket(name))
-        while place:
-            older, key_size, size = _RECORD.unpack_from(_memory, place)
-            start = place + _RECORD.size + key_size
-            if _memory[place + _RECORD.size : start] == name:
-                return json.loads(_memory[start : start + size])
-            place = older
+def _find(descriptor: int, offset: int, key: bytes) -> bytes | None:
+    """The newest value of a key in the chain of records that begins at an offset."""
+    while offset:
+        data = os.pread(descriptor, _READ_BYTES, offset)
+        older, key_size, size = _RECORD.unpack_from(data)
+        start = _RECORD.size + key_size
+        if key_size == len(key) and data.startswith(key, _RECORD.size):
+            if start + size > len(data):
+                return os.pread(descriptor, size, offset + start)
+            return data[start : start + size]
+        offset = older
     return None
 
 
+def get(key: str) -> Any:
+    """The value that a task of this run put under this key, or None."""
+    name = key.encode("utf-8")
+    # No lock: what the table points to is complete, and never changes.
+    (newest,) = _OFFSET.unpack_from(_table(), _bucket(name))
+    data = _find(_descriptor("values"), newest, name) if newest else None
+    return None if data is None else json.loads(data)
+
+
 def put(key: str, value: Any) -> None:
-    """Tell the other tasks of this run; the value has to be JSON, and no secret that is not shown anyway."""
+    """Keep a value for the other tasks of this run. It must be JSON and must not hold a secret.
+
+    Raises OnboardingError when the run keeps too much.
+    """
     name, data = key.encode("utf-8"), json.dumps(value).encode("utf-8")
     bucket = _bucket(name)
-    with _lock:
-        place = _offset(0) or _OFFSET.size * (1 + _BUCKETS)
-        end = place + _RECORD.size + len(name) + len(data)
-        if end > _SIZE:
-            raise OnboardingError(f"too much to remember for one run: {end} bytes")
-        _RECORD.pack_into(_memory, place, _offset(bucket), len(name), len(data))
-        _memory[place + _RECORD.size : end] = name + data
-        # Last: a process that is killed before has told nothing.
-        _OFFSET.pack_into(_memory, bucket, place)
-        _OFFSET.pack_into(_memory, 0, end)
+    table, descriptor = _table(), _descriptor("values")
+    _lock(descriptor)
+    try:
+        offset = int(_OFFSET.unpack_from(table)[0]) or _RECORDS_START
+        (older,) = _OFFSET.unpack_from(table, bucket)
+        record = _RECORD.pack(older, len(name), len(data)) + name + data
+        end = offset + len(record)
+        if end > _SIZE_LIMIT:
+            raise OnboardingError(
+                f"too much to remember for one run: {end} bytes, the limit is {_SIZE_LIMIT}. Run it for fewer hosts"
+                " with -l."
+            )
+        _write(descriptor, record, offset)
+        _OFFSET.pack_into(table, 0, end)
+        # Written last: the record of a process that is killed before is never read.
+        _OFFSET.pack_into(table, bucket, offset)
+    finally:
+        _unlock(descriptor)
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
+
+
+# The names of the locks that a process holds, by process.
+_held: dict[int, set[str]] = {}
 
 
 @contextmanager
-def alone(what: str) -> Iterator[None]:
-    """Be the only task of this run that does this; others wait."""
-    with _work_locks[sum(what.encode("utf-8")) % _WORK_LOCKS]:
+def alone(name: str) -> Iterator[None]:
+    """Hold the lock of this name; other tasks of the run wait. The task that holds it may take it again.
+
+    It keeps processes apart, not the threads of one process.
+    """
+    held = _held.setdefault(os.getpid(), set())
+    if name in held:
         yield
+        return
+    offset = int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:7], "big")
+    descriptor = _descriptor("locks")
+    _lock(descriptor, offset)
+    held.add(name)
+    try:
+        yield
+    finally:
+        held.discard(name)
+        _unlock(descriptor, offset)
 
 
 def once(key: str, work: Callable[[], Any]) -> tuple[Any, bool]:
-    """The result of `work`, which only the first task of the run does, and whether this was the one."""
-    with alone(key):
-        known = get(key)
-        if known is not None:
-            return known["value"], False
-        value = work()
-        put(key, {"value": value})
-        return value, True
+    """The result of `work`, which only the first task of the run calls, and whether this task called it."""
+    known = get(key)
+    if known is None:
+        with alone(key):
+            known = get(key)
+            if known is None:
+                value = work()
+                put(key, {"value": value})
+                return value, True
+    return known["value"], False
+
+
+def mark(text: str) -> str:
+    """A digest that compares texts within this run. It is keyed: whoever reads it cannot test guesses of the text."""
+    return hmac.new(_RUN_KEY, text.encode("utf-8", "surrogateescape"), "sha256").hexdigest()
 
 
 def take_turn() -> None:
-    """Wait until the run may send its next request: the service allows 10 a second, counted by its own clock."""
-    with _rate_lock:
-        turns = _RATE.unpack_from(_rate_memory)
+    """Wait until the run may send its next request: the Cloud API allows ten a second, by its own clock."""
+    descriptor = _descriptor("rate")
+    _lock(descriptor)
+    try:
+        data = os.pread(descriptor, _RATE.size, 0)
+        turns = _RATE.unpack(data) if len(data) == _RATE.size else (0.0,) * _BURST
         now = time.monotonic()
-        start = max(now, turns[0] + _WINDOW if turns[0] else now, turns[-1])
-        _RATE.pack_into(_rate_memory, 0, *turns[1:], start)
+        start = max(now, turns[0] + _WINDOW_SECONDS if turns[0] else now, turns[-1])
+        _write(descriptor, _RATE.pack(*turns[1:], start), 0)
+    finally:
+        _unlock(descriptor)
     time.sleep(max(0.0, start - now))

@@ -211,7 +211,7 @@ class TestAnswers:
         assert answers.ask_once("name of the test", lambda: pytest.fail("asked again")) == "t\u00f6ld"
         with pytest.raises(OnboardingError, match="too long"):
             answers.ask_once("another", lambda: "x" * 70000)
-        assert "another" not in answers.given()
+        assert answers.get("another") is None
 
 
 CERTIFICATES = {"sslcert": "/c/client.max.crt", "sslkey": "/c/client.max.key"}

@@ -9,7 +9,9 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as _reports
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports, shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run.memory import Memory
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def subject() -> str:
 def note(subject: str, lines: dict[str, list[str] | None], task: str = "task") -> None:
     for host, found in lines.items():
         if found is not None:
-            _reports.note(subject, task, host, found)
+            reports.note(subject, task, host, found)
 
 
 @pytest.mark.parametrize(
@@ -39,16 +41,34 @@ def note(subject: str, lines: dict[str, list[str] | None], task: str = "task") -
 )
 def test_each_text_is_shown_once(subject: str, lines: dict[str, list[str] | None], shown: list[str]) -> None:
     note(subject, lines)
-    assert _reports.distinct(subject, list(lines)) == shown
+    assert reports.distinct(subject, list(lines)) == shown
 
 
 def test_only_the_hosts_and_the_subject_that_are_named(subject: str) -> None:
     note(subject, {"a": ["one"], "b": ["two"]})
     note(subject + "2", {"b": ["three"]})
-    assert _reports.distinct(subject, ["b"]) == ["two"]
+    assert reports.distinct(subject, ["b"]) == ["two"]
 
 
 def test_what_an_earlier_task_reported_is_not_shown_again(subject: str) -> None:
     note(subject, {"a": ["one"], "b": ["one"]}, "preview")
     note(subject, {"a": ["two"]}, "second")
-    assert _reports.distinct(subject, ["a", "b"]) == ["a:", "  two"]
+    assert reports.distinct(subject, ["a", "b"]) == ["a:", "  two"]
+
+
+SECRET = "c4n4ry-Passw0rd"
+
+
+def test_a_report_with_a_password_is_shown_and_is_in_no_file(subject: str) -> None:
+    for host in ("a", "b"):
+        reports.note(subject, "task", host, [f"password {SECRET}", ""], secret=True)
+    reports.note(subject, "task", "c", [], secret=True)
+    assert reports.distinct(subject, ["a", "b", "c"]) == ["a, b:", f"  password {SECRET}", ""]
+    for path in shared.folder().iterdir():
+        assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_too_many_reports_with_passwords_are_refused(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "_secret_texts", Memory(subject, 4096))
+    with pytest.raises(OnboardingError, match="too many different reports with passwords"):
+        reports.note(subject, "task", "a", ["x" * 4096], secret=True)
