@@ -30,7 +30,7 @@ class ActionModule(OnboardingAction):
         if not places:
             return {"changed": False, "files": [], "changes": [], "authorities": [], "notes": []}
         files = _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
-        result = self.call({**common, "files": files}, task_vars)
+        result = self.call({**common, "files": files}, task_vars, secret=False)
         authorities = {
             (place.path, place.user, authority.fingerprint): {
                 "path": place.path,

@@ -63,5 +63,5 @@ class ActionModule(OnboardingAction):
             load(source.ca)
         forms = {name: _forms(source, arguments["show_password"]) for name, source in sources.items()}
         report = [line for name, form in forms.items() for line in _text(name, form)]
-        self.reports("connection", report, task_vars)
+        self.reports("connection", report, task_vars, secret=arguments["show_password"])
         return {"changed": False, "connections": forms, "apps": [_app(app) for app in apps], "report": report}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport.call import TRANSPORT
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -69,6 +70,8 @@ class Controller:
             "LANG": "C.UTF-8",
             "HOME": str(self.home),
             "ANSIBLE_CONFIG": str(self.config),
+            # `CRDB_ONBOARD_TRANSPORT=ansible pytest tests/integration` runs all tests with Ansible's own call.
+            **{name: os.environ[name] for name in (TRANSPORT,) if name in os.environ},
             **self.environment,
             **extra,
         }

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a module has for `ansible.module_utils.basic` in a program of plugin_utils/_transport.
+"""The module `ansible.module_utils.basic` in a program of plugin_utils/_transport.
 
-Ansible's own takes a seventh of a second of every host's processor to start: more than our modules need for their work
-(docs/performance.md). This one takes arguments that the controller has validated already, and does the rest alike.
+Ansible's own takes 0.14 s of a host's processor to start: more than our modules take to work (docs/performance.md).
+This one expects arguments that the controller has validated, and otherwise behaves like Ansible's.
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -19,13 +19,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Callable, ClassVar, NoReturn
 
 ANSWER = "crdb.onboard answers: "
-"""What the line with the result begins with: a host's profile may print lines of its own."""
+"""The beginning of the line with the result. The host's shell profile may print lines before it."""
 MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 _PART_MASK = "********"
 
 
 def _expanded(facts: Mapping[str, Any], value: Any) -> Any:
-    """A path, or those of a list, as the host has them; anything else as it is."""
+    """A path, or the paths of a list, with `~` and variables expanded; any other value unchanged."""
     if isinstance(value, list) and facts.get("elements") == "path":
         return [_expanded({"type": "path"}, entry) for entry in value]
     if isinstance(value, str) and facts.get("type") == "path":
@@ -33,11 +33,11 @@ def _expanded(facts: Mapping[str, Any], value: Any) -> Any:
     return value
 
 
-def _with_defaults(specification: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with the defaults of those that are not given, in those of dictionaries and lists of them too."""
-    found: dict[str, Any] = {}
+def _with_defaults(specification: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, and the defaults of missing ones, also in suboptions."""
+    parameters: dict[str, Any] = {}
     for name, facts in specification.items():
-        value = _expanded(facts, given.get(name))
+        value = _expanded(facts, arguments.get(name))
         if value is None:
             value = facts.get("default")
         options = facts.get("options")
@@ -45,8 +45,8 @@ def _with_defaults(specification: Mapping[str, Any], given: Mapping[str, Any]) -
             value = [_with_defaults(options, entry) for entry in value]
         elif options and value is not None:
             value = _with_defaults(options, value)
-        found[name] = value
-    return found
+        parameters[name] = value
+    return parameters
 
 
 def _secrets(specification: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
@@ -74,7 +74,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def masked(value: Any, secrets: list[str]) -> Any:
-    """The value, in whose texts no secret stands."""
+    """The value with every secret in its texts replaced by a mask."""
     if isinstance(value, dict):
         return {name: masked(part, secrets) for name, part in value.items()}
     if isinstance(value, list):
@@ -88,10 +88,10 @@ def masked(value: Any, secrets: list[str]) -> Any:
 
 
 class AnsibleModule:
-    """The arguments and the answer of one call, as Ansible's class of this name has them.
+    """The arguments and the answer of one call, with the interface of Ansible's class of this name.
 
-    `request` is set before: `module`, `arguments`, `check_mode`, `diff` (whether differences are shown), and `log`, the
-    facility of syslog, if it is to be told.
+    `request` is set first: `module`, `arguments`, `check_mode`, `diff` (whether differences are shown), and `log`, the
+    syslog facility, or an empty text for no message.
     """
 
     request: ClassVar[dict[str, Any]] = {}
@@ -101,7 +101,7 @@ class AnsibleModule:
         self.check_mode: bool = self.request["check_mode"]
         self._diff: bool = self.request["diff"]
         self.params = _with_defaults(argument_spec, self.request["arguments"])
-        # The longest first: one can be a part of another.
+        # The longest first, because a secret may contain another.
         self._secrets = sorted(set(_secrets(argument_spec, self.params)), key=len, reverse=True)
         self._warnings: list[str] = []
         AnsibleModule.current = self
@@ -111,26 +111,26 @@ class AnsibleModule:
             self._log()
 
     def _log(self) -> None:
-        """Tell the host's syslog, as Ansible's modules do; of the arguments only what is one word."""
+        """Write a message to syslog, as Ansible's modules do, with the arguments that are a single value."""
         words = {
             k: v for k, v in self.params.items() if isinstance(v, (bool, int, float, str)) and v not in ("", False)
         }
-        said = masked({"check_mode": self.check_mode, **words}, self._secrets)
+        logged = masked({"check_mode": self.check_mode, **words}, self._secrets)
         facility = getattr(syslog, self.request["log"], syslog.LOG_USER)
         syslog.openlog(f"ansible-{self.request['module']}", 0, facility)
-        syslog.syslog(syslog.LOG_INFO, "Invoked with " + " ".join(f"{name}={value}" for name, value in said.items()))
+        syslog.syslog(syslog.LOG_INFO, "Invoked with " + " ".join(f"{name}={value}" for name, value in logged.items()))
 
     def warn(self, warning: str) -> None:
         """Show a warning on the controller."""
         self._warnings.append(warning)
 
     def exit_json(self, **result: Any) -> NoReturn:
-        """Answer, and end."""
+        """Answer with a result, and exit."""
         self._answer(result)
         raise SystemExit(0)
 
     def fail_json(self, msg: str, **result: Any) -> NoReturn:
-        """Answer that it failed, and end."""
+        """Answer with a failure, and exit."""
         self._answer({"failed": True, "msg": msg, **result})
         raise SystemExit(1)
 
@@ -138,22 +138,22 @@ class AnsibleModule:
         if self._warnings:
             result["warnings"] = self._warnings
         whole = "\0".join(_texts(result))
-        found = [secret for secret in self._secrets if secret in whole]
-        answer(masked(result, found) if found else result)
+        secrets = [secret for secret in self._secrets if secret in whole]
+        answer(masked(result, secrets) if secrets else result)
 
 
 def answer(result: Mapping[str, Any]) -> None:
-    """Print the result, on one line of ASCII."""
+    """Print the result as one line of ASCII."""
     data = f"\n{ANSWER}{json.dumps(result)}\n".encode("ascii")
     while data:
         data = data[os.write(1, data) :]
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a module; what it does not expect is answered too, with the traceback."""
+    """Run a module. An exception that it does not handle becomes a failure with the traceback."""
     try:
         main()
-    except Exception as exc:  # as Ansible's own frame
+    except Exception as exc:  # as Ansible does
         module = AnsibleModule.current
         facts = {"msg": f"The module ended early: {type(exc).__name__}: {exc}", "exception": traceback.format_exc()}
         if module is not None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The beginning of a program that plugin_utils/_transport sends to a host: its modules are imported from memory.
+"""The start of a program that plugin_utils/_transport sends to a host: it imports modules from memory.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -23,7 +23,7 @@ BASIC = "ansible.module_utils.basic"
 
 
 class Importer:
-    """Finds modules among sources: by full name, compressed with zlib, in base64."""
+    """Imports modules from `sources`: by full name, the source as base64 of zlib's compressed data."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources
@@ -45,12 +45,12 @@ class Importer:
         exec(code, module.__dict__)  # noqa: S102 - what an import is
 
     def get_source(self, name: str) -> str:
-        """The source of a module, which a traceback shows."""
+        """The source of a module, for tracebacks; empty for a package without a file."""
         return zlib.decompress(base64.b64decode(self._sources.get(name, ""))).decode() if name in self._sources else ""
 
 
 def start(sources: Mapping[str, str], module: str, request: str) -> None:
-    """Run `main` of a module; `request` is its JSON for _frame.AnsibleModule, in base64."""
+    """Run `main` of a module; `request` is the base64 of the JSON for `AnsibleModule.request` of `frame`."""
     sys.meta_path.insert(0, Importer(sources))
     frame = importlib.import_module(BASIC)
     frame.AnsibleModule.request = json.loads(base64.b64decode(request))

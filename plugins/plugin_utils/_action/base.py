@@ -16,7 +16,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ansible import constants
 from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader, lookup_loader
@@ -30,11 +29,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as run_reports
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import workers
-from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import program as _program
-
-# The main process imports this before it forks one process a host.
-workers.keep_lean()
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
 display = Display()
 
@@ -73,7 +68,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     def __init_subclass__(cls) -> None:
         """Read the module and the options, once a run: see above."""
         if cls.MODULE:
-            _program.prepared(cls.MODULE)
+            transport.prepare(cls.MODULE)
         if cls.OPTIONS:
             options.arguments(cls.OPTIONS)
 
@@ -91,9 +86,12 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         """Do the task and return its result."""
         raise OnboardingError(f"{type(self).__module__} has no work to do")
 
-    def reports(self, subject: str, lines: Sequence[str], task_vars: Mapping[str, Any]) -> None:
-        """Note the lines that the lookup `distinct_reports` shows for this host."""
-        run_reports.note(subject, str(self._task._uuid), str(task_vars["inventory_hostname"]), lines)
+    def reports(
+        self, subject: str, lines: Sequence[str], task_vars: Mapping[str, Any], *, secret: bool = False
+    ) -> None:
+        """Note the lines that the lookup `distinct_reports` shows for this host; lines with a secret stay in memory."""
+        host = str(task_vars["inventory_hostname"])
+        run_reports.note(subject, str(self._task._uuid), host, lines, secret=secret)
 
     def inventory(self, arguments: Mapping[str, Any], *, ask: bool = False) -> HostInventory:
         """The connections and apps of these options; `ask` at the terminal for what is missing."""
@@ -165,45 +163,11 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         except (binascii.Error, ValueError):
             return b""
 
-    def call(self, arguments: dict[str, Any], task_vars: dict[str, Any], *, module: str = "") -> dict[str, Any]:
-        """Run `MODULE`, or another module, on the host, with secrets among its arguments.
-
-        Pipelining is turned on for it: otherwise the arguments lie in a file on the host, and stay there when the run
-        is killed. Raises OnboardingError where that cannot be.
-        """
-        if self._task.async_val:
-            raise OnboardingError("async leaves a task's arguments in a file, and these hold a password: leave it out.")
-        if "pipelining" in self._connection._options:
-            self._connection.set_option("pipelining", True)
-        if not self._connection.is_pipelining_enabled():
-            raise OnboardingError(
-                "This task passes a password to the host, which is safe with pipelining only, and something turns that"
-                " off: ANSIBLE_KEEP_REMOTE_FILES, a become method such as su, or the connection plugin."
-            )
-        log = not self._task.no_log and not self._setting("DEFAULT_NO_TARGET_SYSLOG", task_vars)
-        program = _program.program(
-            module or self.MODULE,
-            arguments,
-            check_mode=self._task.check_mode,
-            diff=self._task.diff,
-            log=str(self._setting("DEFAULT_SYSLOG_FACILITY", task_vars)) if log else "",
-        )
-        command = _program.command(self._interpreters(task_vars), self._compute_environment_string())
-        display.vvv(f"crdb.onboard.{module or self.MODULE} as a program of {len(program)} bytes")
-        return _program.result(self._low_level_execute_command(command, sudoable=True, in_data=program))
-
-    @staticmethod
-    def _setting(name: str, variables: Mapping[str, Any]) -> Any:
-        return constants.config.get_config_value(name, variables=variables)
-
-    def _interpreters(self, task_vars: Mapping[str, Any]) -> list[str]:
-        """The host's Python: the one that was set or discovered for it, else those that Ansible would look for."""
-        delegated = self._task.delegate_to
-        variables = task_vars["ansible_delegated_vars"][delegated] if delegated else task_vars
-        interpreter = str(self._templar.template(self._setting("INTERPRETER_PYTHON", variables)) or "auto")
-        if interpreter.startswith("auto"):
-            interpreter = variables.get("ansible_facts", {}).get("discovered_interpreter_python")
-        return [interpreter] if interpreter else list(self._setting("INTERPRETER_PYTHON_FALLBACK", variables))
+    def call(
+        self, arguments: dict[str, Any], task_vars: dict[str, Any], *, module: str = "", secret: bool | None = None
+    ) -> dict[str, Any]:
+        """Run `MODULE`, or another module, on the host; see `call` of `_transport`."""
+        return transport.call(self, module or self.MODULE, arguments, task_vars, secret=secret)
 
 
 def file_changes(result: Mapping[str, Any]) -> list[str]:

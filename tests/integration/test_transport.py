@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How modules reach a host: by Ansible's own call, without pipelining, and by a become method that has none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport.call import ALLOW_SECRETS_IN_FILES, TRANSPORT
+
+from tests.conftest import new_state
+from tests.integration.conftest import files_below
+from tests.integration.test_onboarding import (  # noqa: F401 - pytest collects them here too, for the other transport
+    TestAdHocCheck,
+    flat,
+    test_a_changed_connection_replaces_our_files_and_a_hand_edit_stays,
+    test_check_mode_on_an_empty_home_passes_and_writes_nothing,
+    test_files_of_another_user_are_written_with_that_users_ids,
+    test_force_keeps_what_it_replaces_and_absent_gives_it_back,
+    test_secret_files_are_private_and_hold_the_only_password,
+    test_two_apps_are_onboarded_and_the_second_run_changes_nothing,
+    test_what_is_not_ours_is_refused_all_at_once_and_nothing_is_written,
+    two_apps,
+    url_of,
+)
+
+USER = "nobody"
+
+
+@pytest.fixture(autouse=True)
+def ansibles_own_call(monkeypatch):
+    """All tests here use Ansible's own call, unless they remove the variable."""
+    monkeypatch.setenv(TRANSPORT, "ansible")
+
+
+def test_no_program_is_sent(controller, sandbox):
+    run = controller.playbook("app_servers", two_apps(sandbox), "-vvv")
+    assert run.status == 0, run.output
+    assert "as a program of" not in run.output
+
+
+@pytest.fixture
+def su(controller):
+    """The controller's home belongs to another user, and its options run as that user by su, without pipelining."""
+    if os.geteuid() != 0:
+        pytest.skip("su asks everybody but root for a password")
+    controller.home = new_state()
+    shutil.chown(controller.home, USER)
+    # -m keeps HOME; the user has no login shell.
+    yield ["-b", "--become-method", "su", "--become-user", USER, "-e", "{ansible_become_flags: -m -s /bin/sh}"]
+    shutil.rmtree(controller.home)
+
+
+def test_a_password_does_not_go_where_su_leaves_it_in_a_file(controller, sandbox, su, monkeypatch):
+    monkeypatch.delenv(TRANSPORT)
+    facts = {**two_apps(sandbox), "crdb_hosts": "localhost"}
+    refused = controller.playbook("app_servers", facts, *su)
+    assert refused.status != 0
+    assert f"{ALLOW_SECRETS_IN_FILES}=true" in flat(refused.output), refused.output
+    assert not [name for name in files_below(controller.home) if name.endswith(".env")]
+    allowed = controller.playbook("app_servers", facts, *su, **{ALLOW_SECRETS_IN_FILES: "true"})
+    assert allowed.status == 0, allowed.output
+    assert "Passwords are written into temporary files" in flat(allowed.output)
+    assert (controller.home / "one" / ".env").owner() == USER
+    password = sandbox.connections["funky_skunk"]["password"].encode()
+    files = [path for path in controller.home.rglob("*") if path.is_file() and password in path.read_bytes()]
+    assert files == [controller.home / "one" / ".env"]
+    absent = controller.playbook("offboard", facts, *su)
+    assert absent.status == 0, absent.output
+    assert not (controller.home / "one" / ".env").exists()
+
+
+def test_a_check_without_a_password_goes_su(controller, sandbox, su, monkeypatch):
+    monkeypatch.delenv(TRANSPORT)
+    facts = sandbox.connections["brave_otter"]
+    run = controller.run(
+        "ansible", "localhost", *su, "-m", "crdb.onboard.check", "-a",
+        f"url='{url_of(facts, password=False)}' ca_file={facts['ca_file']}",
+    )  # fmt: skip
+    assert "password_missing" in run.output, run.output
