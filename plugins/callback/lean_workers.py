@@ -12,23 +12,26 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Ansible forks a worker for every host and task. When Python's collector of garbage runs in one, the worker gets a
-    copy of all that the controller keeps of the fleet, and ten workers get ten. With this callback they share it.
-  - It prints nothing, changes no result, and works for tasks of every collection. The modules of this collection do the
-    same for the tasks that follow them; with the callback it begins with the first task.
-  - docs/performance.md of the project has what it saves at 1,000 hosts.
+  - Ansible forks a worker process for every host and task. When Python's garbage collector runs in a worker, the worker
+    copies everything that the controller keeps about the fleet. With this callback the workers share that memory.
+  - It prints nothing, changes no result, and works for the tasks of every collection.
+  - docs/performance.md of the project shows how much memory it saves with 1,000 hosts.
 requirements:
   - "Enable it in C(ansible.cfg): C([defaults]) C(callbacks_enabled = crdb.onboard.lean_workers)."
 """
 
-from ansible.plugins.callback import CallbackBase
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import workers as _workers
+import gc
+import os
 
-_workers.keep_lean()
+from ansible.plugins.callback import CallbackBase
+
+# The collector writes to each object that it visits, which copies the object's page. It does not visit frozen objects
+# (https://docs.python.org/3/library/gc.html#gc.freeze); what a worker creates itself is collected as usual.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
-    """Nothing: what is above is done when Ansible loads its callbacks, before the first fork."""
+    """Ansible loads its callbacks before the first fork; loading this one is all that is needed."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"

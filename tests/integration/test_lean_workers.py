@@ -29,7 +29,7 @@ PLAYBOOK = """
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_from_the_first_task_on_where_the_callback_is_enabled(controller, tmp_path, enabled):
+def test_all_workers_are_lean_when_the_callback_is_enabled_and_none_otherwise(controller, tmp_path, enabled):
     (tmp_path / "lookup_plugins").mkdir()
     (tmp_path / "lookup_plugins/frozen.py").write_text(LOOKUP)
     (tmp_path / "play.yml").write_text(PLAYBOOK)
@@ -42,5 +42,6 @@ def test_from_the_first_task_on_where_the_callback_is_enabled(controller, tmp_pa
     run = controller.playbook(str(tmp_path / "play.yml"), {}, "-i", "localhost,", "-c", "local")
     assert run.status == 0, run.output
     found = re.findall(r"msg: (first|then) (\w+)", run.output)
-    assert found == [("first", "frozen" if enabled else "none"), ("then", "frozen")]
+    state = "frozen" if enabled else "none"
+    assert found == [("first", state), ("then", state)]
     assert "WARNING" not in run.output
