@@ -110,10 +110,11 @@ test-molecule-fleet: $(VENV)/development.installed ## run app_servers.yml on con
 	scripts/molecule fleet
 
 .PHONY: lint
-lint: $(VENV)/development.installed ## run ruff, mypy, yamllint, ansible-lint, and look for phrases to avoid
+lint: $(VENV)/development.installed ## run ruff, mypy, yamllint, ansible-lint, check the imports between rooms, and look for phrases to avoid
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy sandbox collections/ansible_collections/crdb/onboard/plugins/module_utils collections/ansible_collections/crdb/onboard/plugins/plugin_utils
+	$(BIN)/python scripts/layers.py
 	$(BIN)/yamllint --strict .
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline --strict
 	$(BIN)/python scripts/plain_english.py

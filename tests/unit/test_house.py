@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import itertools
 import json
 import re
 import runpy
 import subprocess
 import sys
 import tarfile
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
@@ -202,3 +205,83 @@ def test_every_plugin_is_documented_with_examples(kind, folder):
         ).stdout
     )  # fmt: skip
     assert {name for name in documents if documents[name]["examples"].strip()} == {f"crdb.onboard.{n}" for n in names}
+
+
+PLUGINS = sorted((TOP / "plugins").rglob("*.py"))
+ROOM_FOLDERS = sorted({path.parent for path in PLUGINS if path.parent.parent != TOP})
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(TOP / "plugins")))
+def test_files_and_functions_are_short(path):
+    text = path.read_text()
+    length = len(text.splitlines())
+    assert length <= 600
+    functions = [
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    lengths = {node.name: node.end_lineno - node.lineno + 1 for node in functions}
+    assert {name: lines for name, lines in lengths.items() if lines > 60} == {}
+
+
+def near(one, other):
+    """Whether two names of rooms are easily taken for each other."""
+    one, other = (name.strip("_").removesuffix("s") for name in (one, other))
+    return one == other or SequenceMatcher(None, one, other).ratio() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("_user", "_users", True),
+        ("_report", "_reports", True),
+        ("_render", "_renders", True),
+        ("_check", "_checks", True),
+        ("_program", "_programs", True),
+        ("_catalog", "_catalogue", True),
+        ("_run", "_render", False),
+        ("_cloud", "_client", False),
+    ],
+)
+def test_near_names_are_recognized(one, other, same):
+    assert near(one, other) is same
+
+
+def test_no_two_rooms_have_near_names():
+    names = [path.name for path in ROOM_FOLDERS if path.name.startswith("_")]
+    names += [path.stem for path in PLUGINS if path.parent.parent == TOP / "plugins" and path.stem.startswith("_")]
+    assert len(names) > 10
+    pairs = itertools.combinations(names, 2)
+    assert [pair for pair in pairs if near(*pair)] == []
+
+
+def test_rooms_import_each_other_in_one_direction():
+    assert runpy.run_path(str(TOP / "scripts" / "layers.py"))["problems"]() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "problem"),
+    [
+        ("module_utils/_files/x.py", "import {}plugin_utils._model.connection", "module_utils must not import"),
+        ("modules/x.py", "def f():\n    from {}plugin_utils import _run", "modules must not import plugin_utils"),
+        ("plugin_utils/_model/x.py", "from {}plugin_utils._run import shared", "may import only"),
+        ("plugin_utils/_model/x.py", "from .._run import shared", "may import only"),
+        ("plugin_utils/_run/x.py", "from {}plugin_utils._inventory.facts import App", "may import only"),
+        ("plugin_utils/_transport/x.py", "from {}module_utils._files import files", "may import only"),
+        ("plugin_utils/_cloud/x.py", "from {}plugin_utils._users import by_api", "is a layer above"),
+        ("plugin_utils/_render/x.py", "from {}plugin_utils._new.y import z", "has no place in LAYERS"),
+        ("plugin_utils/_report/x.py", "from {}action import check", "plugin_utils must not import action"),
+        ("plugin_utils/_action/x.py", "from {}plugin_utils._users import by_api", None),
+        ("plugin_utils/_users/x.py", "import os\nfrom {}plugin_utils._model.connection import y", None),
+    ],
+)
+def test_an_import_in_the_wrong_direction_is_reported(path, source, problem, tmp_path):
+    layers = runpy.run_path(str(TOP / "scripts" / "layers.py"))
+    file = tmp_path / "plugins" / path
+    file.parent.mkdir(parents=True)
+    file.write_text(source.format(layers["PREFIX"]))
+    layers["EXCEPTIONS"].clear()
+    lines = layers["problems"](tmp_path / "plugins")
+    assert len(lines) == bool(problem)
+    if problem:
+        assert lines[0].startswith(f"plugins/{path}:{source.count(chr(10)) + 1}: ")
+        assert problem in lines[0]
