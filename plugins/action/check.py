@@ -186,7 +186,7 @@ class ActionModule(OnboardingAction):
         apps = [
             {key: value for key, value in one["app"].items() if key != "name"} for one in endpoints if one.get("app")
         ]
-        common = {"timeout": arguments["timeout"], "fail": False, "controller_time": time.time()}
+        common = {"timeout": arguments["timeout"], "controller_time": time.time()}
         # The digests of an app's files are worth hiding only where they could confirm a guess of its password.
         secret = any(endpoint.get("password") for endpoint in sent)
         result = self.call({"endpoints": sent, "apps": apps, **common}, task_vars, secret=secret)
