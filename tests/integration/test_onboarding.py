@@ -82,7 +82,7 @@ def test_without_a_terminal_and_a_connection_it_ends_with_one_clear_error(contro
     run = controller.playbook(playbook, {"crdb_hosts": "localhost"})
     assert run.status == 2, run.output
     assert run.output.count("fatal:") == 1
-    assert "No connection was given. Set crdb_connection_url" in run.output
+    assert "There is no connection. Set its connection string" in run.output
     assert "DATABASE_URL" in run.output
     assert files_below(controller.home) == {}
 

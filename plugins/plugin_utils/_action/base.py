@@ -12,13 +12,14 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import importlib
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import filter_loader, lookup_loader
+from ansible.plugins.loader import filter_loader
 from ansible.utils.display import Display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
@@ -36,8 +37,9 @@ display = Display()
 # The main process imports this before it forks one process a host and task: what is read here is read once a run.
 with contextlib.suppress(OnboardingError):
     frameworks.load()
-for loader, plugin in ((lookup_loader, "crdb.onboard.inputs"), (filter_loader, "ansible.builtin.default")):
-    loader.get(plugin)
+# The roles name these in every task of every host.
+importlib.import_module("ansible_collections.crdb.onboard.plugins.lookup.inputs")
+filter_loader.get("ansible.builtin.default")
 
 
 def prompt(question: str) -> str:
