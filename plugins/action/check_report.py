@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import FleetOptions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -34,19 +33,10 @@ def _write(path: Path, content: bytes) -> None:
                         " another folder or name, or move it away."
                     )
         path.parent.mkdir(parents=True, exist_ok=True)
-        number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(number, "wb") as stream:
-                stream.write(content)
-                # As any program would have made it: mkstemp gives 0600, and CI publishes reports as another user.
-                umask = os.umask(0o022)
-                os.umask(umask)
-                os.fchmod(stream.fileno(), 0o666 & ~umask)
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
+        # The mode any program would give it: CI publishes reports as another user.
+        umask = os.umask(0o022)
+        os.umask(umask)
+        replace.write(str(path.absolute()), content, 0o666 & ~umask, prefix=f".{path.name}.")
     except OSError as exc:
         raise OnboardingError(f"The report {path} cannot be written: {exc.strerror}.") from exc
 

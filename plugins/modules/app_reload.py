@@ -131,9 +131,11 @@ import subprocess
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
-from ansible_collections.crdb.onboard.plugins.module_utils._files.command import TAIL, CommandFailed, run_command
-from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.module_utils._files.command import TAIL, CommandError, run_command
+from ansible_collections.crdb.onboard.plugins.module_utils._files.generation import Generation
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
 
 _SYSTEMD = "/etc/systemd/"
 _SYSTEMCTL_SECONDS = 60.0
@@ -144,15 +146,15 @@ class Keeper:
 
     def __init__(self, state: str) -> None:
         self._state = state
-        self._record: Optional[_files.Record] = None
+        self._record: Optional[Record] = None
 
     def open(self) -> dict[str, Any]:
         """What is not confirmed: the run of each app, and the files; `refused` when it cannot be told."""
         try:
-            if not _files.Generation(self._state).apps:
+            if not Generation(self._state).apps:
                 return {"apps": {}, "files": {}}
-            self._record = _files.Record(self._state)
-        except _files.FileRefused as exc:
+            self._record = Record(self._state)
+        except FileRefusedError as exc:
             return {"refused": str(exc)}
         generation = self._record.generation
         return {"apps": generation.apps, "files": {path: kept["apps"] for path, kept in generation.files.items()}}
@@ -173,18 +175,18 @@ class Keeper:
 
 
 def _systemctl(*words: str) -> str:
-    """What systemctl prints. Raises CommandFailed."""
+    """What systemctl prints. Raises CommandError."""
     try:
         done = subprocess.run(
             ["systemctl", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
             timeout=_SYSTEMCTL_SECONDS,
         )  # fmt: skip
     except OSError as exc:
-        raise CommandFailed(f"cannot be run: systemctl: {exc.strerror}") from None
+        raise CommandError(f"cannot be run: systemctl: {exc.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise CommandFailed(f"systemctl {words[0]} did not end within {_SYSTEMCTL_SECONDS:g} s") from None
+        raise CommandError(f"systemctl {words[0]} did not end within {_SYSTEMCTL_SECONDS:g} s") from None
     if done.returncode != 0:
-        raise CommandFailed(f"systemctl {words[0]} ended with {done.returncode}: {done.stderr.strip()[-TAIL:]}")
+        raise CommandError(f"systemctl {words[0]} ended with {done.returncode}: {done.stderr.strip()[-TAIL:]}")
     return done.stdout.strip()
 
 
@@ -222,7 +224,7 @@ class Roll:
         for number, app in enumerate(mine):
             try:
                 self._reload(app)
-            except CommandFailed as exc:
+            except CommandError as exc:
                 self._take_back(app, mine[number + 1 :], str(exc))
                 return
             for keeper in self._keepers:
@@ -239,8 +241,8 @@ class Roll:
                 if what == "reload" and app["unit"] and app["name"] in self._drop_ins:
                     _systemctl("daemon-reload")
                 run_command(app[what], app["folder"], secrets)
-            except CommandFailed as exc:
-                raise CommandFailed(f"its {what} command {exc}.") from None
+            except CommandError as exc:
+                raise CommandError(f"its {what} command {exc}.") from None
 
     def _take_back(self, failed: dict[str, Any], after: list[dict[str, Any]], reason: str) -> None:
         names = [app["name"] for app in (failed, *after)]
@@ -249,7 +251,7 @@ class Roll:
         stays = f" {', '.join(kept)} was changed by somebody meanwhile, and stays." if kept else ""
         try:
             self._reload(failed)
-        except CommandFailed as exc:
+        except CommandError as exc:
             self._say(failed, "stuck", f"{reason} Its old files are back, and {exc}{stays}", kept)
         else:
             again = "It is well again with its old files." if failed["health"] else "Its old files are back."
@@ -270,7 +272,7 @@ def _reload_units(module: AnsibleModule) -> None:
         ]
         if needed and not module.check_mode:
             _systemctl("daemon-reload")
-    except CommandFailed as exc:
+    except CommandError as exc:
         module.exit_json(changed=False, apps={}, report=[f"systemd was not told of drop-ins: {exc}"])
     module.exit_json(changed=False, apps={}, report=[f"{unit}: systemd knows its drop-ins again" for unit in needed])
 
@@ -318,7 +320,7 @@ def main() -> None:
         for app in params["apps"]:
             for command in (app["reload"], app["health"]):
                 Owner(command["user"] if command else "")
-    except UnknownOwner as exc:
+    except UnknownOwnerError as exc:
         module.fail_json(msg=str(exc))
     # In the order in which the files are written: two calls never wait for each other.
     keepers = [owners[uid].does(Keeper(owners[uid].state)) for uid in sorted(owners)]

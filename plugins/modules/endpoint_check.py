@@ -245,7 +245,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
-from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
 
 
 def _argument_spec() -> dict[str, object]:
@@ -316,7 +316,7 @@ class Checker:
 
 
 def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
-    """The reports in the order of the endpoints. Raises EndpointError, UnknownOwner, OSError."""
+    """The reports in the order of the endpoints. Raises EndpointError, UnknownOwnerError, OSError."""
     facts = params["endpoints"] or []
     endpoints = [Endpoint.from_dict(entry) for entry in facts]
     owners = {entry["run_as"]: Owner(entry["run_as"]) for entry in facts}
@@ -342,7 +342,7 @@ def main() -> None:
         module.fail_json(msg=f"timeout {params['timeout']:g} is not between 0 and {MAX_TIMEOUT:g} seconds")
     try:
         reports = _check(params, module.check_mode)
-    except (EndpointError, UnknownOwner) as exc:
+    except (EndpointError, UnknownOwnerError) as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg=f"The check did not end: {exc.strerror}.")

@@ -214,20 +214,23 @@ refused:
 import base64
 import binascii
 import grp
-import importlib
 import os
 from collections.abc import Sequence
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
-from ansible_collections.crdb.onboard.plugins.module_utils._files import pem as _pem
+from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file
+from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import diff
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
-from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.plan import plan, plan_undo
+from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
+from ansible_collections.crdb.onboard.plugins.module_utils._files.transaction import Transaction
 
 
-def _wanted(module: AnsibleModule, entry: dict[str, Any]) -> _files.Wanted:
+def _planned_file(module: AnsibleModule, entry: dict[str, Any]) -> PlannedFile:
     path = entry["path"]
     try:
         content = base64.b64decode(entry["content"], validate=True)
@@ -247,7 +250,7 @@ def _wanted(module: AnsibleModule, entry: dict[str, Any]) -> _files.Wanted:
             gid = grp.getgrnam(entry["group"]).gr_gid
         except KeyError:
             module.fail_json(msg=f"There is no group {entry['group']!r} on this host.")
-    return _files.Wanted(
+    return PlannedFile(
         path=os.path.normpath(path),
         content=content,
         mode=mode,
@@ -267,22 +270,22 @@ class Writer:
     """One user's files, step by step: `plan`, `stage`, `prove` and `commit` write, `rollback` undoes."""
 
     def __init__(
-        self, state: str, wanted: list[_files.Wanted], endpoints: list[dict[str, Any]], params: dict[str, Any]
+        self, state: str, planned: list[PlannedFile], endpoints: list[dict[str, Any]], params: dict[str, Any]
     ) -> None:
-        self._state, self._wanted, self._endpoints, self._params = state, wanted, endpoints, params
-        self._record: Optional[_files.Record] = None
+        self._state, self._planned, self._endpoints, self._params = state, planned, endpoints, params
+        self._record: Optional[Record] = None
 
     def plan(self) -> list[str]:
         """Decide about all files: the refusals."""
         params = self._params
         try:
-            self._record = _files.Record(self._state, write=not params["check_mode"])
+            self._record = Record(self._state, write=not params["check_mode"])
             if params["state"] == "present":
-                decisions, refusals = _files.plan(self._wanted, self._record, params["force"])
+                decisions, refusals = plan(self._planned, self._record, params["force"])
             else:
-                decisions, refusals = _files.plan_undo(self._record, params["purpose"], params["apps"], params["force"])
-            self._transaction = _files.Transaction(decisions, self._record, params["run"], params["unconfirmed"])
-        except _files.FileRefused as exc:
+                decisions, refusals = plan_undo(self._record, params["purpose"], params["apps"], params["force"])
+            self._transaction = Transaction(decisions, self._record, params["run"], params["unconfirmed"])
+        except FileRefusedError as exc:
             refusals = [str(exc)]
         return refusals
 
@@ -316,7 +319,7 @@ class Writer:
         if self._params["state"] == "absent":
             generation.forget(self._params["apps"])
         elif self._params["run"]:
-            written = {app for wanted in self._wanted for app in wanted.apps}
+            written = {app for file in self._planned for app in file.apps}
             generation.forget(written - set(self._params["unconfirmed"]))
 
     def rollback(self) -> None:
@@ -330,8 +333,8 @@ class Writer:
     def report(self) -> list[dict[str, Any]]:
         """What became of each file."""
         shown = self._params["diff"]
-        required = sorted({path for wanted in self._wanted for path in wanted.trusts})
-        notes = [note for note in map(_pem.expiry, required) if note is not None]
+        required = sorted({path for file in self._planned for path in file.trusts})
+        notes = [note for note in map(ca_file.expiry, required) if note is not None]
         return [
             {
                 "path": d.path,
@@ -339,9 +342,7 @@ class Writer:
                 "mode": f"{d.mode:04o}",
                 "backup": self._transaction.copies.get(d.path),
                 "apps": list(d.apps),
-                "diff": _files.diff(d, self._params["secrets"])
-                if shown and (d.changed or d.action == "drifted")
-                else None,
+                "diff": diff(d, self._params["secrets"]) if shown and (d.changed or d.action == "drifted") else None,
                 "notes": notes if number == 0 else [],
             }
             for number, d in enumerate(self._transaction.decisions)
@@ -353,7 +354,7 @@ class Writer:
             self._record.close()
 
 
-class _NotProved(Exception):  # noqa: N818 - a verdict
+class _NotProvedError(Exception):
     """The new files would not connect; `reports` says why."""
 
     def __init__(self, reports: list[dict[str, Any]]) -> None:
@@ -364,7 +365,7 @@ class _NotProved(Exception):  # noqa: N818 - a verdict
 def _write(writers: Sequence[Any], prove: bool) -> list[dict[str, Any]]:
     """All users' files as one step; the reports of the proof.
 
-    Raises OSError, or _NotProved before anything is in its place; what was there is then given back.
+    Raises OSError, or _NotProvedError before anything is in its place; what was there is then given back.
     """
     reports: list[dict[str, Any]] = []
     try:
@@ -374,10 +375,10 @@ def _write(writers: Sequence[Any], prove: bool) -> list[dict[str, Any]]:
             reports += writer.prove()
             # The next user's endpoints may have the login that was refused: it is not tried again.
             if not all(report["ok"] for report in reports):
-                raise _NotProved(reports)
+                raise _NotProvedError(reports)
         for writer in writers:
             writer.commit()
-    except (OSError, _NotProved):
+    except (OSError, _NotProvedError):
         for writer in writers:
             writer.rollback()
         raise
@@ -393,7 +394,7 @@ def _owners(module: AnsibleModule) -> dict[str, Owner]:
     by_id: dict[int, Owner] = {}
     try:
         owners = {name: Owner(name) for name in sorted(names)}
-    except UnknownOwner as exc:
+    except UnknownOwnerError as exc:
         module.fail_json(msg=str(exc))
     # Always in one order: two calls that lock the records of the same users never wait for each other.
     for owner in owners.values():
@@ -401,99 +402,120 @@ def _owners(module: AnsibleModule) -> dict[str, Owner]:
     return dict(sorted(((name, by_id[owner.uid]) for name, owner in owners.items()), key=lambda item: item[1].uid))
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str", "required": True, "no_log": True},
-                    "mode": {"type": "str", "default": "0644"},
-                    "user": {"type": "str", "default": ""},
-                    "group": {"type": "str", "default": ""},
-                    "secret": {"type": "bool", "default": False, "no_log": False},
-                    "requires": {"type": "list", "elements": "path", "default": []},
-                    "trusts": {"type": "list", "elements": "path", "default": []},
-                    "format": {"type": "str", "choices": sorted(FORMATS), "default": "whole"},
-                    "apps": {"type": "list", "elements": "str", "default": []},
-                    "exclusive": {"type": "bool", "default": False},
-                    "keep_previous": {"type": "bool", "default": False},
-                    "purpose": {"type": "str", "default": ""},
-                },
-            },
-            "endpoints": {**ENDPOINTS, "default": []},
-            "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
-            "run": {"type": "str", "default": ""},
-            "unconfirmed": {"type": "list", "elements": "str", "default": []},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "purpose": {"type": "str", "default": "files"},
-            "apps": {"type": "list", "elements": "str"},
-            "users": {"type": "list", "elements": "str", "default": []},
-            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
-            "force": {"type": "bool", "default": False},
+ARGUMENT_SPEC: dict[str, Any] = {
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "content": {"type": "str", "required": True, "no_log": True},
+            "mode": {"type": "str", "default": "0644"},
+            "user": {"type": "str", "default": ""},
+            "group": {"type": "str", "default": ""},
+            "secret": {"type": "bool", "default": False, "no_log": False},
+            "requires": {"type": "list", "elements": "path", "default": []},
+            "trusts": {"type": "list", "elements": "path", "default": []},
+            "format": {"type": "str", "choices": sorted(FORMATS), "default": "whole"},
+            "apps": {"type": "list", "elements": "str", "default": []},
+            "exclusive": {"type": "bool", "default": False},
+            "keep_previous": {"type": "bool", "default": False},
+            "purpose": {"type": "str", "default": ""},
         },
-        supports_check_mode=True,
-    )
+    },
+    "endpoints": {**ENDPOINTS, "default": []},
+    "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
+    "run": {"type": "str", "default": ""},
+    "unconfirmed": {"type": "list", "elements": "str", "default": []},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "purpose": {"type": "str", "default": "files"},
+    "apps": {"type": "list", "elements": "str"},
+    "users": {"type": "list", "elements": "str", "default": []},
+    "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+    "force": {"type": "bool", "default": False},
+}
+
+
+def _writers(module: AnsibleModule, owners: dict[str, Owner], writers: list[Any]) -> None:
+    """Add one writer a user to `writers`, in the order in which records are locked. Raises OSError."""
     params = module.params
-    if not 0 < params["timeout"] <= MAX_TIMEOUT:
-        module.fail_json(msg=f"timeout {params['timeout']:g} is not between 0 and {MAX_TIMEOUT:g} seconds")
-    owners = _owners(module)
-    wanted: dict[int, list[_files.Wanted]] = {}
+    planned: dict[int, list[PlannedFile]] = {}
     for entry in params["files"]:
-        wanted.setdefault(owners[entry["user"]].uid, []).append(_wanted(module, entry))
+        planned.setdefault(owners[entry["user"]].uid, []).append(_planned_file(module, entry))
     endpoints: dict[int, list[dict[str, Any]]] = {}
     for entry in params["endpoints"]:
         endpoints.setdefault(owners[entry["run_as"]].uid, []).append(entry)
-    if endpoints and not module.check_mode:
-        # Not where nothing is proved: it is the larger part of this module's start. Now, since the users' processes may
-        # not read this module's own file.
-        check = importlib.import_module("ansible_collections.crdb.onboard.plugins.module_utils._check.check")
+    options = {**params, "check_mode": module.check_mode, "diff": module._diff}
+    for uid, owner in {owner.uid: owner for owner in owners.values()}.items():
+        if not module.check_mode:
+            owner.prepare()
+        writers.append(owner.does(Writer(owner.state, planned.get(uid, []), endpoints.get(uid, []), options)))
+
+
+def _run(module: AnsibleModule) -> dict[str, Any]:
+    """Plan and write the files of all users: `reports`, `proofs`, `unconfirmed`. Fails the module when it cannot."""
+    owners = _owners(module)
+    prove = bool(module.params["endpoints"]) and not module.check_mode
+    if prove:
+        # Only where it is needed: it is the larger part of this module's start. Before the users' processes start:
+        # they may not be able to read this module's own file.
+        from ansible_collections.crdb.onboard.plugins.module_utils._check import check
     writers: list[Any] = []
     proofs: list[dict[str, Any]] = []
-    options = {**params, "check_mode": module.check_mode, "diff": module._diff}
     try:
-        for uid, owner in {owner.uid: owner for owner in owners.values()}.items():
-            if not module.check_mode:
-                owner.prepare()
-            writers.append(owner.does(Writer(owner.state, wanted.get(uid, []), endpoints.get(uid, []), options)))
+        _writers(module, owners, writers)
         refusals = [refusal for writer in writers for refusal in writer.plan()]
-        if not refusals and not module.check_mode:
-            proofs = _write(writers, prove=bool(endpoints))
-        reports = [] if refusals else [report for writer in writers for report in writer.report()]
-        unconfirmed = [] if refusals else sorted({app for writer in writers for app in writer.unconfirmed()})
+        if refusals:
+            module.fail_json(msg="Nothing was written. " + " ".join(refusals), refused=refusals, files=[])
+        if not module.check_mode:
+            proofs = _write(writers, prove)
+        return {
+            "reports": [report for writer in writers for report in writer.report()],
+            "proofs": proofs,
+            "unconfirmed": sorted({app for writer in writers for app in writer.unconfirmed()}),
+        }
     except OSError as exc:
-        module.fail_json(msg=f"Nothing was written. {exc.filename or 'A file'}: cannot be written: {exc.strerror}.")
-    except _NotProved as exc:
-        first = "Nothing was written, for with the new configuration"
-        module.fail_json(msg=f"{first} {check.failure_text(exc.reports)}", proofs=exc.reports, files=[])
+        module.fail_json(msg=f"Nothing was written. {exc.filename or 'A file'} cannot be written: {exc.strerror}.")
+    except _NotProvedError as exc:
+        text = f"Nothing was written, because with the new configuration {check.failure_text(exc.reports)}"
+        module.fail_json(msg=text, proofs=exc.reports, files=[])
     finally:
         for writer in writers:
             writer.close()
         for owner in owners.values() if not module.check_mode else ():
             owner.tidy()
-    if refusals:
-        module.fail_json(msg="Nothing was written. " + " ".join(refusals), refused=refusals, files=[])
+
+
+def _warn(module: AnsibleModule, reports: list[dict[str, Any]]) -> None:
     for report in reports:
+        path = report["path"]
         if report["action"] == "drifted":
-            module.warn(f"{report['path']}: was changed since crdb.onboard wrote it, and stays; force replaces it.")
+            module.warn(f"{path}: was changed after crdb.onboard wrote it, and is kept; set force to replace it.")
         if report["action"] == "kept":
-            module.warn(f"{report['path']}: was changed since crdb.onboard wrote it; what was changed stays.")
+            module.warn(f"{path}: was changed after crdb.onboard wrote it; the changes are kept.")
         if report["backup"]:
-            module.warn(f"{report['path']}: what was there is kept at {report['backup']}.")
+            module.warn(f"{path}: the previous file is kept at {report['backup']}.")
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    timeout = module.params["timeout"]
+    if not 0 < timeout <= MAX_TIMEOUT:
+        module.fail_json(msg=f"timeout must be between 0 and {MAX_TIMEOUT:g} seconds, not {timeout:g}.")
+    outcome = _run(module)
+    reports = outcome["reports"]
+    _warn(module, reports)
     notes = [note for report in reports for note in report.pop("notes")]
     diffs = [report.pop("diff") for report in reports]
-    # Check mode is the drift gate: a file that is not as we want it counts there, though a run would leave it.
-    unwanted = ("ok", "kept") if module.check_mode else ("ok", "kept", "drifted")
+    # Check mode detects drift: a drifted file counts as changed there, though a run would leave it.
+    unchanged = ("ok", "kept") if module.check_mode else ("ok", "kept", "drifted")
     module.exit_json(
-        changed=any(report["action"] not in unwanted for report in reports),
+        changed=any(report["action"] not in unchanged for report in reports),
         files=reports,
         notes=notes,
-        proofs=proofs,
-        unconfirmed=unconfirmed,
-        diff=[d for d in diffs if d is not None],
+        proofs=outcome["proofs"],
+        unconfirmed=outcome["unconfirmed"],
+        diff=[diff_ for diff_ in diffs if diff_ is not None],
     )
 
 

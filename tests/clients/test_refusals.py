@@ -26,7 +26,7 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
             "lone_badger",
             {"sslcert": "/nowhere/client.crt", "sslkey": "/nowhere/client.key"},
             "django",
-            "names /nowhere/client.crt, which is not there",
+            "names /nowhere/client.crt, which does not exist",
         ),
     ],
 )

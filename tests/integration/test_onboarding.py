@@ -227,8 +227,8 @@ def test_what_is_not_ours_is_refused_all_at_once_and_nothing_is_written(controll
     assert files_below(controller.home) == before
     (controller.home / "two/certs/ca.crt").unlink()
     run = controller.playbook("dev_machine", two_apps(sandbox))
-    assert f"{controller.home}/one/.env: has DATABASE_URL already, which was not written by" in flat(run.output)
-    assert f"{controller.home}/two/crdb_settings.py: is there already and was not written by" in flat(run.output)
+    assert f"{controller.home}/one/.env: the existing DATABASE_URL was not written by" in flat(run.output)
+    assert f"{controller.home}/two/crdb_settings.py: the existing file was not written by" in flat(run.output)
     assert set(files_below(controller.home)) == {"one/.env", "two/crdb_settings.py"}
 
 
@@ -272,7 +272,7 @@ def test_a_changed_connection_replaces_our_files_and_a_hand_edit_stays(controlle
     run = controller.playbook("app_servers", {**changed, "crdb_hosts": "localhost"})
     assert run.status == 0, run.output
     assert run.recap()["changed"] == 0
-    assert "crdb_settings.py: was changed since crdb.onboard wrote it, and stays" in flat(run.output)
+    assert "crdb_settings.py: was changed after crdb.onboard wrote it, and is kept" in flat(run.output)
     assert files_below(controller.home) == edited
 
 

@@ -74,7 +74,7 @@ def test_a_folder_of_the_user(controller, place):
         (lambda place: (place / "own" / "sub").symlink_to(place / "root"), "own/sub/precious", "precious: belongs to"),
         (lambda place: (place / "own" / "sub").symlink_to(place / "root"), "own/sub/new", "is not writable"),
         (lambda place: (place / "own").chmod(0o555), "own/x", "is not writable for this user"),
-        (lambda place: (place / "root").chmod(0o700), "root/precious", "cannot be looked at: Permission denied"),
+        (lambda place: (place / "root").chmod(0o700), "root/precious", "cannot be examined: Permission denied"),
     ],
 )
 def test_refused_and_nothing_written_elsewhere(controller, place, arrange, path, message):

@@ -254,7 +254,7 @@ FAILING = {
     "no such cluster": ({"extra": {"routing_id": "happy-koala-7"}}, "unknown_cluster"),
     "rejected": ({"extra": {"user": "carl"}}, "password_rejected"),
     "folder that cannot be made": ({"apps": [{"folder": "/proc/nowhere"}]}, "/proc"),
-    "a foreign file": ({"foreign": True}, "is there already and was not written"),
+    "a foreign file": ({"foreign": True}, "the existing file was not written"),
     "unreachable": ({"host": "unreachable"}, "UNREACHABLE"),
 }
 

@@ -16,7 +16,8 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._client.download import digest_of
 from ansible_collections.crdb.onboard.plugins.module_utils._client.installation import Installation
 from ansible_collections.crdb.onboard.plugins.module_utils._client.options import ClientOptions, ClientResult
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import digest
+from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import write
 
 _PATHS = {
     "bash": "share/bash-completion/completions/cockroach",
@@ -53,12 +54,12 @@ def write(installation: Installation, options: ClientOptions, record: dict[str, 
         if process.returncode != 0 or not process.stdout:
             result.notes.append(f"{path} was not written: `cockroach gen autocomplete {shell}` failed.")
             continue
-        entry = {"sha256": files.digest(process.stdout), "version": ""}
+        entry = {"sha256": digest(process.stdout), "version": ""}
         if not os.path.lexists(path):
             # Recorded before it is written, so that a killed run leaves no file that the removal does not know.
             record["completions"][path] = entry
             installation.save(record)
-        files.write(path, process.stdout, 0o644)
+        write(path, process.stdout, 0o644)
         record["completions"][path] = {**entry, "version": options.version}
         installation.save(record)
         result.other_paths.append(path)

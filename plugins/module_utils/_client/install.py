@@ -31,7 +31,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._client.errors import
 from ansible_collections.crdb.onboard.plugins.module_utils._client.installation import Installation, relink
 from ansible_collections.crdb.onboard.plugins.module_utils._client.options import ClientOptions, ClientResult
 from ansible_collections.crdb.onboard.plugins.module_utils._client.sql_shell import SCRIPT, SqlShell
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import write
 
 BACKUP = ".before-crdb-onboard"
 
@@ -197,7 +197,7 @@ class _Installer:
         staged_program = os.path.join(folder, product)
         program.verify_version(staged_program, product, self.options.version, home)
         content = json.dumps({"archive": name, "size": os.stat(staged_program).st_size}) + "\n"
-        files.write(os.path.join(folder, "installed.json"), content.encode("utf-8"), 0o644)
+        write(os.path.join(folder, "installed.json"), content.encode("utf-8"), 0o644)
 
     def _verified_archive(self, stage: str, name: str) -> str:
         """Return the path of an archive whose digest is right."""

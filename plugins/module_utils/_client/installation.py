@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._client.errors import ClientError
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import TEMPORARY, write
 
 LINK_MARK = ".crdb-onboard-link."
 STAGE_MARK = ".crdb-onboard-client."
@@ -131,7 +131,7 @@ class Installation:
 
     def save(self, record: dict[str, Any]) -> None:
         """Write the record. Raises OSError."""
-        files.write(self.record_path, self._text(record), 0o644)
+        write(self.record_path, self._text(record), 0o644)
 
     @staticmethod
     def _text(record: dict[str, Any]) -> bytes:
@@ -158,7 +158,7 @@ class Installation:
             staged_base = os.path.join(stage, os.path.relpath(self.base, parent))
             self.make_folder(staged_base)
             record["made"] = missing
-            files.write(os.path.join(staged_base, "client.json"), self._text(record), 0o644)
+            write(os.path.join(staged_base, "client.json"), self._text(record), 0o644)
             os.rename(os.path.join(stage, os.path.basename(missing[-1])), missing[-1])
         except OSError:
             # Another run may have been first.
@@ -201,7 +201,7 @@ class Installation:
     def leftovers(self) -> list[str]:
         """Return the paths that killed runs left behind."""
         marks = {
-            self.base: (".stage-", files.TEMPORARY),
+            self.base: (".stage-", TEMPORARY),
             os.path.join(self.prefix, "bin"): (LINK_MARK,),
             os.path.join(self.prefix, "lib"): (LINK_MARK,),
         }

@@ -16,7 +16,9 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._client.errors import ClientError
 from ansible_collections.crdb.onboard.plugins.module_utils._client.installation import Installation
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.current import read_current
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import write
 
 _MARK = "# crdb.onboard"
 
@@ -45,7 +47,7 @@ def profile_path() -> str:
 def add_line(line: str, installation: Installation, record: dict[str, Any]) -> str:
     """Add a line to the profile, and record it. Return the changed path; empty when it has the line. Raises OSError."""
     path = os.path.realpath(profile_path())
-    profile = files.look(path)
+    profile = read_current(path)
     content = profile.content or b""
     start = "\n" if content and not content.endswith(b"\n") else ""
     added = f"{start}{line} {_MARK}\n"
@@ -53,7 +55,7 @@ def add_line(line: str, installation: Installation, record: dict[str, Any]) -> s
     installation.save(record)
     if added.encode("utf-8") in content:
         return ""
-    files.write(path, content + added.encode("utf-8"), profile.mode or 0o644)
+    write(path, content + added.encode("utf-8"), profile.mode or 0o644)
     return path
 
 
@@ -61,8 +63,8 @@ def remove_line(entry: dict[str, Any]) -> None:
     """Remove the recorded line from the profile, and a profile that we created. Raises ClientError, OSError."""
     path = entry["path"]
     try:
-        profile = files.look(path)
-    except files.FileRefused as exc:
+        profile = read_current(path)
+    except FileRefusedError as exc:
         raise ClientError(str(exc)) from None
     if profile.content is None:
         return
@@ -71,4 +73,4 @@ def remove_line(entry: dict[str, Any]) -> None:
     if not content and not entry["existed"]:
         os.unlink(path)
     elif content != profile.content:
-        files.write(path, content, profile.mode)
+        write(path, content, profile.mode)

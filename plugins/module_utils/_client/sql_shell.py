@@ -16,7 +16,7 @@ import shlex
 
 from ansible_collections.crdb.onboard.plugins.module_utils._client.installation import Installation, relink
 from ansible_collections.crdb.onboard.plugins.module_utils._client.options import ClientOptions
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import write
 
 SCRIPT = "crdb-sql"
 # An older cockroach-sql ignores COCKROACH_URL and would connect to localhost as root.
@@ -59,5 +59,5 @@ class SqlShell:
     def write(self) -> None:
         """Write the script and its link. Raises OSError."""
         self._installation.make_folder(self._certs)
-        files.write(self._path, self._text(), 0o755)
+        write(self._path, self._text(), 0o755)
         relink(self.link, self._path)

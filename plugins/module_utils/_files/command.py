@@ -17,7 +17,7 @@ import tempfile
 import time
 from typing import Any, Optional
 
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
+from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import masked
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner
 
 # Of what a command printed, characters and lines.
@@ -25,7 +25,7 @@ TAIL = 600
 _LINES = 3
 
 
-class CommandFailed(Exception):  # noqa: N818 - a verdict
+class CommandError(Exception):
     """A command did not end with 0; the message says how it ended, and the last of what it printed."""
 
 
@@ -39,7 +39,7 @@ def _environment(owner: Owner) -> dict[str, str]:
 
 
 def _attempt(command: dict[str, Any], folder: str, secrets: list[str]) -> None:
-    """Run a command once. Raises CommandFailed."""
+    """Run a command once. Raises CommandError."""
     owner = Owner(command["user"])
     rights: dict[str, Any] = {}
     if owner.foreign:
@@ -53,7 +53,7 @@ def _attempt(command: dict[str, Any], folder: str, secrets: list[str]) -> None:
                 env=_environment(owner), start_new_session=True, umask=0o022, **rights,
             )  # fmt: skip
         except OSError as exc:
-            raise CommandFailed(f"cannot be run: {exc.filename or command['argv'][0]}: {exc.strerror}") from None
+            raise CommandError(f"cannot be run: {exc.filename or command['argv'][0]}: {exc.strerror}") from None
         try:
             code: Optional[int] = process.wait(command["timeout"])
         except subprocess.TimeoutExpired:
@@ -64,21 +64,21 @@ def _attempt(command: dict[str, Any], folder: str, secrets: list[str]) -> None:
         if code == 0:
             return
         output.seek(0)
-        text = _files.masked(output.read(), secrets)
+        text = masked(output.read(), secrets)
     ended = f"did not end within {command['timeout']:g} s" if code is None else f"ended with {code}"
     last = " ".join(line.strip() for line in text.splitlines()[-_LINES:] if line.strip())[-TAIL:]
-    raise CommandFailed(f"{ended}{': ' + last if last else ''}")
+    raise CommandError(f"{ended}{': ' + last if last else ''}")
 
 
 def run_command(command: Optional[dict[str, Any]], folder: str, secrets: list[str]) -> None:
-    """Run a command until it succeeds or has no attempts left. Raises CommandFailed for the last one."""
+    """Run a command until it succeeds or has no attempts left. Raises CommandError for the last one."""
     if command is None:
         return
     for left in range(command["retries"], -1, -1):
         try:
             _attempt(command, folder if os.path.isdir(folder) else "/", secrets)
             return
-        except CommandFailed:
+        except CommandError:
             if not left:
                 raise
         time.sleep(command["delay"])

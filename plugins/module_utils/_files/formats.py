@@ -2,21 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files with independent keys: ours are set and taken away, every other byte and the order stay.
+"""Files with independent keys: set and remove our keys, keep every other byte and the order.
 
-A content is split into segments that join to the same bytes again; a segment has a key, or None for what is not ours to
-know (comments, blank lines, text between). This module util is PRIVATE to the collection. It can have breaking changes
+A file is split into segments that join to the same bytes again. A segment has a key, or None for comments, blank lines
+and other text. This module util is PRIVATE to the collection. It can have breaking changes
 at any time.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
 from typing import Callable, Optional
+
+from ansible_collections.crdb.onboard.plugins.module_utils._files.pem import BEGIN, CERTIFICATE, pem_blocks
 
 # Our first line in a file that we made: known, so that it can be taken away again.
 HEADER = "# Written by crdb.onboard"
@@ -28,7 +28,7 @@ WHOLE = ""
 
 
 class FormatError(ValueError):
-    """A file cannot be told apart into keys; the message says where."""
+    """A file cannot be split into keys; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ def split_dotenv(content: bytes) -> list[Segment]:
     number = 0
     while number < len(lines):
         line = lines[number]
-        found = _ASSIGNMENT.match(line)
+        match = _ASSIGNMENT.match(line)
         number += 1
-        if not found:
+        if not match:
             key = HEADER if line.startswith(HEADER.encode()) else None
             segments.append(Segment(key, line))
             continue
-        value = line[found.end() :]
+        value = line[match.end() :]
         quote = value[:1]
         if quote in (b"'", b'"') and not _ends_quote(value[1:], quote):
             start = number
@@ -92,35 +92,38 @@ def split_dotenv(content: bytes) -> list[Segment]:
                     break
             else:
                 raise FormatError(f"line {start}: a quoted value does not end")
-        segments.append(Segment(found.group(1).decode("ascii"), line))
+        segments.append(Segment(match.group(1).decode("ascii"), line))
     return segments
 
 
-_PEM = re.compile(
-    rb"^-----BEGIN CERTIFICATE-----[ \t]*\r?\n(.*?)^-----END CERTIFICATE-----[ \t]*(?:\r?\n|\Z)", re.M | re.S
-)
+_BLANK_LINE_END = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 
 
 def split_pem(content: bytes) -> list[Segment]:
     """Certificates by their SHA-256 fingerprint in hexadecimal.
 
-    Raises FormatError for a block that does not end, or that is not base64.
+    Raises FormatError for a block that does not end, is not of whole lines, is not base64 or not a certificate.
     """
     segments: list[Segment] = []
     position = 0
-    for block in _PEM.finditer(content):
-        if block.start() > position:
-            segments.append(Segment(None, content[position : block.start()]))
+    for block in pem_blocks(content):
+        line_end_after = _BLANK_LINE_END.match(content, block.end)
+        starts_line = block.start == 0 or content[block.start - 1 : block.start] == b"\n"
+        whole_lines = starts_line and _BLANK_LINE_END.match(block.body) and block.body.endswith(b"\n")
+        if block.label != CERTIFICATE or not whole_lines or line_end_after is None:
+            continue
+        if block.start > position:
+            segments.append(Segment(None, content[position : block.start]))
         try:
-            der = base64.b64decode(b"".join(block.group(1).split()), validate=True)
-        except (binascii.Error, ValueError):
+            key = hashlib.sha256(block.der()).hexdigest()
+        except ValueError:
             raise FormatError("a certificate in it is not base64") from None
-        segments.append(Segment(hashlib.sha256(der).hexdigest(), block.group()))
-        position = block.end()
+        position = line_end_after.end()
+        segments.append(Segment(key, content[block.start : position]))
     if position < len(content):
         segments.append(Segment(None, content[position:]))
-    if any(s.key is None and b"-----BEGIN " in s.raw for s in segments):
-        raise FormatError("a PEM block in it does not end, or is no certificate")
+    if any(s.key is None and BEGIN in s.raw for s in segments):
+        raise FormatError("a PEM block in it does not end or is not a certificate")
     return segments
 
 
@@ -131,8 +134,8 @@ def split_pgpass(content: bytes) -> list[Segment]:
     """Lines of a ``.pgpass`` by ``host:port:database:user`` as they are written; a backslash escapes what follows."""
     segments = []
     for line in content.splitlines(keepends=True):
-        found = None if line.startswith(b"#") else _PGPASS.match(line)
-        segments.append(Segment(found.group(1).decode("utf-8", "surrogateescape") if found else None, line))
+        match = None if line.startswith(b"#") else _PGPASS.match(line)
+        segments.append(Segment(match.group(1).decode("utf-8", "surrogateescape") if match else None, line))
     return segments
 
 
@@ -141,11 +144,11 @@ def split_service(content: bytes) -> list[Segment]:
     segments: list[Segment] = []
     behind: list[bytes] = []
     for line in content.splitlines(keepends=True):
-        found = re.match(rb"\s*\[([^\]]*)\]", line)
-        if found or not segments or segments[-1].key is None:
+        match = re.match(rb"\s*\[([^\]]*)\]", line)
+        if match or not segments or segments[-1].key is None:
             segments += [Segment(None, raw) for raw in behind]
             behind = []
-            key = found.group(1).decode("utf-8", "surrogateescape") if found else None
+            key = match.group(1).decode("utf-8", "surrogateescape") if match else None
             segments.append(Segment(key, line))
         elif re.match(rb"\s*(?:#|\Z)", line):
             behind.append(line)
@@ -167,10 +170,10 @@ FORMATS: dict[str, Callable[[bytes], list[Segment]]] = {
 
 def find(segments: list[Segment], key: str) -> Optional[Segment]:
     """The segment of a key. Raises FormatError when it is there twice: which one counts differs by loader."""
-    found = [segment for segment in segments if segment.key == key]
-    if len({normal(segment.raw) for segment in found}) > 1:
+    matching = [segment for segment in segments if segment.key == key]
+    if len({normal(segment.raw) for segment in matching}) > 1:
         raise FormatError(f"has {key} more than once: keep one")
-    return found[-1] if found else None
+    return matching[-1] if matching else None
 
 
 def line_end(content: bytes) -> bytes:

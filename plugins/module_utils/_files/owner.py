@@ -28,21 +28,21 @@ SYSTEM_STATE = "/var/lib/crdb-onboard"
 _LOADED_LATE = ("_strptime", "encodings.idna", "ssl")
 
 
-class UnknownOwner(Exception):  # noqa: N818 - a verdict about one user
+class UnknownOwnerError(Exception):
     """There is no such user, or this process may not take that user's ids; the message says what to do."""
 
 
 class Owner:
-    """A user of this host, by name; an empty name is the user that this process runs as. Raises UnknownOwner."""
+    """A user of this host, by name; an empty name is the user that this process runs as. Raises UnknownOwnerError."""
 
     def __init__(self, user: str) -> None:
         try:
             entry = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
         except KeyError:
-            raise UnknownOwner(f"There is no user {user or os.geteuid()!r} on this host.") from None
+            raise UnknownOwnerError(f"There is no user {user or os.geteuid()!r} on this host.") from None
         self.user, self.uid, self.gid, self.home = entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir
         if self.foreign and os.geteuid() != 0:
-            raise UnknownOwner(f"The files of {user} need that user's rights: run as root (become) or as {user}.")
+            raise UnknownOwnerError(f"The files of {user} need that user's rights: run as root (become) or as {user}.")
         if not self.foreign:
             self.home = os.environ.get("HOME") or self.home
 
@@ -66,10 +66,10 @@ class Owner:
     def prepare(self) -> None:
         """Make the folder of the record for a user who has no home of its own; root makes it, it is the user's."""
         if self.foreign and not self.has_home:
-            from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
+            from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
 
-            _files.make_folder(SYSTEM_STATE)
-            _files.make_folder(self.state, 0o700)
+            replace.make_folder(SYSTEM_STATE)
+            replace.make_folder(self.state, 0o700)
             os.chown(self.state, self.uid, self.gid)
 
     def tidy(self) -> None:

@@ -2,63 +2,45 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a target can tell of a CA file that is there already, with the standard library.
+"""Find the blocks of a PEM text.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import Any, Optional, Union
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-WARN_DAYS = 30
-_DAY = 86400
+BEGIN = b"-----BEGIN "
+END = b"-----END "
+CERTIFICATE = "CERTIFICATE"
 
-
-def _name(certificate: dict[str, Any]) -> str:
-    return ", ".join("=".join(pair) for part in certificate.get("subject", ()) for pair in part)
-
-
-def authorities(path: str) -> Union[str, list[dict[str, Any]]]:
-    """The authorities in a PEM file (`subject`, `not_after` in seconds of the epoch), or why it is no use as a CA.
-
-    A file whose every authority is out of its dates is no use; one among others is passed over by TLS too.
-    """
-    import ssl  # a thirtieth of the time of a call that looks into no CA
-
-    try:
-        with Path(path).open("rb") as stream:
-            content = stream.read(1024 * 1024)
-    except OSError as exc:
-        return f"cannot be read: {exc.strerror}"
-    blocks = content.count(b"-----BEGIN CERTIFICATE-----")
-    if not blocks:
-        return "is empty" if not content.strip() else "holds no certificate in PEM form"
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cadata=content.decode("ascii", "replace"))
-    except (ssl.SSLError, ValueError):
-        return "holds a certificate that cannot be read: is it complete?"
-    found: list[dict[str, Any]] = list(context.get_ca_certs())
-    if not found:
-        return "holds no certificate authority: that is the certificate of a server or a client"
-    now = time.time()
-    seconds = ssl.cert_time_to_seconds
-    valid = [c for c in found if seconds(c["notBefore"]) <= now < seconds(c["notAfter"])]
-    if not valid:
-        return f"is out of its dates: {_name(found[0])} is valid from {found[0]['notBefore']} to {found[0]['notAfter']}"
-    return [{"subject": _name(c), "not_after": seconds(c["notAfter"])} for c in valid]
+# A body without dashes keeps the search linear where BEGIN lines have no END.
+_BLOCK = re.compile(rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----(?P<body>\s[^-]*)-----END (?P=label)-----", re.ASCII)
 
 
-def expiry(path: str) -> Optional[str]:
-    """A sentence when an authority in a good CA file expires within 30 days."""
-    found = authorities(path)
-    if isinstance(found, str):
-        return None
-    soon = min(found, key=lambda authority: float(authority["not_after"]))
-    days = (soon["not_after"] - time.time()) / _DAY
-    if days > WARN_DAYS:
-        return None
-    return f"{path}: {soon['subject']} expires in {int(days)} days; get the cluster's next CA in time."
+@dataclass(frozen=True)
+class PemBlock:
+    """One block: its label, the text between its BEGIN and END, and its place in the content, in bytes."""
+
+    label: str
+    body: bytes
+    start: int
+    end: int
+
+    def der(self) -> bytes:
+        """The bytes that the body encodes. Raises ValueError when it is not base64."""
+        try:
+            return base64.b64decode(b"".join(self.body.split()), validate=True)
+        except binascii.Error as exc:
+            raise ValueError(str(exc)) from None
+
+
+def pem_blocks(content: bytes) -> Iterator[PemBlock]:
+    """The complete blocks of a PEM text, in order; any other text is skipped."""
+    for match in _BLOCK.finditer(content):
+        yield PemBlock(match["label"].decode("ascii"), match["body"], match.start(), match.end())

@@ -9,13 +9,13 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import split_pem
+from ansible_collections.crdb.onboard.plugins.module_utils._files.pem import BEGIN, CERTIFICATE, END, pem_blocks
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CaSource
 
@@ -32,10 +32,6 @@ except ImportError as exc:
 DOWNLOAD_TIMEOUT = 30
 WARN_DAYS = 30
 DOWNLOAD_LIMIT = 1024 * 1024
-
-_BLOCK = re.compile(
-    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\s(?P<body>[^-]*)-----END (?P=label)-----", re.ASCII | re.DOTALL
-)
 
 
 @dataclass(frozen=True)
@@ -130,15 +126,17 @@ def verify(content: bytes, source: str, *, now: datetime | None = None) -> tuple
         raise OnboardingError(
             f"{source}: is in DER format and must be PEM. Convert it: openssl x509 -inform DER -in FILE -out ca.crt"
         )
-    blocks = list(_BLOCK.finditer(text))
-    if text.count(b"-----BEGIN ") != len(blocks) or text.count(b"-----END ") != len(blocks):
+    blocks = list(pem_blocks(text))
+    if text.count(BEGIN) != len(blocks) or text.count(END) != len(blocks):
         raise OnboardingError(f"{source}: is truncated: a PEM block has no end. Download the CA again.")
-    foreign = [b["label"].decode("ascii") for b in blocks if b["label"] != b"CERTIFICATE"]
+    foreign = [block.label for block in blocks if block.label != CERTIFICATE]
     if foreign:
         raise OnboardingError(f"{source}: holds a {foreign[0]}. A CA file must have certificates only.")
     if not blocks:
         raise OnboardingError(f"{source}: holds no certificate. A PEM file begins with -----BEGIN CERTIFICATE-----.")
-    authorities = {a.fingerprint: a for a in (_authority(b.group(), source, now) for b in blocks)}
+    authorities = {
+        a.fingerprint: a for a in (_authority(text[block.start : block.end], source, now) for block in blocks)
+    }
     return tuple(authorities.values())
 
 

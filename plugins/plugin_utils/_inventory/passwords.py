@@ -16,13 +16,13 @@ import os
 import secrets
 import stat
 import string
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 # Nothing that a URL, a shell, YAML or a properties file would have to escape.
@@ -169,15 +169,6 @@ class PasswordStore:
             data = self._vault.encrypt(data)
         path = self._path.resolve()
         try:
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            replace.write(str(path), data, 0o600, prefix=f".{path.name}.")
         except OSError as exc:
             raise self._fail(f"cannot be written: {exc.strerror}.") from None

@@ -28,7 +28,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
     with_findings,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, normal
-from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwner
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.expected import variable
 from cryptography.hazmat.primitives import hashes
 
@@ -254,13 +254,13 @@ def test_files_are_read_with_the_rights_of_the_apps_user(app: dict[str, Any], tm
 
 
 def test_an_unknown_user_is_refused() -> None:
-    with pytest.raises(UnknownOwner, match="There is no user 'nobody-at-all-here' on this host"):
+    with pytest.raises(UnknownOwnerError, match="There is no user 'nobody-at-all-here' on this host"):
         Owner("nobody-at-all-here")
 
 
 def test_another_user_without_root_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    with pytest.raises(UnknownOwner, match=r"need that user's rights: run as root \(become\)"):
+    with pytest.raises(UnknownOwnerError, match=r"need that user's rights: run as root \(become\)"):
         Owner("daemon")
 
 

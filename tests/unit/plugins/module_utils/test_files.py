@@ -15,8 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
-from ansible_collections.crdb.onboard.plugins.module_utils._files.files import Record, Transaction, Wanted
+from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import diff, masked
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import PlannedFile
+from ansible_collections.crdb.onboard.plugins.module_utils._files.plan import plan, plan_undo
+from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
+from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import stage, sweep, write
+from ansible_collections.crdb.onboard.plugins.module_utils._files.transaction import Transaction
 
 from tests.killed import ends_before
 
@@ -24,19 +28,19 @@ from tests.killed import ends_before
 def env(path, value, **options):
     """An environment file of ours."""
     content = f"# Written by crdb.onboard for the test\nDATABASE_URL='{value}'\n".encode()
-    return Wanted(str(path), content, 0o600, "dotenv", secret=True, apps=("app",), purpose="config", **options)
+    return PlannedFile(str(path), content, 0o600, "dotenv", secret=True, apps=("app",), purpose="config", **options)
 
 
 def whole(path, text, **options):
     """A file of ours as a whole."""
-    return Wanted(str(path), text.encode(), 0o644, apps=("app",), purpose="config", **options)
+    return PlannedFile(str(path), text.encode(), 0o644, apps=("app",), purpose="config", **options)
 
 
 def run(home, files, *, force=False):
     """One run of the writer, as the module does it: actions by path, or the refusals."""
     record = Record(f"{home}/state")
     try:
-        decisions, refusals = _files.plan(files, record, force)
+        decisions, refusals = plan(files, record, force)
         if refusals:
             return refusals
         return _finish(decisions, record)
@@ -60,7 +64,7 @@ def remove(home, *, apps=None, force=False):
     """One run that takes everything away."""
     record = Record(f"{home}/state")
     try:
-        decisions, refusals = _files.plan_undo(record, "config", apps, force)
+        decisions, refusals = plan_undo(record, "config", apps, force)
         assert refusals == []
         return _finish(decisions, record)
     finally:
@@ -127,8 +131,8 @@ def test_others_lines_that_came_later_stay(home):
 
 def test_one_of_two_apps_is_taken_away(home):
     ca = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    shared = Wanted(str(home / "root.crt"), ca, 0o644, "pem", apps=("one", "two"), purpose="config")
-    own = Wanted(str(home / "one.py"), b"1", 0o644, apps=("one",), purpose="config")
+    shared = PlannedFile(str(home / "root.crt"), ca, 0o644, "pem", apps=("one", "two"), purpose="config")
+    own = PlannedFile(str(home / "one.py"), b"1", 0o644, apps=("one",), purpose="config")
     run(home, [shared, own])
     assert remove(home, apps=["one"]) == {"one.py": "removed", "root.crt": "ok"}
     assert (home / "root.crt").read_bytes() == ca
@@ -142,13 +146,13 @@ def test_a_file_that_apps_share_is_given_once_an_app_and_taken_away_by_app(home)
     before = tree(home)
 
     def line(app, text):
-        return Wanted(str(path), text, 0o600, "pgpass", secret=True, apps=(app,), purpose="config")
+        return PlannedFile(str(path), text, 0o600, "pgpass", secret=True, apps=(app,), purpose="config")
 
     files = [line("one", b"h:1:d:u:p\n"), line("two", b"h:1:d:u:p\n"), line("two", b"h:2:d:u:q\n")]
     assert run(home, files) == {".pgpass": "changed"}
     assert path.read_bytes() == b"h:2:d:u:q\nh:1:d:u:p\n*:*:*:me:theirs"
     assert run(home, files) == {".pgpass": "ok"}
-    assert "two want two different entries h:1:d:u" in run(home, [*files, line("two", b"h:1:d:u:other\n")])[0]
+    assert "two need different values of h:1:d:u" in run(home, [*files, line("two", b"h:1:d:u:other\n")])[0]
     assert "given twice, with another mode" in run(home, [*files, replace(files[0], mode=0o644)])[0]
     assert remove(home, apps=["two"]) == {".pgpass": "restored"}
     assert path.read_bytes() == b"h:1:d:u:p\n*:*:*:me:theirs"
@@ -163,7 +167,7 @@ def test_a_line_that_had_to_be_ended_is_as_it_was_whichever_app_goes_first(home,
     before = tree(home)
 
     def section(app):
-        return Wanted(str(path), f"[{app}]\nport=2\n".encode(), 0o600, "service", apps=(app,), purpose="config")
+        return PlannedFile(str(path), f"[{app}]\nport=2\n".encode(), 0o600, "service", apps=(app,), purpose="config")
 
     run(home, [section("b"), section("a")])
     for app in order:
@@ -175,12 +179,12 @@ def test_a_line_that_had_to_be_ended_is_as_it_was_whichever_app_goes_first(home,
 def test_a_difference_shows_no_password_of_a_pgpass_whoever_wrote_it(home):
     path = home / ".pgpass"
     path.write_bytes(b"# a comment\n*:*:*:me:theirs\n")
-    wanted = Wanted(str(path), b"h:1:d:u:ours\n", 0o600, "pgpass", secret=True, apps=("one",), purpose="config")
+    wanted = PlannedFile(str(path), b"h:1:d:u:ours\n", 0o600, "pgpass", secret=True, apps=("one",), purpose="config")
     record = Record(f"{home}/state")
-    decisions, refusals = _files.plan([wanted], record, False)
+    decisions, refusals = plan([wanted], record, False)
     record.close()
     assert refusals == []
-    shown = _files.diff(decisions[0], [])
+    shown = diff(decisions[0], [])
     assert shown["before"] == "mode: 0644\n# a comment\n*:*:*:me:********\n"
     assert shown["after"] == "mode: 0600\n# a comment\nh:1:d:u:********\n*:*:*:me:********\n"
 
@@ -233,7 +237,9 @@ class TestPem:
         return b"".join(b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % body for body in bodies)
 
     def wanted(self, path, *bodies, **options):
-        return Wanted(str(path), self.certificates(*bodies), 0o644, "pem", apps=("a",), purpose="config", **options)
+        return PlannedFile(
+            str(path), self.certificates(*bodies), 0o644, "pem", apps=("a",), purpose="config", **options
+        )
 
     def test_ours_is_added_and_others_stay(self, home):
         path = home / "root.crt"
@@ -258,23 +264,23 @@ class TestPem:
         path = home / "ca.crt"
         path.write_bytes(self.certificates(b"AAAA"))
         (refusal,) = run(home, [self.wanted(path, b"BBBB", exclusive=True)])
-        assert f"{path}: is there already and was not written by crdb.onboard" in refusal
+        assert f"{path}: the existing file was not written by crdb.onboard" in refusal
 
 
 REFUSALS = {
-    "foreign file": (lambda home: (home / "x").write_text("theirs"), "is there already and was not written"),
+    "foreign file": (lambda home: (home / "x").write_text("theirs"), "the existing file was not written"),
     "foreign key": (
         lambda home: (home / "app" / ".env").write_text("DATABASE_URL=theirs\n"),
-        "has DATABASE_URL already, which was not written",
+        "the existing DATABASE_URL was not written",
     ),
     "key twice": (
         lambda home: (home / "app" / ".env").write_text("DATABASE_URL=1\nDATABASE_URL=2\n"),
-        "cannot be told apart into keys: has DATABASE_URL more than once",
+        "cannot be split into keys: has DATABASE_URL more than once",
     ),
     "open quote": (lambda home: (home / "app" / ".env").write_text("A='1\n"), "line 1: a quoted value does not end"),
-    "a folder": (lambda home: (home / "x").mkdir(), "is there and is no regular file"),
-    "a pipe": (lambda home: os.mkfifo(home / "x"), "is there and is no regular file"),
-    "a parent that is a file": (lambda home: (home / "sub").write_text(""), "one of its parents is no folder"),
+    "a folder": (lambda home: (home / "x").mkdir(), "is not a regular file"),
+    "a pipe": (lambda home: os.mkfifo(home / "x"), "is not a regular file"),
+    "a parent that is a file": (lambda home: (home / "sub").write_text(""), "one of its parents is not a folder"),
     "a parent that leads nowhere": (
         lambda home: (home / "sub").symlink_to("nowhere"),
         "sub is a link that leads nowhere",
@@ -311,7 +317,7 @@ def test_all_refusals_are_named_at_once(home):
     (home / "y").mkdir()
     refusals = run(home, [whole(home / "x", "1"), whole(home / "y", "1"), whole(home / "z", "1", trusts=("/nowhere",))])
     assert [refusal.partition(":")[0] for refusal in refusals] == [str(home / name) for name in "xyz"]
-    assert "names the CA /nowhere, which is not there" in refusals[2]
+    assert "names the CA /nowhere, which does not exist" in refusals[2]
 
 
 @pytest.mark.parametrize(
@@ -429,4 +435,17 @@ class TestMask:
         ],
     )
     def test_masked(self, text, shown):
-        assert _files.masked(text.encode(), ["s3cret", ""]) == shown
+        assert masked(text.encode(), ["s3cret", ""]) == shown
+
+
+def test_a_write_that_cannot_be_renamed_leaves_no_temporary_file(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write(str(tmp_path / "taken"), b"content", 0o600)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_sweep_leaves_a_temporary_file_with_a_prefix_of_its_own(tmp_path):
+    temporary = stage(str(tmp_path / "store"), b"content", 0o600, prefix=".store.")
+    sweep(str(tmp_path))
+    assert tmp_path.joinpath(temporary).stat().st_mode & 0o777 == 0o600

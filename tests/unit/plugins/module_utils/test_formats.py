@@ -118,7 +118,7 @@ def test_a_key_is_replaced_in_its_place(before, after):
         (split_dotenv, b"A=1\nA=2\n", "A", "has A more than once"),
         (split_pem, b"-----BEGIN CERTIFICATE-----\nAAAA\n", "x", "does not end"),
         (split_pem, b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "x", "is not base64"),
-        (split_pem, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "x", "is no certificate"),
+        (split_pem, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "x", "is not a certificate"),
         (split_pgpass, b"a:b:c:d:1\na:b:c:d:2\n", "a:b:c:d", "more than once"),
         (split_service, b"[a]\nx=1\n[a]\n", "a", "more than once"),
     ],

@@ -12,8 +12,11 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._files import files as _files
-from ansible_collections.crdb.onboard.plugins.module_utils._files.files import Record, Transaction, Wanted
+from ansible_collections.crdb.onboard.plugins.module_utils._files.generation import Generation
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
+from ansible_collections.crdb.onboard.plugins.module_utils._files.plan import plan, plan_undo
+from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
+from ansible_collections.crdb.onboard.plugins.module_utils._files.transaction import Transaction
 
 from tests.killed import ends_before
 from tests.unit.plugins.module_utils.test_files import tree
@@ -22,12 +25,12 @@ from tests.unit.plugins.module_utils.test_files import tree
 def wanted(home, value, apps=("shop",)):
     """The files of an app, and a CA file that all apps share."""
     pem = f"-----BEGIN CERTIFICATE-----\n{base64.b64encode(value.encode()).decode()}\n-----END CERTIFICATE-----\n"
-    files = [Wanted(f"{home}/root.crt", pem.encode(), 0o644, "pem", apps=tuple(apps), purpose="ca")]
+    files = [PlannedFile(f"{home}/root.crt", pem.encode(), 0o644, "pem", apps=tuple(apps), purpose="ca")]
     for app in apps:
         content = f"DATABASE_URL='{value}'\n".encode()
         files += [
-            Wanted(f"{home}/{app}/.env", content, 0o600, "dotenv", secret=True, apps=(app,), purpose="config"),
-            Wanted(f"{home}/{app}/sub/config", value.encode() * 50, 0o644, apps=(app,), purpose="config"),
+            PlannedFile(f"{home}/{app}/.env", content, 0o600, "dotenv", secret=True, apps=(app,), purpose="config"),
+            PlannedFile(f"{home}/{app}/sub/config", value.encode() * 50, 0o644, apps=(app,), purpose="config"),
         ]
     return files
 
@@ -36,7 +39,7 @@ def write(home, value, run, apps=("shop",), unconfirmed=None):
     """One run: write, and keep what was there; the actions, or the refusals."""
     record = Record(f"{home}/state")
     try:
-        decisions, refusals = _files.plan(wanted(home, value, apps), record, False)
+        decisions, refusals = plan(wanted(home, value, apps), record, False)
         if refusals:
             return refusals
         transaction = Transaction(decisions, record, run, apps if unconfirmed is None else unconfirmed)
@@ -50,7 +53,7 @@ def write(home, value, run, apps=("shop",), unconfirmed=None):
 
 def waiting(home):
     """The apps that wait, with the run whose change it is."""
-    return _files.Generation(f"{home}/state").apps
+    return Generation(f"{home}/state").apps
 
 
 def confirm(home, apps=("shop",)):
@@ -180,7 +183,7 @@ def test_taking_away_lets_go_what_was_kept(tmp_path):
     write(tmp_path, "two", "killed")
     record = Record(f"{tmp_path}/state")
     for purpose in ("config", "ca"):
-        decisions, refusals = _files.plan_undo(record, purpose, None, False)
+        decisions, refusals = plan_undo(record, purpose, None, False)
         assert refusals == []
         transaction = Transaction(decisions, record)
         transaction.stage()
@@ -194,7 +197,7 @@ def test_taking_away_lets_go_what_was_kept(tmp_path):
 def test_what_is_kept_and_cannot_be_read_is_named(tmp_path):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "unconfirmed.json").write_text("[]")
-    with pytest.raises(_files.FileRefused, match=r"unconfirmed\.json: what was replaced"):
+    with pytest.raises(FileRefusedError, match=r"unconfirmed\.json: what was replaced"):
         Record(f"{tmp_path}/state")
 
 
@@ -203,7 +206,7 @@ def test_a_failed_write_keeps_what_was_kept(tmp_path, monkeypatch):
     write(tmp_path, "two", "killed")
     kept = (tmp_path / "state" / "unconfirmed.json").read_bytes()
     record = Record(f"{tmp_path}/state")
-    decisions, _refusals = _files.plan(wanted(tmp_path, "three"), record, False)
+    decisions, _refusals = plan(wanted(tmp_path, "three"), record, False)
     transaction = Transaction(decisions, record, "next", ("shop",))
     transaction.stage()
     transaction.rollback()

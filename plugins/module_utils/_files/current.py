@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is at a path now, and whether a file could be put there.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+import subprocess
+import sys
+
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import CurrentFile, FileRefusedError
+
+_LINUX_GETFLAGS = 0x80086601
+_LINUX_IMMUTABLE_OR_APPEND = 0x10 | 0x20
+
+
+def read_current(path: str) -> CurrentFile:
+    """What is at a path now. Raises FileRefusedError unless it is a readable regular file or absent."""
+    target = os.path.realpath(path)
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        parent = os.path.dirname(path)
+        while not os.path.exists(parent):
+            if os.path.islink(parent):
+                raise FileRefusedError(f"{path}: {parent} is a link that leads nowhere.") from None
+            parent = os.path.dirname(parent)
+        return CurrentFile(target, None, 0)
+    except NotADirectoryError:
+        raise FileRefusedError(f"{path}: one of its parents is not a folder.") from None
+    except OSError as exc:
+        raise FileRefusedError(f"{path}: cannot be examined: {exc.strerror}.") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise FileRefusedError(f"{path}: is not a regular file.")
+    try:
+        with open(target, "rb") as stream:
+            content = stream.read()
+    except OSError as exc:
+        raise FileRefusedError(f"{path}: cannot be read: {exc.strerror}.") from None
+    return CurrentFile(target, content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+
+
+def _immutable(path: str) -> bool:
+    if hasattr(os.stat_result, "st_flags"):
+        return bool(getattr(os.stat(path), "st_flags", 0) & (stat.UF_IMMUTABLE | stat.SF_IMMUTABLE))
+    if not sys.platform.startswith("linux"):
+        return False
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        answer = fcntl.ioctl(handle, _LINUX_GETFLAGS, struct.pack("l", 0))
+        return bool(struct.unpack("l", answer)[0] & _LINUX_IMMUTABLE_OR_APPEND)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def writable(current: CurrentFile) -> None:
+    """Raise FileRefusedError when a file could not be put in its place: its nearest existing parent must take one."""
+    path, there = current.target, current.content is not None
+    if there and os.geteuid() not in (0, current.uid):
+        raise FileRefusedError(f"{path}: belongs to another user (id {current.uid}).")
+    if there and os.geteuid() != 0 and current.gid not in (os.getegid(), *os.getgroups()):
+        raise FileRefusedError(f"{path}: has a group (id {current.gid}) that this user is not in, and would lose it.")
+    parent = os.path.dirname(path)
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent):
+        raise FileRefusedError(f"{path}: {parent} is not a folder.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise FileRefusedError(f"{path}: {parent} is not writable by this user.")
+    for name in (parent, path) if there else (parent,):
+        if _immutable(name):
+            raise FileRefusedError(f"{path}: {name} is marked immutable or append-only (chattr, chflags).")
+
+
+def ignored_by_git(path: str) -> None:
+    """Raise FileRefusedError when a secret would lie in a git work tree that does not ignore it."""
+    folder = os.path.dirname(path)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    top = folder
+    while not os.path.lexists(os.path.join(top, ".git")):
+        if top == os.path.dirname(top):
+            return
+        top = os.path.dirname(top)
+    relative = os.path.relpath(path, os.path.realpath(top))
+    try:
+        answer = subprocess.run(
+            ["git", "-C", top, "check-ignore", "-q", "--", path],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    except OSError:
+        raise FileRefusedError(
+            f"{path}: holds a password and lies in the git work tree {top}, and git is missing,"
+            " so nothing tells whether it is ignored. Choose a folder outside the work tree."
+        ) from None
+    if answer.returncode == 1:
+        raise FileRefusedError(
+            f"{path}: holds a password, and git would commit it: add the line /{relative} to {top}/.gitignore first."
+        )
+    if answer.returncode != 0:
+        reason = answer.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise FileRefusedError(
+            f"{path}: holds a password and lies in the git work tree {top}; git cannot tell whether it is ignored:"
+            f" {reason[0] if reason else f'exit code {answer.returncode}'}"
+        )

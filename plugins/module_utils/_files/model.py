@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files of a user as they shall be, as they are, and what becomes of them.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+
+class FileRefusedError(Exception):
+    """A file cannot be written; the message says why and how to go on."""
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file as it shall be: absolute path, our content in a format of `_formats`, permission bits.
+
+    `secret` masks passwords in a diff and keeps others out; `requires` are files that the content names, `trusts` CA
+    files among them. `gid` of -1 is the group that the file gets by itself. `apps` are those it is written for, and
+    `owners` those of a key where they are fewer. An `exclusive` file holds our keys only; `keep_previous` leaves the
+    keys that we wrote before beside today's.
+    """
+
+    path: str
+    content: bytes
+    mode: int
+    format: str = "whole"
+    secret: bool = False
+    requires: tuple[str, ...] = ()
+    trusts: tuple[str, ...] = ()
+    gid: int = -1
+    apps: tuple[str, ...] = ()
+    purpose: str = ""
+    exclusive: bool = False
+    keep_previous: bool = False
+    owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def apps_of(self, key: str) -> tuple[str, ...]:
+        """The apps that a key is written for."""
+        return self.owners.get(key, self.apps)
+
+
+@dataclass(frozen=True)
+class CurrentFile:
+    """A file as it is: None for `content` when there is none; `target` is where a link leads."""
+
+    target: str
+    content: Optional[bytes]
+    mode: int
+    uid: int = -1
+    gid: int = -1
+
+
+@dataclass
+class Decision:
+    """What becomes of one file.
+
+    `action` is ``created``, ``changed``, ``mode``, ``ok`` or ``drifted`` for a file that is planned, and ``removed``,
+    ``restored``, ``kept`` or ``ok`` for one that is taken away. `after` is None for a file that goes.
+    """
+
+    path: str
+    current: CurrentFile
+    action: str
+    after: Optional[bytes]
+    mode: int
+    secret: bool = False
+    gid: int = -1
+    ideal: Optional[bytes] = None
+    copy: bool = False
+    entry: dict[str, Any] = field(default_factory=dict)
+    apps: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything will be written."""
+        return self.action in ("created", "changed", "mode", "removed", "restored")
+
+
+def digest(content: bytes) -> str:
+    """The SHA-256 of a content, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

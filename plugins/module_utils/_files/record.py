@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The record of what was written for one user, and its lock.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.module_utils._files.generation import Generation
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import (
+    make_folder,
+    remove_folders,
+    sweep,
+    write,
+)
+
+LOCK_SECONDS = 60
+
+
+class Record:
+    """What we wrote for one user: by path, which keys, their digests, and what was there before. Mode 0600.
+
+    It is saved before the first write and after the last: what a run that was killed had begun is known as ours. The
+    lock of its folder is held from the decision to the last write; without `write` nothing is made, and a missing
+    record is an empty one.
+    """
+
+    def __init__(self, folder: str, write: bool = True) -> None:
+        """Raises FileRefusedError when the record cannot be read, or another run holds its lock for a minute."""
+        self.folder = folder
+        self.path = os.path.join(folder, "files.json")
+        self._lock = -1
+        made: list[str] = []
+        try:
+            if write:
+                made = make_folder(folder, 0o700)
+                self._take_lock()
+                sweep(folder)
+            with open(self.path, encoding="utf-8") as stream:
+                data = json.load(stream)
+            self.files: dict[str, dict[str, Any]] = data["files"]
+            self.folders: list[str] = data["folders"]
+        except FileNotFoundError:
+            self.files, self.folders = {}, made or [folder]
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "it is not a record"
+            raise FileRefusedError(f"{self.path}: the record of what was written cannot be used: {reason}.") from None
+        self.generation = Generation(folder)
+
+    def _take_lock(self) -> None:
+        end = time.monotonic() + LOCK_SECONDS
+        while True:
+            make_folder(self.folder, 0o700)
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The last run may have taken the folder away, and made it anew: then this lock holds nothing.
+                if os.stat(self.folder).st_ino == os.fstat(handle).st_ino:
+                    self._lock = handle
+                    return
+            except FileNotFoundError:
+                pass
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    os.close(handle)
+                    raise FileRefusedError(
+                        f"{self.folder}: another run has been writing for {LOCK_SECONDS} s."
+                    ) from None
+                time.sleep(0.05)
+            os.close(handle)
+
+    def text(self) -> bytes:
+        """The record as it is saved."""
+        return (json.dumps({"files": self.files, "folders": self.folders}, indent=1, sort_keys=True) + "\n").encode()
+
+    def save(self) -> None:
+        """Write the record. Raises OSError."""
+        write(self.path, self.text(), 0o600)
+
+    def close(self) -> None:
+        """Let the lock go; a record of nothing takes its folder away with it."""
+        if self._lock == -1:
+            return
+        if not self.files:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            remove_folders(self.folders)
+        os.close(self._lock)
+        self._lock = -1
