@@ -277,38 +277,38 @@ def _reload_units(module: AnsibleModule) -> None:
     module.exit_json(changed=False, apps={}, report=[f"{unit}: systemd knows its drop-ins again" for unit in needed])
 
 
-def main() -> None:
-    command = {
-        "type": "dict",
+_COMMAND: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "argv": {"type": "list", "elements": "str", "required": True},
+        "user": {"type": "str", "default": ""},
+        "timeout": {"type": "float", "default": 60.0},
+        "retries": {"type": "int", "default": 0},
+        "delay": {"type": "float", "default": 1.0},
+    },
+}
+_ARGUMENT_SPEC: dict[str, Any] = {
+    "apps": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
         "options": {
-            "argv": {"type": "list", "elements": "str", "required": True},
+            "name": {"type": "str", "required": True},
             "user": {"type": "str", "default": ""},
-            "timeout": {"type": "float", "default": 60.0},
-            "retries": {"type": "int", "default": 0},
-            "delay": {"type": "float", "default": 1.0},
+            "folder": {"type": "path", "required": True},
+            "unit": {"type": "str", "default": ""},
+            "reload": _COMMAND,
+            "health": _COMMAND,
         },
-    }
-    module = AnsibleModule(
-        argument_spec={
-            "apps": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "user": {"type": "str", "default": ""},
-                    "folder": {"type": "path", "required": True},
-                    "unit": {"type": "str", "default": ""},
-                    "reload": command,
-                    "health": command,
-                },
-            },
-            "units": {"type": "list", "elements": "str", "default": []},
-            "run": {"type": "str", "default": ""},
-            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
-        },
-        supports_check_mode=True,
-    )
+    },
+    "units": {"type": "list", "elements": "str", "default": []},
+    "run": {"type": "str", "default": ""},
+    "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=_ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     if params["units"]:
         _reload_units(module)

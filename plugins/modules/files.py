@@ -402,7 +402,7 @@ def _owners(module: AnsibleModule) -> dict[str, Owner]:
     return dict(sorted(((name, by_id[owner.uid]) for name, owner in owners.items()), key=lambda item: item[1].uid))
 
 
-ARGUMENT_SPEC: dict[str, Any] = {
+_ARGUMENT_SPEC: dict[str, Any] = {
     "files": {
         "type": "list",
         "elements": "dict",
@@ -498,7 +498,7 @@ def _warn(module: AnsibleModule, reports: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=_ARGUMENT_SPEC, supports_check_mode=True)
     timeout = module.params["timeout"]
     if not 0 < timeout <= MAX_TIMEOUT:
         module.fail_json(msg=f"timeout must be between 0 and {MAX_TIMEOUT:g} seconds, not {timeout:g}.")

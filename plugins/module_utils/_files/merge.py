@@ -30,7 +30,7 @@ def merge(files: Sequence[PlannedFile]) -> list[PlannedFile]:
         names = ("mode", "format", "secret", "gid", "purpose", "exclusive", "keep_previous")
         differ = [name for name in names if getattr(first, name) != getattr(planned, name)]
         if differ:
-            raise FileRefusedError(f"{planned.path}: is listed twice, with different {differ[0]}.")
+            raise FileRefusedError(f"{planned.path}: is listed twice, with a different {differ[0]}.")
         split = FORMATS[planned.format]
         segments = {segment.key: segment for segment in split(first.content)}
         owners = {key: first.apps_of(key) for key in segments if key is not None}
