@@ -16,8 +16,8 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._client.download import digest_of
 from ansible_collections.crdb.onboard.plugins.module_utils._client.installation import Installation
 from ansible_collections.crdb.onboard.plugins.module_utils._client.options import ClientOptions, ClientResult
+from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import digest
-from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import write
 
 _PATHS = {
     "bash": "share/bash-completion/completions/cockroach",
@@ -59,7 +59,7 @@ def write(installation: Installation, options: ClientOptions, record: dict[str, 
             # Recorded before it is written, so that a killed run leaves no file that the removal does not know.
             record["completions"][path] = entry
             installation.save(record)
-        write(path, process.stdout, 0o644)
+        replace.write(path, process.stdout, 0o644)
         record["completions"][path] = {**entry, "version": options.version}
         installation.save(record)
         result.other_paths.append(path)
