@@ -23,7 +23,8 @@ import yaml
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "collections"))
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import CATALOGUE, NOTES  # noqa: E402
+from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.notes import NOTES  # noqa: E402
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE  # noqa: E402
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options  # noqa: E402
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema  # noqa: E402
 
@@ -245,7 +246,7 @@ def codes() -> str:
 def notes() -> str:
     """The Markdown table of the check's notes."""
     rows = ["| code | says |", "| --- | --- |"]
-    return "\n".join([*rows, *(f"| `{code}` | {_sentence(text)} |" for code, text in sorted(NOTES.items()))])
+    return "\n".join([*rows, *(f"| `{code}` | {_sentence(entry.text)} |" for code, entry in sorted(NOTES.items()))])
 
 
 def pages() -> dict[Path, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import STAGES
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import STAGES
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report.fleet import Fleet, Host, read_host
 
 CLUSTER = "funky-skunk-123.abc.gcp-us-central1.cockroachlabs.cloud"

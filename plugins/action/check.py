@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible import context
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
     REFUSED_LOGINS,
-    failure_text,
-    skipped,
+    files_differ,
+    withholds_drivers,
 )
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, skipped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import drivers
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
@@ -40,15 +41,6 @@ _TYPED_PASSWORD = re.compile(
 # What an endpoint has here and the module does not take.
 _OWN_KEYS = ("cluster", "app")
 # What a driver would log in with, by the app's files, was refused or is another password than the one that was tried.
-_WITHHELD = (
-    *REFUSED_LOGINS,
-    *("canary_refused", "not_tried", "env_value_differs", "env_value_twice", "app_config_differs"),
-)
-# An app's files are not as this inventory's run writes them.
-_REPLACED = {
-    *("app_ca_changed", "app_config_differs", "app_file_changed", "app_file_missing", "app_not_configured"),
-    *("env_value_differs", "env_value_missing"),
-}
 _ECHO_TIMEOUT = 5.0
 _PROBE_TIMEOUT = 60.0
 
@@ -120,7 +112,7 @@ class ActionModule(OnboardingAction):
             "withheld": {
                 name: checks[number]["code"]
                 for number, name in app_names.items()
-                if checks[number]["code"] in _WITHHELD
+                if withholds_drivers(checks[number]["code"])
             },
         }
 
@@ -129,7 +121,7 @@ class ActionModule(OnboardingAction):
         said = ", ".join(f"{checks[number]['name']}: {checks[number]['code']}" for number in failed)
         # In check mode the files are not written.
         written = [number for number in failed if number in apps and not self._task.check_mode]
-        replaced = [apps[number] for number in written if _codes(checks[number]) & _REPLACED]
+        replaced = [apps[number] for number in written if any(map(files_differ, _codes(checks[number])))]
         _rollout.Rollout(self._task).note(task_vars, check=said, replaced=replaced)
 
     def _check(

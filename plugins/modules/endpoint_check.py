@@ -237,13 +237,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import inspect
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
-    Endpoint,
-    EndpointError,
-    check_endpoints,
-    with_findings,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import EndpointError
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import with_findings
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoints
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
 

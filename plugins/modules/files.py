@@ -301,7 +301,8 @@ class Writer:
         facts = [entry for entry in self._endpoints if entry["for_app"] in apps]
         if not facts:
             return []
-        from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoints
+        from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+        from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoints
 
         for entry in facts:
             entry["ca_text"] = staged.get(os.path.normpath(entry["ca_file"] or "")) or entry["ca_text"]
@@ -459,7 +460,8 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
     if prove:
         # Only where it is needed: it is the larger part of this module's start. Before the users' processes start:
         # they may not be able to read this module's own file.
-        from ansible_collections.crdb.onboard.plugins.module_utils._check import check
+        from ansible_collections.crdb.onboard.plugins.module_utils._check import run  # noqa: F401
+        from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
     writers: list[Any] = []
     proofs: list[dict[str, Any]] = []
     try:
@@ -477,7 +479,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
     except OSError as exc:
         module.fail_json(msg=f"Nothing was written. {exc.filename or 'A file'} cannot be written: {exc.strerror}.")
     except _NotProvedError as exc:
-        text = f"Nothing was written, because with the new configuration {check.failure_text(exc.reports)}"
+        text = f"Nothing was written, because with the new configuration {failure_text(exc.reports)}"
         module.fail_json(msg=text, proofs=exc.reports, files=[])
     finally:
         for writer in writers:

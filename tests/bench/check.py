@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint
 
 from tests.bench.measure import Median, Sample, Way, in_turn
 from tests.bench.scene import CONNECTIONS, HERE, Scene

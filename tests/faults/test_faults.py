@@ -20,13 +20,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._check import check as _check
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
-    CATALOGUE,
-    Endpoint,
-    check_endpoint,
-    check_endpoints,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._check import notes, run
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint, check_endpoints
 
 from tests.faults import table
 from tests.faults.broken import VERSION, BrokenServer, Peer
@@ -41,7 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Reads a list of [endpoint, timeout, skew] and writes the reports in the same order, all of them checked at once.
 OUTSIDE = """
 import concurrent.futures, json, sys
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint
 work = json.load(sys.stdin)
 with concurrent.futures.ThreadPoolExecutor(16) as pool:
     reports = pool.map(lambda one: check_endpoint(Endpoint.from_dict(one[0]), one[1], one[2]).as_dict(), work)
@@ -280,7 +278,7 @@ STAGES = ("dns", "tcp", "tls", "route", "auth", "sql")
 def test_a_slow_stage_is_named(stage: str, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each stage made slow for real, the others not: the note names it, and the verdict stays."""
     limits = dict.fromkeys(STAGES, (60000.0, 0.0))
-    monkeypatch.setattr(_check, "NORMAL", {**limits, stage: (400.0, 0.0)})
+    monkeypatch.setattr(notes, "NORMAL", {**limits, stage: (400.0, 0.0)})
 
     def slow(at: str) -> None:
         if at == stage:
@@ -302,8 +300,8 @@ def test_a_slow_stage_is_named(stage: str, files: Files, monkeypatch: pytest.Mon
 
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: (slow("dns"), real(*args, **more))[1])
-    connect = _check._connect
-    monkeypatch.setattr(_check, "_connect", lambda *args: (slow("tcp"), connect(*args))[1])
+    connect = run.connect
+    monkeypatch.setattr(run, "connect", lambda *args: (slow("tcp"), connect(*args))[1])
     with BrokenServer(behaviour) as server:
         report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, host="127.0.0.1"))).as_dict()
     assert report["ok"]

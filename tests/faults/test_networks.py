@@ -120,7 +120,8 @@ def namespace_main() -> None:
 
 CHECK = """
 import json, sys, time
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint
 began = time.monotonic()
 report = check_endpoint(Endpoint.from_dict(json.load(sys.stdin)), 2.0).as_dict()
 print(json.dumps([report, time.monotonic() - began]))

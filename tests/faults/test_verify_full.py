@@ -38,7 +38,8 @@ CHECK = """
 import json, socket, sys
 real = socket.getaddrinfo
 socket.getaddrinfo = lambda host, port, *a, **k: real("127.0.0.1", port, *a, **k)
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoints
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoints
 print(json.dumps([r.as_dict() for r in check_endpoints([Endpoint.from_dict(e) for e in json.load(sys.stdin)])]))
 """
 

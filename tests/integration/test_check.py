@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import Endpoint, check_endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import CATALOGUE
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import OPTIONS as CLOUD_OPTIONS
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import (
     APP_SHORTHAND,

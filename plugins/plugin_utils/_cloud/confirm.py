@@ -16,12 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
-    Facts,
-    cluster_sent,
-    describe,
-    note,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import codes_known_to_api, note
+from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import describe
+from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts, cluster_sent
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WireError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
@@ -36,14 +33,9 @@ _FRESH_SECONDS = 10.0
 _SHOWN = 5
 _LISTED = 50
 
-ALLOWLIST_CODES = ("not_in_allowlist", "proxy_refused", "tcp_timeout")
-USER_CODES = ("password_rejected", "login_refused")
-STATE_CODES = (
-    *("dns_not_found", "tcp_refused", "tcp_timeout", "closed_without_a_word", "tls_handshake_refused"),
-    *("server_hang_sslrequest", "server_hang_handshake", "server_hang_startup", "server_hang_auth"),
-    *("server_hang_login", "server_hang_query", "unknown_cluster", "backend_unreachable", "server_unavailable"),
-    *("proxy_internal_error", "proxy_unexplained", "server_starting", "server_stopping", "too_many_connections"),
-)
+ALLOWLIST_CODES = codes_known_to_api("allowlist")
+USER_CODES = codes_known_to_api("user")
+STATE_CODES = codes_known_to_api("state")
 _STATES = {
     "CREATING": "cluster_creating",
     "LOCKED": "cluster_locked",

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import OK, STAGES
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import OK, STAGES
 
 PROVED = "proved"
 FAILED = "failed"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import STAGES
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import STAGES
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report.fleet import (
     FAILED,
     NOT_CHECKED,

@@ -14,13 +14,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
-    Endpoint,
-    EndpointError,
-    SessionError,
-    clean,
-    open_session,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import EndpointError
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import SessionError, open_session
+from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import ServerError, WireError
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.scram import scram_verifier

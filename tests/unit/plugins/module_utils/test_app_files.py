@@ -19,14 +19,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files impo
     unquoted,
     url_parts,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
-    CATALOGUE,
-    NOTES,
-    Diagnosis,
-    Endpoint,
-    Report,
-    with_findings,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.notes import NOTES
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
+from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import Diagnosis
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import Report, with_findings
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, normal
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.expected import variable

@@ -9,20 +9,13 @@ import string
 from typing import Any
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
-    CATALOGUE,
-    DEPLOYMENTS,
-    STAGES,
-    STEPS,
-    DialError,
-    Facts,
-    ResolveError,
-    classify,
-    classify_server_error,
-    clean,
-    describe,
-    diagnose,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.classify import classify, classify_server_error
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE, STAGES, STEPS
+from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import describe, diagnose
+from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import DialError, ResolveError
+from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts
+from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEPLOYMENTS
+from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
     FileUnusableError,
     NetworkLostError,

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._check import check as _check
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import (
-    Endpoint,
-    EndpointError,
-    ResolveError,
-    check_endpoint,
-    check_endpoints,
-    resolve,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._check import run
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import DialError, EndpointError, ResolveError
+from ansible_collections.crdb.onboard.plugins.module_utils._check.resolve import resolve
+from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint, check_endpoints
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
 
 GOOD: dict[str, Any] = {"name": "shop", "host": "db.test", "user": "maxroach", "database": "defaultdb"}
@@ -127,9 +123,9 @@ def test_only_ipv6_without_a_route(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 26257, 0, 0))])
 
     def connect(*_args: object) -> None:
-        raise _check.DialError(101, "Network is unreachable")
+        raise DialError(101, "Network is unreachable")
 
-    monkeypatch.setattr(_check, "_connect", connect)
+    monkeypatch.setattr(run, "connect", connect)
     report = check_endpoint(Endpoint.from_dict(GOOD))
     assert report.diagnosis.code == "no_ipv4_address"
     assert report.address == "2001:db8::1"
@@ -145,9 +141,9 @@ def test_the_ipv4_failure_is_told_where_both_were_tried(monkeypatch: pytest.Monk
     )
 
     def connect(address: Any, _deadline: Deadline) -> None:
-        raise _check.DialError(110, "no answer") if "." in address.text else _check.DialError(101, "unreachable")
+        raise DialError(110, "no answer") if "." in address.text else DialError(101, "unreachable")
 
-    monkeypatch.setattr(_check, "_connect", connect)
+    monkeypatch.setattr(run, "connect", connect)
     report = check_endpoint(Endpoint.from_dict(GOOD))
     assert report.diagnosis.code == "tcp_timeout"
     assert report.address == "192.0.2.7"
@@ -158,7 +154,7 @@ def test_a_surprise_is_a_report_and_no_traceback(monkeypatch: pytest.MonkeyPatch
     def broken(*_args: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(_check, "resolve", broken)
+    monkeypatch.setattr(run, "resolve", broken)
     reports = check_endpoints([Endpoint.from_dict(GOOD), Endpoint.from_dict({**GOOD, "name": "two", "user": "other"})])
     assert [report.diagnosis.code for report in reports] == ["internal_error", "internal_error"]
     assert "RuntimeError: boom" in reports[0].diagnosis.cause

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.crdb.onboard.plugins.doc_fragments import endpoints
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import failure_text
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
 from ansible_collections.crdb.onboard.plugins.modules import endpoint_check
 
 CANARY = "c4n4ry-Passw0rd"

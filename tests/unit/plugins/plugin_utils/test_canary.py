@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.action.check import _TYPED_PASSWORD
-from ansible_collections.crdb.onboard.plugins.module_utils._check.check import REFUSED_LOGINS
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import REFUSED_LOGINS
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
 

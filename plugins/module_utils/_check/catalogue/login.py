@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""The codes of the check about the login and the first query.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entry import Entry
+
+ENTRIES: Mapping[str, Entry] = {
+    "hba_refused": Entry(
+        "The server at {host} ({address}) has a rule that refuses {user} from this machine's address on database "
+        "{database}.",
+        "Add a rule for {user} to the server's host-based authentication at {host} "
+        "(server.host_based_authentication.configuration, or pg_hba.conf).",
+    ),
+    "auth_method_unsupported": Entry(
+        "The server at {host} ({address}) wants {user} to log in with {method}, which this check does not speak.",
+        "Let {user} at {host} use a SCRAM-SHA-256 password; the apps' own drivers may speak {method} all the same.",
+    ),
+    "password_missing": Entry(
+        "The server at {host} ({address}) asks for the password of {user} and none was given.",
+        "Give the password of {user} for {name} ({host}), or a client certificate where the cluster takes one.",
+    ),
+    "password_rejected": Entry(
+        "The server at {host} ({address}) refuses the password of {user}, or has no user {user}.",
+        "Set the password of {user} again in the cluster's list of SQL users and give it for {host}; in a URL its "
+        "special characters must be percent-encoded, and more tries lock this address out.",
+        refuses_login=True,
+        api_knows=("user",),
+    ),
+    "password_wrong": Entry(
+        "The password of {user} at {host} ({address}) is wrong: cluster {cluster} has that user, says the Cloud API.",
+        "Set the password of {user} again in the list of SQL users of cluster {cluster} and give it for {host}; more "
+        "tries lock this address out.",
+        refuses_login=True,
+    ),
+    "password_expired": Entry(
+        "The password of {user} at {host} ({address}) has expired.",
+        "Set a new password or a later VALID UNTIL for {user} at {host}.",
+        refuses_login=True,
+    ),
+    "user_unknown": Entry(
+        "The server at {host} ({address}) has no user {user}.",
+        "Create {user} in the cluster's list of SQL users at {host}, or correct the name (names are lower case).",
+        refuses_login=True,
+    ),
+    "login_denied": Entry(
+        "{user} may not log in at {host} ({address}): the role has NOLOGIN or NOSQLLOGIN.",
+        "Run `ALTER ROLE {user} LOGIN` at {host} as an administrator (SQLLOGIN where that was taken away), or use "
+        "another user.",
+        refuses_login=True,
+    ),
+    "login_refused": Entry(
+        "The server at {host} ({address}) refuses the login of {user} (SQLSTATE {sqlstate}).",
+        "Read the server's message in the evidence, and check user {user} in the cluster's list of SQL users at "
+        "{host}.",
+        refuses_login=True,
+        api_knows=("user",),
+    ),
+    "server_signature_invalid": Entry(
+        "The server at {host} ({address}) could not prove that it knows the password of {user}, so it may not be the "
+        "real server.",
+        "Do not use this connection: find out who answers at {host} ({address}), and change the password of {user}.",
+    ),
+    "scram_iterations": Entry(
+        "The server at {host} ({address}) asks for an absurd amount of work to log in: {error}.",
+        "Find out who answers at {host}; at a real cluster set the password of {user} again, with fewer SCRAM "
+        "iterations.",
+    ),
+    "scram_malformed": Entry(
+        "The server at {host} ({address}) breaks the rules of SCRAM in the login of {user}: {error}.",
+        "Check what answers at {host}: a proxy or pooler in between has to speak SCRAM-SHA-256 correctly.",
+    ),
+    "database_missing": Entry(
+        "Database {database} does not exist at {host} ({address}), or {user} cannot see it.",
+        "Create it with `CREATE DATABASE` at {host}, or correct the database of {name} (a new cluster has defaultdb).",
+    ),
+    "connect_denied": Entry(
+        "{user} has no right to connect to database {database} at {host}.",
+        "Run `GRANT CONNECT ON DATABASE {database} TO {user}` at {host} as an administrator.",
+    ),
+    "too_many_connections": Entry(
+        "The server at {host} ({address}) has reached its limit of connections.",
+        "Make the pools of the apps that use {host} smaller, or raise the cluster's limit of connections.",
+        api_knows=("state",),
+    ),
+    "server_starting": Entry(
+        "The server at {host} ({address}) is still starting.",
+        "Wait a minute and check {host} again.",
+        api_knows=("state",),
+    ),
+    "server_stopping": Entry(
+        "The server at {host} ({address}) is stopping or being drained.",
+        "Wait for the restart to end, or connect to another node than {host}.",
+        api_knows=("state",),
+    ),
+    "server_error": Entry(
+        "The server at {host} ({address}) answered {when} with an error (SQLSTATE {sqlstate}).",
+        "Read the server's message in the evidence and look it up in the logs of {host}.",
+    ),
+}

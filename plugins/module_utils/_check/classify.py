@@ -1,0 +1,261 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""The code of what went wrong, from the step, the error and the facts. Pure: adding a fault adds a line here.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.chain import failing_certificate, links
+from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import (
+    DatabaseUnseenError,
+    DialError,
+    PasswordHeldError,
+    ResolveError,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import CLOCK_SECONDS, Facts
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
+    AuthUnsupportedError,
+    ClosedError,
+    FileUnusableError,
+    MalformedError,
+    NetworkLostError,
+    NotPostgresError,
+    PasswordNeededError,
+    PlaintextInjectedError,
+    ScramError,
+    ServerError,
+    TimedOutError,
+    TlsError,
+    TlsNotOfferedError,
+    WrongNameError,
+)
+
+
+class _Rule(NamedTuple):
+    """A server's error. `states`: SQLSTATEs, empty for any; `pattern`: searched in the message in lower case."""
+
+    code: str
+    states: tuple[str, ...]
+    pattern: str
+
+
+_REFUSED = r"^codeproxyrefusedconnection:\s*"
+
+
+_ROUTING = r"^codeparamsroutingfailed:\s*"
+
+
+# The first that fits wins. The proxy's errors are told by their text alone: its SQLSTATE changed over time (08004,
+# 08C00, 57P01), and one state covers all of them.
+_SERVER_RULES: Sequence[_Rule] = (
+    _Rule("throttled", (), _REFUSED + r"(too many failed authentication attempts|connection attempt throttled)"),
+    _Rule("not_in_allowlist", (), _REFUSED + r"connection refused"),
+    _Rule("proxy_refused", (), _REFUSED),
+    _Rule("missing_cluster_identifier", (), _ROUTING + r"missing cluster (identifier|name)"),
+    _Rule("invalid_cluster_identifier", (), _ROUTING + r"invalid cluster identifier"),
+    _Rule("conflicting_cluster_identifiers", (), _ROUTING + r"multiple different cluster identifiers"),
+    _Rule("multiple_cluster_flags", (), _ROUTING + r"multiple cluster flags"),
+    _Rule("invalid_cluster_flag", (), _ROUTING + r"invalid cluster flag"),
+    _Rule("invalid_database_name", (), _ROUTING + r"invalid database param"),
+    _Rule("unknown_cluster", (), _ROUTING + r"(cluster \S+ not found|rejected by backendconfigfromparams)"),
+    _Rule("routing_failed", (), _ROUTING),
+    _Rule("backend_unreachable", (), r"^codebackend(dialfailed|down)\b"),
+    _Rule("cluster_at_limit", (), r"^codeunavailable\b.*\b(limit|quota|disabled|exceeded)"),
+    _Rule("cluster_paused", (), r"^codeunavailable\b.*\b(paused?|pausing|suspended|resum)"),
+    _Rule("server_unavailable", (), r"^codeunavailable\b"),
+    _Rule("server_requires_encryption", (), r"^(codeunexpectedinsecurestartupmessage\b|server requires encryption)"),
+    _Rule("proxy_internal_error", (), r"^internal server error$"),
+    _Rule("proxy_unexplained", ("08C00", "08004"), r""),
+    _Rule("password_expired", ("28P01", "28000"), r"^password is expired"),
+    _Rule("login_denied", ("28000", "28P01", "42501"), r"is not permitted to log in|login privilege|sqllogin"),
+    _Rule("hba_refused", ("28000",), r"pg_hba\.conf|host_based_authentication"),
+    _Rule("user_unknown", ("28000",), r"^(role|user) .* does not exist"),
+    _Rule("password_rejected", ("28P01",), r""),
+    # Old CockroachDB versions left the state at its default.
+    _Rule("password_rejected", (), r"^password authentication failed for user"),
+    _Rule("login_refused", ("28000",), r""),
+    _Rule("database_missing", ("3D000",), r""),
+    _Rule("connect_denied", ("42501",), r"connect privilege|permission denied for database"),
+    _Rule("too_many_connections", ("53300",), r""),
+    _Rule("server_starting", ("57P03",), r"starting up|not yet accepting|recovery"),
+    _Rule("server_stopping", ("57P01", "57P02", "57P03"), r""),
+    _Rule("startup_option_refused", ("42704", "22023"), r"^(unrecognized|unknown|invalid) (configuration|session) "),
+)
+
+
+# OpenSSL's X509_V_ERR_* numbers (x509_vfy.h).
+_NO_ISSUER, _BAD_SIGNATURE = 2, 7
+
+
+_VERIFY_CODES = {
+    **dict.fromkeys((_NO_ISSUER, _BAD_SIGNATURE, 18, 19, 20, 21, 27, 33), "tls_unknown_ca"),
+    9: "tls_not_yet_valid",
+    10: "tls_expired",
+    66: "tls_weak_certificate",
+    67: "tls_weak_certificate",
+    68: "tls_weak_certificate",
+}
+
+
+_TOO_OLD = re.compile(r"UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION|VERSION_TOO_LOW|NO_PROTOCOLS_AVAILABLE")
+
+
+_CLIENT_CERT_ALERT = re.compile(
+    r"ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)|DECRYPT_ERROR"
+    r"|ACCESS_DENIED)"
+)
+
+
+_DIAL_CODES = {
+    errno.ECONNREFUSED: "tcp_refused",
+    errno.ETIMEDOUT: "tcp_timeout",
+    errno.ENETUNREACH: "tcp_unreachable",
+    errno.EHOSTUNREACH: "tcp_unreachable",
+    errno.EADDRNOTAVAIL: "tcp_unreachable",
+    # A reset instead of an acceptance is ECONNREFUSED: this one came after it, before the caller could look.
+    errno.ECONNRESET: "closed_without_a_word",
+    errno.EACCES: "tcp_blocked_locally",
+    errno.EPERM: "tcp_blocked_locally",
+}
+
+
+def classify(step: str, error: BaseException, facts: Facts) -> str:
+    """The code of what went wrong: a key of CATALOGUE. Pure."""
+    if isinstance(error, ServerError):
+        return classify_server_error(error)
+    if isinstance(error, TlsError):
+        return _classify_tls(step, error, facts)
+    if isinstance(error, DialError):
+        return _classify_dial(error, facts)
+    if isinstance(error, ResolveError):
+        return "host_invalid" if error.kind == "invalid" else "dns_" + error.kind
+    if isinstance(error, FileUnusableError):
+        return _classify_file(error)
+    if isinstance(error, TimedOutError):
+        return "server_hang_" + step
+    if isinstance(error, ClosedError):
+        return "reply_truncated" if error.partial else "closed_without_a_word"
+    if isinstance(error, MalformedError):
+        return {"length": "reply_bad_length", "endless": "reply_endless"}.get(error.kind, "reply_malformed")
+    if isinstance(error, ScramError):
+        return {"signature": "server_signature_invalid", "iterations": "scram_iterations"}.get(
+            error.kind, "scram_malformed"
+        )
+    for kind, code in _SIMPLE:
+        if isinstance(error, kind):
+            return code
+    return "internal_error"
+
+
+_SIMPLE = (
+    (TlsNotOfferedError, "tls_not_offered"),
+    (NotPostgresError, "not_postgresql"),
+    (PlaintextInjectedError, "tls_plaintext_injected"),
+    (AuthUnsupportedError, "auth_method_unsupported"),
+    (PasswordNeededError, "password_missing"),
+    (DatabaseUnseenError, "database_missing"),
+    (NetworkLostError, "network_lost"),
+    (WrongNameError, "tls_wrong_host"),
+    (PasswordHeldError, "password_held"),
+)
+
+
+def classify_server_error(error: ServerError) -> str:
+    """The code of an ErrorResponse, from its SQLSTATE, message and hint. Pure."""
+    message = error.message.strip().lower()
+    for rule in _SERVER_RULES:
+        if rule.states and error.sqlstate not in rule.states:
+            continue
+        if not re.search(rule.pattern, message):
+            continue
+        # One code of the proxy covers the allowlist and the throttle; where the text is vague, the hint is not.
+        if rule.code in ("not_in_allowlist", "proxy_refused") and "authentication" in error.fields.get("H", "").lower():
+            return "throttled"
+        if rule.code == "proxy_unexplained" and message:
+            return "server_error"
+        return rule.code
+    return "server_error"
+
+
+def _classify_tls(step: str, error: TlsError, facts: Facts) -> str:
+    if error.reason == "CERTIFICATE_VERIFY_FAILED":
+        code = _VERIFY_CODES.get(error.verify_code, "tls_certificate_refused")
+        if code == "tls_unknown_ca":
+            return _classify_unknown_ca(error.verify_code, facts)
+        if code in ("tls_expired", "tls_not_yet_valid"):
+            return _classify_dates(code, facts)
+        return code
+    if _TOO_OLD.search(error.reason):
+        return "tls_too_old"
+    if "CERTIFICATE_REQUIRED" in error.reason:
+        return "client_cert_required"
+    if _CLIENT_CERT_ALERT.search(error.reason):
+        return "client_cert_refused" if facts.client_cert else "tls_handshake_refused"
+    if step == "handshake" and re.search("ALERT_|UNRECOGNIZED_NAME|NO_APPLICATION_PROTOCOL", error.reason):
+        return "tls_handshake_refused"
+    return "tls_failed"
+
+
+def _classify_unknown_ca(number: int, facts: Facts) -> str:
+    if not facts.ca_given and not facts.public_roots:
+        return "public_roots_missing"
+    if not facts.chain:
+        return "tls_unknown_ca"
+    chain = links(facts.chain)
+    top = chain[-1]
+    namesakes = [ca for ca in facts.authorities if ca.subject_der == top.issuer_der]
+    if namesakes:
+        strangers = number == _BAD_SIGNATURE or not any(ca.may_have_issued(top) for ca in namesakes)
+        if strangers or (top.self_issued and top not in namesakes):
+            return "ca_other_cluster"
+        return "tls_unknown_ca" if top.self_issued else "ca_incomplete"
+    if number == _BAD_SIGNATURE:
+        return "tls_certificate_refused"
+    if number == _NO_ISSUER and not top.self_issued and top in facts.authorities:
+        return "ca_incomplete"
+    # A root is rarely sent and an intermediate always: only the issuer of the server's own certificate can be missed.
+    alone = len(chain) == 1 and not top.self_issued
+    if alone and (top.has_issuer_link or len(set(facts.chain)) > 1):
+        return "tls_missing_intermediate"
+    return "tls_unknown_ca"
+
+
+def _classify_dates(code: str, facts: Facts) -> str:
+    failing = failing_certificate(facts)
+    if failing is None or facts.now is None:
+        return code
+    late = facts.now > failing.not_after
+    if facts.controller_now is not None:
+        apart = (facts.now - facts.controller_now).total_seconds()
+        if abs(apart) > CLOCK_SECONDS and failing.valid_at(facts.controller_now) and (apart > 0) == late:
+            return "clock_ahead" if late else "clock_behind"
+    if failing in facts.authorities:
+        return "ca_expired" if late else "ca_not_yet_valid"
+    if failing is not facts.chain[0]:
+        return "tls_chain_expired" if late else "tls_chain_not_yet_valid"
+    return "tls_expired" if late else "tls_not_yet_valid"
+
+
+def _classify_dial(error: DialError, facts: Facts) -> str:
+    code = _DIAL_CODES.get(error.number, "tcp_failed")
+    only_ipv6 = bool(facts.attempts) and all(":" in attempt["address"] for attempt in facts.attempts)
+    if code == "tcp_unreachable" and only_ipv6 and ":" not in facts.host:
+        return "no_ipv4_address"
+    return code
+
+
+def _classify_file(error: FileUnusableError) -> str:
+    if error.role == "ca" or error.kind in ("missing", "unreadable", "too_open", "encrypted", "mismatch"):
+        return f"{error.role}_{error.kind}"
+    return "client_cert_unusable"

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""The catalogue of the check: every code with its sentences and properties, in one place.
+
+To add a diagnosis, add its entry to the file of its stage in the folder `catalogue`, and the line that recognises it to
+`classify`. Every text is filled by str.format; the values are never format strings themselves.
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue import (
+    app,
+    login,
+    network,
+    protocol,
+    route,
+    tls,
+    tls_setup,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entry import Entry
+from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.notes import NOTES
+from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean
+
+STAGES = ("dns", "tcp", "tls", "route", "auth", "sql")
+OK = "ok"
+
+# Which stage a step belongs to, and how a sentence says when something happened in it.
+STEPS: Mapping[str, tuple[str, str]] = {
+    "resolve": ("dns", "while the name was looked up"),
+    "connect": ("tcp", "while connecting"),
+    "prepare": ("tls", "before the TLS handshake"),
+    "sslrequest": ("tls", "after the request for TLS"),
+    "handshake": ("tls", "in the TLS handshake"),
+    "startup": ("route", "after the start-up message"),
+    "auth": ("auth", "during the login"),
+    "login": ("sql", "after the login"),
+    "query": ("sql", "in the query"),
+}
+
+CATALOGUE: Mapping[str, Entry] = {
+    **network.ENTRIES,
+    **tls_setup.ENTRIES,
+    **tls.ENTRIES,
+    **protocol.ENTRIES,
+    **route.ENTRIES,
+    **login.ENTRIES,
+    **app.ENTRIES,
+}
+REFUSED_LOGINS = tuple(code for code, entry in CATALOGUE.items() if entry.refuses_login)
+
+
+def codes_known_to_api(subject: str) -> tuple[str, ...]:
+    """The codes that the Cloud API may say more about: ``allowlist``, ``user`` or ``state``."""
+    return tuple(code for code, entry in CATALOGUE.items() if subject in entry.api_knows)
+
+
+def withholds_drivers(code: str) -> bool:
+    """Whether the drivers of an app must not log in after this verdict."""
+    return code in CATALOGUE and (CATALOGUE[code].withholds_drivers or CATALOGUE[code].refuses_login)
+
+
+def files_differ(code: str) -> bool:
+    """Whether a verdict or a note says that an app's files are not as this run writes them."""
+    entry = CATALOGUE.get(code) or NOTES.get(code)
+    return entry is not None and entry.files_differ
+
+
+def note(code: str, **words: object) -> dict[str, str]:
+    """One note: {code, text}. Raises KeyError for a code that is not in NOTES."""
+    return {"code": code, "text": NOTES[code].text.format(**{key: clean(value) for key, value in words.items()})}

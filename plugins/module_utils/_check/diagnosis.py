@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""The verdict on an error: its sentences filled in, and the evidence. Pure.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.chain import failing_certificate, links, trust_path
+from ansible_collections.crdb.onboard.plugins.module_utils._check.classify import classify
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE, STEPS
+from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts, cluster_sent
+from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean, timestamp
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
+    ClosedError,
+    NotPostgresError,
+    PlaintextInjectedError,
+    ServerError,
+    TlsError,
+    WireError,
+    WrongNameError,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.messages import server_kind
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A verdict. `evidence`: strings, and lists and dicts of strings, already cleaned of non-printable characters."""
+
+    code: str
+    cause: str
+    cure: str
+    evidence: dict[str, Any]
+
+
+def diagnose(step: str, error: BaseException, facts: Facts, **more: str) -> Diagnosis:
+    """Cause, cure and evidence of what went wrong in a step. Pure. `more`: further words for the sentences."""
+    return describe(classify(step, error, facts), step, error, facts, **more)
+
+
+def describe(code: str, step: str, error: BaseException, facts: Facts, **more: str) -> Diagnosis:
+    """The Diagnosis of a code that is already known. Raises KeyError for one that is not in CATALOGUE."""
+    entry = CATALOGUE[code]
+    cause, cure = entry.per_deployment.get(facts.deployment, (entry.cause, entry.cure))
+    words = {**words_of(step, error, facts), **{key: clean(value) for key, value in more.items()}}
+    return Diagnosis(code, cause.format(**words), cure.format(**words), evidence_of(step, error, facts))
+
+
+def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
+    sent = cluster_sent(facts)
+    leaf = facts.chain[0] if facts.chain else None
+    top = links(facts.chain)[-1] if facts.chain else None
+    failing = failing_certificate(facts) or leaf
+    led_to = [one for one in trust_path(facts) if one in facts.authorities]
+    held = [ca.subject for ca in facts.authorities[:3]] + ["..."] * (len(facts.authorities) > 3)
+    banner = getattr(error, "banner", b"")
+    stranger = server_kind(banner) if banner else None
+    words: dict[str, object] = {
+        "name": facts.name,
+        "deployment": facts.deployment,
+        "host": facts.host,
+        "port": facts.port,
+        "address": facts.address or facts.host,
+        "user": facts.user,
+        "database": facts.database,
+        "options": facts.options or "(none)",
+        "cluster": facts.routing_id or sent,
+        "cluster_sent": f"'{sent}'",
+        "cluster_hint": facts.routing_id or "<routing id>",
+        "ca": ca_label(facts) + (f" ({', '.join(held)})" if held and isinstance(error, TlsError) else ""),
+        "client_cert": facts.client_cert or "(none)",
+        "timeout": f"{facts.timeout:g}",
+        "when": STEPS[step][1],
+        "error": reason_of(error),
+        "path": getattr(error, "path", ""),
+        "method": getattr(error, "method", ""),
+        "sqlstate": getattr(error, "sqlstate", "") or "not given",
+        "stranger": f"a server of another kind ({stranger})" if stranger else "something else",
+        "certificate_names": ", ".join((leaf.names()[:8] or [leaf.subject]) if leaf else []) or "another name",
+        "issuer": (top.issuer if top else "") or "a CA that it does not tell",
+        "ca_subject": led_to[-1].subject if led_to else (top.subject if top else "an intermediate CA"),
+        "failing": (failing.subject if failing else "") or "a certificate without a subject",
+        "failing_before": timestamp(failing.not_before) if failing else "a later date",
+        "failing_after": timestamp(failing.not_after) if failing else "an earlier date",
+        "not_before": timestamp(leaf.not_before) if leaf else "a later date",
+        "not_after": timestamp(leaf.not_after) if leaf else "an earlier date",
+        "now": timestamp(facts.now) if facts.now else "another date",
+        "controller_now": timestamp(facts.controller_now) if facts.controller_now else "another date",
+        "other": "another endpoint",
+        "app_user": "its user",
+        "variable": "the variable",
+        "difference": "it is another one",
+        "reason": "no reason given",
+        "public": "this machine's address",
+        "public_entry": "this machine's public IPv4 address",
+        "allowlist": f"the IP allowlist of cluster {facts.routing_id or sent}",
+    }
+    return {key: clean(value) for key, value in words.items()}
+
+
+def ca_label(facts: Facts) -> str:
+    if facts.ca_file:
+        return f"the CA file {facts.ca_file}"
+    return "the CA certificate that was given as text" if facts.ca_given else "this machine's public roots"
+
+
+def reason_of(error: BaseException) -> str:
+    """A local error in a few words, without the full stop that the sentence has of its own."""
+    if isinstance(error, TlsError):
+        return (error.verify_message or error.reason.replace("_", " ").lower() or str(error)).rstrip(".")
+    if isinstance(error, ServerError):
+        return "SQLSTATE " + (error.sqlstate or "not given")
+    text = str(error).rstrip(".")
+    return text if isinstance(error, WireError) else f"{type(error).__name__}: {text}"
+
+
+def evidence_of(step: str, error: BaseException, facts: Facts) -> dict[str, Any]:
+    evidence: dict[str, Any] = {"step": step}
+    if isinstance(error, ServerError):
+        for key, letter in (("severity", "S"), ("sqlstate", "C"), ("detail", "D"), ("hint", "H")):
+            if error.fields.get(letter):
+                evidence[key] = clean(error.fields[letter])
+        evidence["server_message"] = clean(error.message)
+    else:
+        evidence["error"] = clean(reason_of(error))
+    if isinstance(error, TlsError) and error.reason:
+        evidence["openssl"] = clean(error.reason)
+    if isinstance(error, ClosedError):
+        evidence["reset"] = error.reset
+    if isinstance(error, (NotPostgresError, PlaintextInjectedError)):
+        evidence["first_bytes"] = clean(error.banner[:80].decode("ascii", "backslashreplace"))
+    if facts.attempts and step == "connect":
+        evidence["attempts"] = [{key: clean(value) for key, value in attempt.items()} for attempt in facts.attempts]
+    if isinstance(error, (TlsError, WrongNameError)):
+        if facts.chain:
+            evidence["certificate"] = certificate_facts(facts.chain[0])
+        if facts.chain[1:]:
+            evidence["chain"] = [_short_facts(one) for one in facts.chain[1:11]]
+        if facts.authorities:
+            evidence["ca_certificates"] = [_short_facts(one) for one in facts.authorities[:10]]
+        if facts.controller_now is not None and facts.now is not None:
+            evidence["clocks"] = {"this_machine": timestamp(facts.now), "controller": timestamp(facts.controller_now)}
+    if facts.local_address:
+        evidence["local_address"] = facts.local_address
+    return evidence
+
+
+def certificate_facts(certificate: x509.Certificate) -> dict[str, Any]:
+    """What reports say of a certificate: {subject, issuer, not_before, not_after, sans, sha256}, dates in UTC."""
+    facts: dict[str, Any] = _short_facts(certificate)
+    facts["sans"] = [clean(name) for name in certificate.names()[:50]]
+    return facts
+
+
+def _short_facts(certificate: x509.Certificate) -> dict[str, str]:
+    return {
+        "subject": clean(certificate.subject),
+        "issuer": clean(certificate.issuer),
+        "not_before": timestamp(certificate.not_before),
+        "not_after": timestamp(certificate.not_after),
+        "sha256": certificate.sha256,
+    }

@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""One database to connect to, validated: what a check needs and nothing else.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import EndpointError
+from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEPLOYMENTS
+
+_CA_AND_KEYS = ("ca_file", "ca_text", "sslcert", "sslkey")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One database to connect to, as one app's configuration names it.
+
+    ca_text (PEM) goes before ca_file, for a CA that is not on the machine yet. Neither means the public roots.
+    `hold_password`: stop where the password would be sent.
+    """
+
+    name: str
+    host: str
+    user: str
+    database: str
+    deployment: str = "serverless"
+    port: int = 26257
+    options: str | None = None
+    password: str | None = field(default=None, repr=False)
+    routing_id: str | None = None
+    ca_file: str | None = None
+    ca_text: str | None = None
+    sslcert: str | None = None
+    sslkey: str | None = None
+    hold_password: bool = False
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Endpoint:
+        """Validate the facts of an endpoint, with `~` expanded in its paths. Raises EndpointError."""
+        text: dict[str, str | None] = {}
+        for key in ("host", "user", "database", "options", "password", "routing_id", *_CA_AND_KEYS):
+            value = facts.get(key)
+            text[key] = None if value is None or value == "" else str(value)
+        name = str(facts.get("name") or text["host"] or "endpoint")
+        for key in ("host", "user", "database"):
+            if text[key] is None:
+                raise EndpointError(f"endpoint {name}: {key} is missing")
+        for key, value in text.items():
+            if value is not None and not _sendable(value):
+                raise EndpointError(f"endpoint {name}: {key} holds a NUL or a broken character")
+        deployment = str(facts.get("deployment") or "serverless")
+        if deployment not in DEPLOYMENTS:
+            raise EndpointError(
+                "endpoint {}: deployment {} is none of {}".format(name, deployment, ", ".join(DEPLOYMENTS))
+            )
+        # 'system' is libpq's own word for the public roots in sslrootcert.
+        if text["ca_file"] in ("public", "system"):
+            text["ca_file"] = None
+        for key in ("ca_file", "sslcert", "sslkey"):
+            text[key] = _expanded(name, key, text[key])
+        if text["sslkey"] is not None and text["sslcert"] is None:
+            raise EndpointError(f"endpoint {name}: sslkey is given without sslcert")
+        return cls(
+            name=name,
+            host=text["host"] or "",
+            user=text["user"] or "",
+            database=text["database"] or "",
+            deployment=deployment,
+            port=_port(name, facts.get("port")),
+            options=text["options"],
+            password=text["password"],
+            routing_id=text["routing_id"],
+            ca_file=text["ca_file"],
+            ca_text=text["ca_text"],
+            sslcert=text["sslcert"],
+            sslkey=text["sslkey"],
+            hold_password=bool(facts.get("hold_password")),
+        )
+
+    def login_key(self) -> tuple[object, ...]:
+        """What a server counts failed logins by: equal keys mean the same login, whatever the password is."""
+        return (self.host.lower(), self.port, self.user, self.routing_id, self.options)
+
+
+def _sendable(value: str) -> bool:
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+def _expanded(name: str, key: str, path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError as exc:
+        raise EndpointError(f"endpoint {name}: the home folder in {key} {path} is unknown") from exc
+    if not expanded.is_absolute():
+        raise EndpointError(f"endpoint {name}: {key} {path} is not an absolute path")
+    return str(expanded)
+
+
+def _port(name: str, value: object) -> int:
+    text = "26257" if value is None else str(value)
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise EndpointError(f"endpoint {name}: port {text} is not a number from 1 to 65535")
+    return int(text)

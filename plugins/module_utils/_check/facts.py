@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""What is known of a connection when a diagnosis is made.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass, field
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
+
+# Clocks that differ by less agree: the controller's is read before the way to the host.
+CLOCK_SECONDS = 300.0
+
+
+@dataclass
+class Facts:
+    """What is known of a connection when a diagnosis is made. Everything that a sentence may name; no password."""
+
+    name: str
+    deployment: str
+    host: str
+    port: int
+    user: str
+    database: str
+    routing_id: str | None = None
+    options: str | None = None
+    ca_file: str | None = None
+    ca_given: bool = False
+    client_cert: str | None = None
+    timeout: float = DEFAULT_TIMEOUT
+    address: str | None = None
+    local_address: str | None = None
+    attempts: list[dict[str, str]] = field(default_factory=list)
+    public_roots: bool = True
+    # What the server presented, its own certificate first, and what is in the CA that was given.
+    chain: tuple[x509.Certificate, ...] = ()
+    authorities: tuple[x509.Certificate, ...] = ()
+    # This machine's clock, and what the controller's said at that moment; None when it was not passed in.
+    now: datetime.datetime | None = None
+    controller_now: datetime.datetime | None = None
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, timeout: float) -> Facts:
+        return cls(
+            name=endpoint.name,
+            deployment=endpoint.deployment,
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            database=endpoint.database,
+            routing_id=endpoint.routing_id,
+            options=endpoint.options,
+            ca_file=None if endpoint.ca_text else endpoint.ca_file,
+            ca_given=bool(endpoint.ca_text or endpoint.ca_file),
+            client_cert=endpoint.sslcert,
+            timeout=timeout,
+        )
+
+
+def cluster_sent(facts: Facts) -> str:
+    """The cluster that the connection names: by option, by database or, last as for the proxy, by the host's name."""
+    flag = re.search(r"cluster=(\S+)", facts.options or "")
+    if flag:
+        return flag.group(1)
+    prefix, dot, _name = facts.database.partition(".")
+    if dot and prefix:
+        return prefix
+    label, dot, _zone = facts.host.partition(".")
+    return label if dot and not label.isdigit() else facts.host

@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""What is worth telling beside a verdict: slow stages, and certificates that end soon.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.chain import trust_path
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import note
+from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import ca_label
+from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts
+from ansible_collections.crdb.onboard.plugins.module_utils._check.text import timestamp
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import chain_rules
+
+# As for the CA in the record of the files; a server's certificate is renewed by itself, the last month at most.
+_CA_DAYS = 30
+
+
+_LEAF_DAYS = 7
+
+
+# A file with more is a bundle of public roots: what their makers do is not the reader's to mend.
+_FEW_AUTHORITIES = 20
+
+
+# What a stage normally takes: milliseconds, and round trips on top, one of which is what 'tcp' took. A serverless
+# cluster that sleeps takes its time in 'route'. Above it, a note names the stage.
+NORMAL: Mapping[str, tuple[float, float]] = {
+    "dns": (250.0, 0.0),
+    "tcp": (300.0, 0.0),
+    "tls": (300.0, 4.0),
+    "route": (500.0, 3.0),
+    "auth": (500.0, 4.0),
+    "sql": (300.0, 4.0),
+}
+
+
+def slow_stages(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, int]]:
+    """The passed stages that took longer than normal: (stage, milliseconds, the most that is normal). Pure."""
+    trip = next((stage["milliseconds"] for stage in stages if stage["stage"] == "tcp" and stage["ok"]), 0.0)
+    limits = {stage: round(base + trips * min(trip, NORMAL["tcp"][0])) for stage, (base, trips) in NORMAL.items()}
+    return [
+        (stage["stage"], stage["milliseconds"], limits[stage["stage"]])
+        for stage in stages
+        if stage["ok"] and stage["milliseconds"] > limits[stage["stage"]]
+    ]
+
+
+def certificate_notes(facts: Facts) -> list[dict[str, str]]:
+    """What stricter clients say of a chain that was verified, and what of it ends soon. Pure."""
+    chain = trust_path(facts)
+    found = [
+        note("stricter_clients", host=facts.host, clients=clients, why=why)
+        for clients, why in chain_rules.stricter_clients(chain, facts.host)
+    ]
+    if facts.now is None:
+        return found
+    for number, certificate in enumerate(chain):
+        days = (certificate.not_after - facts.now).days
+        if number == 0 and days < _LEAF_DAYS:
+            found.append(
+                note("certificate_expires", host=facts.host, not_after=timestamp(certificate.not_after), days=days)
+            )
+        elif certificate in facts.authorities and days < _CA_DAYS:
+            words = {"failing": certificate.subject, "failing_after": timestamp(certificate.not_after), "days": days}
+            found.append(note("ca_expires", host=facts.host, ca=ca_label(facts), **words))
+    return found

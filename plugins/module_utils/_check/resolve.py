@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""The addresses of a host, and a TCP connection to one of them.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import errno
+import queue
+import socket
+import threading
+from typing import Any, NamedTuple
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import DialError, ResolveError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
+
+MAX_ADDRESSES = 8
+
+
+class Address(NamedTuple):
+    family: int
+    sockaddr: tuple[Any, ...]
+
+    @property
+    def text(self) -> str:
+        return str(self.sockaddr[0])
+
+
+def resolve(host: str, port: int, deadline: Deadline) -> list[Address]:
+    """The host's addresses in the system's order, without repeats, at most MAX_ADDRESSES. Raises ResolveError.
+
+    The system's resolver has no timeout of its own that a caller can set, so it runs in a thread that may be left.
+    """
+    answers: queue.Queue[Any] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as exc:  # handed to the caller's thread
+            answers.put(exc)
+
+    threading.Thread(target=ask, name="crdb-resolve", daemon=True).start()
+    try:
+        answer = answers.get(timeout=deadline.remaining())
+    except queue.Empty as exc:
+        raise ResolveError("timeout", "no answer from the resolver") from exc
+    if isinstance(answer, Exception):
+        raise _name_failed(answer) from answer
+    found = dict.fromkeys(Address(family, sockaddr) for family, _type, _proto, _canonical, sockaddr in answer)
+    if not found:
+        raise ResolveError("not_found", "the name has no address")
+    return list(found)[:MAX_ADDRESSES]
+
+
+def _name_failed(error: Exception) -> ResolveError:
+    if isinstance(error, UnicodeError):
+        return ResolveError("invalid", "the name has an empty or overlong part")
+    if not isinstance(error, socket.gaierror):
+        return ResolveError("failed", str(error))
+    text = error.strerror or "no reason given"
+    # EAI_NODATA is not known everywhere.
+    if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
+        return ResolveError("not_found", text)
+    return ResolveError("temporary" if error.errno == socket.EAI_AGAIN else "failed", text)
+
+
+def connect(address: Address, deadline: Deadline) -> socket.socket:
+    """A TCP connection to one address. Raises DialError."""
+    left = deadline.remaining()
+    if not left:
+        raise DialError(errno.ETIMEDOUT, "no time left")
+    try:
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+    except OSError as exc:
+        raise DialError(exc.errno or 0, exc.strerror or "no socket") from exc
+    try:
+        sock.settimeout(left)
+        sock.connect(address.sockaddr)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except socket.timeout as exc:
+        sock.close()
+        raise DialError(errno.ETIMEDOUT, f"no answer in {left:.1f} s") from exc
+    except OSError as exc:
+        sock.close()
+        raise DialError(exc.errno or 0, exc.strerror or str(exc)) from exc
+    return sock

@@ -1,0 +1,357 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""The check of endpoints: connect as an app would, in six stages, and measure each stage.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import OK, REFUSED_LOGINS, note
+from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import (
+    Diagnosis,
+    certificate_facts,
+    diagnose,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import (
+    DatabaseUnseenError,
+    DialError,
+    PasswordHeldError,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import CLOCK_SECONDS, Facts
+from ansible_collections.crdb.onboard.plugins.module_utils._check.notes import (
+    _FEW_AUTHORITIES,
+    certificate_notes,
+    slow_stages,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import Report, skipped
+from ansible_collections.crdb.onboard.plugins.module_utils._check.resolve import Address, connect, resolve
+from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean, timestamp
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import MalformedError, TlsError, WireError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import (
+    has_public_roots,
+    read_authorities,
+    tls_context,
+    unverified_context,
+)
+
+MAX_PARALLEL = 16
+
+
+# The part of the timeout that a stage may use up, so that a dead resolver or a filtered port still leaves a verdict
+# in time. A serverless cluster that sleeps wakes up in 'route', which may take all that is left.
+_STAGE_SHARE = {"dns": 0.5, "tcp": 0.6, "tls": 0.6, "route": 1.0, "auth": 1.0, "sql": 1.0}
+
+
+_SECOND_LOOK_SECONDS = 3.0
+
+
+# FROM pg_database, because CockroachDB lets a session start on a database that does not exist: no row proves it.
+# Only names that CockroachDB and PostgreSQL both have.
+_PROOF = (
+    "SELECT current_user, current_database(), version() FROM pg_catalog.pg_database WHERE datname = current_database()"
+)
+
+
+class SessionError(Exception):
+    """A session could not be opened. `diagnosis`: why, and what to do; without the password."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        super().__init__(f"{diagnosis.cause} {diagnosis.cure}")
+        self.diagnosis = diagnosis
+
+
+def check_endpoints(
+    endpoints: Sequence[Endpoint],
+    timeout: float = DEFAULT_TIMEOUT,
+    skew: float | None = None,
+    refusals: dict[str, str] | None = None,
+) -> list[Report]:
+    """Check all endpoints, up to MAX_PARALLEL at once, and report in their order.
+
+    Endpoints with the same login are checked one after the other, and not at all once its password was refused: the
+    service locks an address out after failed logins. `skew`: seconds that this machine's clock is ahead of the
+    controller's, where that is known. `refusals` are those of calls before, and are added to: from the text of a login
+    key to the name of the endpoint that was refused.
+    """
+    known = {} if refusals is None else refusals
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index, endpoint in enumerate(endpoints):
+        groups.setdefault(endpoint.login_key(), []).append(index)
+    reports: dict[int, Report] = {}
+
+    def run(indexes: list[int]) -> None:
+        key = repr(endpoints[indexes[0]].login_key())
+        for index in indexes:
+            if key in known:
+                reports[index] = not_tried(endpoints[index], timeout, known[key])
+                continue
+            reports[index] = check_endpoint(endpoints[index], timeout, skew)
+            if login_was_refused(reports[index]):
+                known[key] = endpoints[index].name
+
+    if groups:
+        with ThreadPoolExecutor(max_workers=min(MAX_PARALLEL, len(groups))) as pool:
+            for future in [pool.submit(run, indexes) for indexes in groups.values()]:
+                future.result()
+    return [reports[index] for index in range(len(endpoints))]
+
+
+def login_was_refused(report: Report) -> bool:
+    """Whether the same login must not be tried again."""
+    return report.diagnosis.code in REFUSED_LOGINS or (
+        report.password_sent and report.diagnosis.evidence.get("step") == "auth"
+    )
+
+
+def open_session(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT) -> Wire:
+    """A session that is logged in, verified and bounded as a check's; the caller closes it.
+
+    The password is sent at most once. Raises SessionError, with the diagnosis that a check would give.
+    """
+    return _Run(endpoint, timeout, None).open()
+
+
+def not_tried(endpoint: Endpoint, timeout: float, other: str) -> Report:
+    return skipped("not_tried", Facts.of(endpoint, timeout), other)
+
+
+def check_endpoint(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT, skew: float | None = None) -> Report:
+    """Check one endpoint within `timeout` seconds. Never raises for what happens on the network.
+
+    The password is sent at most once, after the server's certificate is verified. When that fails, a second
+    connection without login reads the certificates, so that the report can name what is in them.
+    """
+    return _Run(endpoint, timeout, skew).report()
+
+
+class _Run:
+    """The state of one check."""
+
+    def __init__(self, endpoint: Endpoint, timeout: float, skew: float | None) -> None:
+        self._endpoint = endpoint
+        self._skew = skew
+        self._total = Deadline(timeout)
+        self._timeout = timeout
+        self._facts = Facts.of(endpoint, timeout)
+        self._step = "resolve"
+        self._stages: list[dict[str, Any]] = []
+        self._server: dict[str, Any] = {}
+        self._wire: Wire | None = None
+        self._target: Address | None = None
+
+    def report(self) -> Report:
+        try:
+            self._go()
+            diagnosis = Diagnosis(OK, "", "", {})
+        except WireError as exc:
+            self._look_again(exc)
+            diagnosis = diagnose(self._step, exc, self._facts)
+        except Exception as exc:  # one endpoint's surprise must not take the others' reports away
+            diagnosis = diagnose(self._step, exc, self._facts)
+        finally:
+            if self._wire is not None:
+                self._wire.close()
+        return Report(
+            name=self._endpoint.name,
+            host=self._endpoint.host,
+            port=self._endpoint.port,
+            address=self._facts.address,
+            diagnosis=self._without_password(diagnosis),
+            stages=self._stages,
+            server=self._redacted(self._server),
+            password_sent=self._wire is not None and self._wire.password_sent,
+            notes=self._notes(),
+        )
+
+    def open(self) -> Wire:
+        """A session that is logged in, for the caller to use and close. Raises SessionError."""
+        try:
+            wire = self._log_in()
+            with self._stage("sql", "login") as wire.deadline:
+                wire.ready()
+            return wire
+        except WireError as exc:
+            self._look_again(exc)
+            if self._wire is not None:
+                self._wire.close()
+            raise SessionError(self._without_password(diagnose(self._step, exc, self._facts))) from None
+
+    def _log_in(self) -> Wire:
+        endpoint = self._endpoint
+        with self._stage("dns", "resolve") as deadline:
+            addresses = resolve(endpoint.host, endpoint.port, deadline)
+        with self._stage("tcp", "connect") as deadline:
+            self._wire = wire = Wire(self._dial(addresses, deadline), deadline)
+        with self._stage("tls", "prepare") as wire.deadline:
+            context = tls_context(endpoint.ca_file, endpoint.ca_text, endpoint.sslcert, endpoint.sslkey)
+            self._step = "sslrequest"
+            wire.request_tls()
+            self._step = "handshake"
+            try:
+                wire.start_tls(context, endpoint.host)
+            finally:
+                self._facts.chain = x509.read_all(wire.peer_chain())
+            version, cipher = wire.tls_facts()
+            certificate = certificate_facts(self._facts.chain[0])
+            self._server.update(tls_version=version, cipher=cipher, certificate=certificate)
+        with self._stage("route", "startup") as wire.deadline:
+            request = wire.startup(self._startup_parameters())
+        with self._stage("auth", "auth") as wire.deadline:
+            if endpoint.hold_password and request.kind != 0:
+                raise PasswordHeldError("the password is held back")
+            wire.login(request, endpoint.password)
+            self._server["auth_method"] = clean(request.method)
+        return wire
+
+    def _go(self) -> None:
+        wire = self._log_in()
+        with self._stage("sql", "login") as wire.deadline:
+            wire.ready()
+            self._step = "query"
+            rows = wire.query(_PROOF)
+            if not rows:
+                raise DatabaseUnseenError("the session's database is not in pg_database")
+            if len(rows) != 1 or len(rows[0]) != 3:
+                raise MalformedError("content", "the answer to the query has another shape")
+            user, database, version_text = (clean(value) for value in rows[0])
+            self._server.update(user=user, database=database, version=version_text)
+        wire.terminate()
+
+    @contextlib.contextmanager
+    def _stage(self, stage: str, step: str) -> Iterator[Deadline]:
+        self._step = step
+        began = time.monotonic()
+        passed = False
+        try:
+            yield self._total.within(self._timeout * _STAGE_SHARE[stage])
+            passed = True
+        finally:
+            milliseconds = round((time.monotonic() - began) * 1000, 1)
+            self._stages.append({"stage": stage, "ok": passed, "milliseconds": milliseconds})
+
+    def _startup_parameters(self) -> dict[str, str]:
+        parameters = {
+            "user": self._endpoint.user,
+            "database": self._endpoint.database,
+            "application_name": "crdb.onboard.check",
+            "client_encoding": "UTF8",
+        }
+        if self._endpoint.options is not None:
+            parameters["options"] = self._endpoint.options
+        return parameters
+
+    def _dial(self, addresses: Sequence[Address], deadline: Deadline) -> socket.socket:
+        """Try the addresses in turn, each with its share of the time left. Raises DialError for the most telling."""
+        failures: list[tuple[Address, DialError]] = []
+        for index, address in enumerate(addresses):
+            share = deadline.within(deadline.remaining() / (len(addresses) - index))
+            try:
+                sock = connect(address, share)
+            except DialError as exc:
+                failures.append((address, exc))
+                self._facts.attempts.append({"address": address.text, "error": str(exc)})
+                continue
+            self._target = address
+            self._facts.address = address.text
+            with contextlib.suppress(OSError):
+                self._facts.local_address = str(sock.getsockname()[0])
+            return sock
+        # Clusters are reached over IPv4: where it was tried, an IPv6 failure says nothing.
+        telling = [one for one in failures if one[0].family == socket.AF_INET] or failures
+        self._facts.address = telling[-1][0].text
+        raise telling[-1][1]
+
+    def _look_again(self, error: WireError) -> None:
+        """After a certificate was refused, connect once more without login, to read what the report has to name."""
+        self._clocks()
+        if not isinstance(error, TlsError) or error.reason != "CERTIFICATE_VERIFY_FAILED" or self._target is None:
+            return
+        self._facts.public_roots = has_public_roots()
+        self._facts.authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
+        deadline = self._total.within(_SECOND_LOOK_SECONDS)
+        # Before Python 3.13, ssl tells the server's own certificate only: the rest is read where it passes in clear.
+        clear = not hasattr(ssl.SSLObject, "get_unverified_chain")
+        self._facts.chain = self._presented(self._target, deadline, clear=clear)
+        if clear and not self._facts.chain:
+            self._facts.chain = self._presented(self._target, deadline, clear=False)
+
+    def _presented(self, target: Address, deadline: Deadline, *, clear: bool) -> tuple[x509.Certificate, ...]:
+        """The certificates that the server presents to whoever asks; none when it does not."""
+        try:
+            wire = Wire(connect(target, deadline), deadline)
+        except WireError:
+            return ()
+        try:
+            # A server that wants a client's certificate breaks off after it has shown its own.
+            with contextlib.suppress(WireError):
+                wire.request_tls()
+                wire.start_tls(unverified_context(clear=clear), self._endpoint.host)
+            return x509.read_all(wire.peer_chain())
+        finally:
+            wire.close()
+
+    def _clocks(self) -> None:
+        self._facts.now = datetime.datetime.now(datetime.timezone.utc)
+        if self._skew is not None:
+            with contextlib.suppress(OverflowError):
+                self._facts.controller_now = self._facts.now - datetime.timedelta(seconds=self._skew)
+
+    def _notes(self) -> list[dict[str, str]]:
+        """What is worth saying beside the verdict."""
+        facts = self._facts
+        self._clocks()
+        found = [
+            note(
+                f"slow_{stage}", host=facts.host, address=facts.address or "no address", took=round(took), normal=limit
+            )
+            for stage, took, limit in slow_stages(self._stages)
+        ]
+        now, controller = facts.now, facts.controller_now
+        if now and controller and abs((now - controller).total_seconds()) > CLOCK_SECONDS:
+            found.append(
+                note("clock_differs", host=facts.host, now=timestamp(now), controller_now=timestamp(controller))
+            )
+        if "tls_version" in self._server:
+            authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
+            facts.authorities = authorities if len(authorities) <= _FEW_AUTHORITIES else ()
+            found += certificate_notes(facts)
+        return found
+
+    def _without_password(self, diagnosis: Diagnosis) -> Diagnosis:
+        return Diagnosis(diagnosis.code, diagnosis.cause, diagnosis.cure, self._redacted(diagnosis.evidence))
+
+    def _redacted(self, value: Any) -> Any:
+        """A server that was told the password may echo it."""
+        if isinstance(value, dict):
+            return {key: self._redacted(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._redacted(item) for item in value]
+        if isinstance(value, str) and self._endpoint.password and self._wire and self._wire.password_sent:
+            password = self._endpoint.password
+            for secret in (password, clean(password), _percent(password)):
+                value = value.replace(secret, "********") if secret else value
+        return value
+
+
+def _percent(text: str) -> str:
+    return quote(text, safe="", errors="surrogateescape")

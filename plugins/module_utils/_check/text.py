@@ -1,0 +1,28 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""Texts of unknown origin, made safe to show.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+_TEXT_CAP = 300
+
+
+def clean(text: object) -> str:
+    """A text of unknown origin on one line: non-printable characters (colours, direction marks) out, length capped."""
+    spaced = re.sub(r"\s+", " ", str(text)).strip()
+    printable = "".join(char for char in spaced if char.isprintable())
+    return printable if len(printable) <= _TEXT_CAP else printable[: _TEXT_CAP - 3] + "..."
+
+
+def timestamp(moment: datetime.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
