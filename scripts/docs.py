@@ -38,7 +38,7 @@ _REFERENCE = re.compile(r"\bO\(([^)]*)\)")
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML as yamllint wants it: lists indented, texts of several lines as blocks."""
+    """YAML that yamllint accepts: lists indented, texts of several lines as blocks."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         """See PyYAML."""

@@ -9,6 +9,8 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   endpoints:
+    description:
+      - The endpoints to check, each with all that is needed to connect. Nothing is looked up for them on the host.
     type: list
     elements: dict
     suboptions:

@@ -92,18 +92,18 @@ def public_address(services: Sequence[str], timeout: float = 10.0, ca_file: Opti
     Raises EgressError if a service does not answer, or if the answers differ, as behind a pool of NAT addresses.
     """
     if not services:
-        raise EgressError("the list of echo services is empty: set crdb_network_echo")
+        raise EgressError("the list of echo services is empty: name at least one")
     answers = []
     for url in services:
         try:
             answers.append((url, _address_by(url, timeout, ca_file)))
         except EgressError as exc:
-            raise EgressError(f"the echo service {url} {exc}. Set crdb_network_echo to use another one") from None
+            raise EgressError(f"the echo service {url} {exc}. Name another service") from None
     distinct = {address for _url, address in answers}
     if len(distinct) > 1:
         reported = ", ".join(f"{url} reports {address}" for url, address in answers)
         raise EgressError(
             f"the echo services see different addresses ({reported}), so this network uses a pool of addresses. Ask its"
-            " administrator for the network of the pool, and add it to crdb_network_entries"
+            " administrator for the network of the pool, and add it to the entries"
         )
     return distinct.pop()

@@ -117,7 +117,7 @@ apps:
   sample:
     shop:
       outcome: rolled_back
-      detail: "its health command ended with 1: connection refused. It is well again with its old configuration."
+      detail: "its health command ended with 1: connection refused. It works again with its old configuration."
       kept: []
 report:
   description: The same as lines of text.
@@ -254,7 +254,7 @@ class Roll:
         except CommandError as exc:
             self._say(failed, "stuck", f"{reason} Its old files are back, and {exc}{stays}", kept)
         else:
-            again = "It is well again with its old files." if failed["health"] else "Its old files are back."
+            again = "It works again with its old files." if failed["health"] else "Its old files are back."
             self._say(failed, "rolled_back", f"{reason} {again}{stays}", kept)
         for app in after:
             detail = f"not reloaded, since {failed['name']} failed before it; its old files are back.{stays}"

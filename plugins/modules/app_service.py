@@ -68,7 +68,7 @@ apps:
   sample:
     shop:
       outcome: rolled_back
-      detail: "its health command ended with 1: connection refused. It is well again with its old configuration."
+      detail: "its health command ended with 1: connection refused. It works again with its old configuration."
       kept: []
 report:
   description: The same as lines of text.

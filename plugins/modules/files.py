@@ -14,7 +14,7 @@ author:
   - crdb.onboard authors (@crdb-onboard)
 description:
   - Decides about every file before it writes the first one, and refuses all together, naming each file and the way on.
-  - What this collection did not write is never overwritten unasked. What was changed since it was written is left
+  - What this collection did not write is never overwritten unless you ask for it. What was changed since it was written is left
     alone as long as ours stays the same, and replaced with a copy kept when ours moved on, as dpkg does it. In check
     mode such a drifted file counts as changed and is shown in the difference.
   - All files are written or none (staged beside their places, synced, renamed; put back when one fails), with the ids

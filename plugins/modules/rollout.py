@@ -60,7 +60,7 @@ EXAMPLES = r"""
 
         - name: Stop
           ansible.builtin.fail:
-            msg: The roll stops here.
+            msg: The rollout stops here.
 """
 
 RETURN = r"""

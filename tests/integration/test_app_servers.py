@@ -178,7 +178,7 @@ def test_the_failing_host_works_with_its_old_config_and_those_after_it_are_untou
         "untouched": ["app5", "app6", "app7", "app8", "app9", "app10"],
     }
     flat = " ".join(run.output.split())
-    assert "shop: rolled back: its health command ended with 1. It is well again with its old files." in flat
+    assert "shop: rolled back: its health command ended with 1. It works again with its old files." in flat
     assert "reports: not reached: not reloaded, since shop failed before it; its old files are back." in flat
     for name in ("app3", "app5", "app6", "app7", "app8", "app9", "app10"):
         assert [contents(fleet.hosts[name], app) for app in APPS] == before[name], name
@@ -284,7 +284,7 @@ def start(controller, fleet, facts):
 
 
 def end_orphans(fleet):
-    """Ansible's workers have sessions of their own: those of a killed controller may wait for it for ever."""
+    """Ansible's workers have sessions of their own: those of a killed controller may wait for it forever."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if os.fsencode(fleet.inventory()) in (process / "cmdline").read_bytes():

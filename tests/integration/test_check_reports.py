@@ -141,7 +141,7 @@ def test_a_check_that_fails_by_itself_is_in_it(controller, fleet):
     assert run.status == 2, run.output
     assert statuses(reports) == {**EXPECTED, "app2": "failed"}
     content = json.loads((reports / "crdb-check.json").read_text())
-    assert any("'nonsense' is none of db" in cause["cause"] for cause in content["causes"])
+    assert any("there is no connection 'nonsense'" in cause["cause"] for cause in content["causes"])
 
 
 def test_two_plays_of_a_run_make_one_report(controller, fleet):

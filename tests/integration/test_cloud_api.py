@@ -158,7 +158,7 @@ def test_a_fault_at_any_request_never_takes_access_and_the_next_run_converges(cl
             assert "/networking/allowlist" in failed
             assert KEY not in failed
             assert {"401": "make a new one", "403": "needs another role"}.get(kind, "") in failed
-            # What reads may fail before anything is known to be done; else it is said how far it came.
+            # What reads may fail before anything is known to be done; else the error reports how far it came.
             assert "Done: " in failed or stored(cloud) == {e.cidr: (e.name, e.sql, e.ui) for e in BEFORE}
         elif not lasting:
             assert stored(cloud) == AFTER

@@ -395,7 +395,7 @@ class TestWithSql:
         for part in ("host", "port", "database", "user", "effective_routing_id", "deployment"):
             assert getattr(ours, part) == getattr(parsed, part)
 
-        # Whoever comes the next day connects with the same password, and nothing is set anew.
+        # Whoever comes the next day connects with the same password, and nothing is set again.
         self.ask("PUT", "/sandbox/switches", {"rate": 10})
         for playbook in ("sql_user", "authorize_network", "dev_machine"):
             again = controller.playbook(playbook, variables)

@@ -91,7 +91,7 @@ def test_without_a_password_it_names_the_variable(controller, sandbox):
     facts = {k: v for k, v in sandbox.connections["funky_skunk"].items() if k != "password"}
     run = controller.playbook("dev_machine", {"crdb_connections": {"shop": facts}})
     assert run.status == 2, run.output
-    assert "crdb_connections.shop: has no password for the SQL user maxroach. Set password" in run.output
+    assert "connections.shop: the SQL user maxroach has no password. Set password" in run.output
 
 
 def url_of(facts, password=True):

@@ -123,7 +123,7 @@ class Fleet:
         return [(float(when), word == "ok", rest) for when, word, rest in (line.split(" ", 2) for line in lines)]
 
     def wait_for(self, user):
-        """Until the programs of both have connected as a user anew."""
+        """Until the programs of both have connected as a user again."""
         seen = {app: len(self.connections(app)) for app in ("app1", "app2")}
         deadline = time.monotonic() + 60
         while not all(user in [who for _t, _ok, who in self.connections(app)[seen[app] :]] for app in seen):
@@ -185,7 +185,10 @@ def test_passwords_and_the_ca_change_and_no_connection_fails(controller, front, 
         # Back to the first, one host after the other: nobody is locked out in between.
         said = fleet.play("rotate_credentials", "-l", "app1", crdb_rotation_grace=2)
         secrets += fleet.passwords().values()
-        assert "app2 has not the new credentials yet. Run this for it as well; until then shop_b can log in too" in said
+        assert (
+            "app2 does not have the new credentials yet. Run the playbook for it too. Until then shop_b can log in too"
+            in said
+        )
         assert may_log_in(boss, "shop_a") == may_log_in(boss, "shop_b") == (True, True)
         said = fleet.play("rotate_credentials", crdb_rotation_grace=2)
         assert "the change to shop_a goes on; app1 has finished it" in said
@@ -222,7 +225,7 @@ def test_the_password_of_a_single_user_changes_with_a_gap_that_is_said(controlle
     named = {"crdb_rotation_connections": ["shop_db"]}
     refused = fleet.controller.playbook("rotate_credentials", {**fleet.variables, **named}, "-i", fleet.inventory)
     assert refused.status == 2
-    assert "its programs cannot log in anew. Give two in users, or say" in " ".join(refused.output.split())
+    assert "programs of that host cannot log in. Set two users in users, or set" in " ".join(refused.output.split())
     with fleet.programs():
         said = fleet.play("rotate_credentials", crdb_rotation_single=True, **named)
         fleet.wait_for("shop_a")

@@ -247,7 +247,7 @@ FAILING = {
     "unknown key": ({"extra": {"colour": "red"}}, "colour"),
     "refused database": ({"extra": {"database": "a.b"}}, "database"),
     "weak sslmode": ({"query": "?sslmode=require"}, "sslmode"),
-    "url with the raw password": ({"raw": True}, "crdb_connections.shop"),
+    "url with the raw password": ({"raw": True}, "connections.shop"),
     "no such framework": ({"apps": [{"frameworks": ["nonsense"]}]}, "There is no framework"),
     "nobody listens": ({"extra": {"port": 1}}, "tcp_refused"),
     "wrong CA": ({"stranger": True}, "tls_unknown_ca"),

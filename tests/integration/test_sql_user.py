@@ -183,7 +183,7 @@ def test_what_is_no_longer_listed_is_taken_when_asked_after_what_is_new_was_give
             'REVOKE "reader" FROM "ann"',
         ]
     )
-    # Everybody may CREATE in the sandbox's schema public, as in CockroachDB: that is said, and left.
+    # Everybody may CREATE in the sandbox's schema public, as in CockroachDB: a warning, and no change.
     assert any("ann can also CREATE in the schema public" in note for note in taken.notes)
     with direct.login() as ann:
         assert allowed(ann, "UPDATE shop.orders SET what = ''")

@@ -19,12 +19,6 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import OPTIONS as CLOUD_OPTIONS
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.facts import (
-    APP_SHORTHAND,
-    SHORTHAND,
-    SHORTHAND_KEYS,
-)
 
 TOP = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -38,13 +32,8 @@ PAGES = [
 ]
 # What the example is copied to, and the sandbox's.
 INVENTORIES = {"inventories/mine/staging", "inventories/mine/production", "inventories/sandbox"}
-# Inputs of the playbooks and of the data model, which no role's argument_specs have.
-OF_NO_ROLE = {
-    *("crdb_hosts", "crdb_offboard_apps"),
-    *APP_SHORTHAND.values(),
-    *(f"{SHORTHAND}{key}" for key in SHORTHAND_KEYS),
-    *(f"crdb_cloud_{option}" for option in CLOUD_OPTIONS),
-}
+# Inputs of the playbooks, which no role's argument_specs have.
+OF_NO_ROLE = {"crdb_hosts", "crdb_offboard_apps"}
 
 
 def _text(page):

@@ -63,7 +63,7 @@ class Endpoint:
         deployment = str(facts.get("deployment") or "serverless")
         if deployment not in DEPLOYMENTS:
             raise EndpointError(
-                "endpoint {}: deployment {} is none of {}".format(name, deployment, ", ".join(DEPLOYMENTS))
+                "endpoint {}: deployment must be one of {}, not {}".format(name, ", ".join(DEPLOYMENTS), deployment)
             )
         # 'system' is libpq's own word for the public roots in sslrootcert.
         if text["ca_file"] in ("public", "system"):

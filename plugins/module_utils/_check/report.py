@@ -30,7 +30,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import W
 class Report:
     """The result of one endpoint's check. `stages`: those that were reached, each {stage, ok, milliseconds}.
 
-    `notes`: what is said beside the verdict, each {code, text}.
+    `notes`: sentences beside the verdict, each {code, text}.
     """
 
     name: str

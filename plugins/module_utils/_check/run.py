@@ -302,7 +302,7 @@ class _Run:
         except WireError:
             return ()
         try:
-            # A server that wants a client's certificate breaks off after it has shown its own.
+            # A server that requires a client certificate closes the connection after it has presented its own.
             with contextlib.suppress(WireError):
                 wire.request_tls()
                 wire.start_tls(unverified_context(clear=clear), self._endpoint.host)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files of a user as they shall be, as they are, and what becomes of them.
+"""The files of a user: as they should be, as they are, and the decision about each.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -20,7 +20,7 @@ class FileRefusedError(Exception):
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """A file as it shall be: absolute path, our content in a format of `_formats`, permission bits.
+    """A file as it should be: absolute path, our content in a format of `_formats`, permission bits.
 
     `secret` masks passwords in a diff and keeps others out; `requires` are files that the content names, `trusts` CA
     files among them. `gid` of -1 is the group that the file gets by itself. `apps` are those it is written for, and

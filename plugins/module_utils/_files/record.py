@@ -65,7 +65,7 @@ class Record:
             handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The last run may have taken the folder away, and made it anew: then this lock holds nothing.
+                # The last run may have removed the folder and created it again: then this lock protects nothing.
                 if os.stat(self.folder).st_ino == os.fstat(handle).st_ino:
                     self._lock = handle
                     return

@@ -136,7 +136,7 @@ class App:
             return str(PurePosixPath(folder, CA_CRT))
         if not home:
             raise OnboardingError(
-                f"crdb_apps entry {self.name!r}: {self.user} has no home folder of its own on this host, so there is no"
+                f"apps entry {self.name!r}: {self.user} has no home folder of its own on this host, so there is no"
                 f" ~/{ROOT_CRT}. Give the connection {self.source.name} ca_file, ca_url or ca_text, with"
                 " ca_destination: certs."
             )

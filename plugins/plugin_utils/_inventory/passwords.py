@@ -122,7 +122,7 @@ class PasswordStore:
             self._write(content)
 
     def _fail(self, reason: str) -> OnboardingError:
-        return OnboardingError(f"crdb_sql_user_password_store {self._path}: {reason}")
+        return OnboardingError(f"password_store {self._path}: {reason}")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

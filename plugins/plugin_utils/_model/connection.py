@@ -489,7 +489,7 @@ def parse_service(
 
 
 def resolve(facts: Mapping[str, Any], *, allow_weaker_tls: bool = False) -> Connection:
-    """Read one entry of the inventory's ``crdb_connections``.
+    """Read one entry of ``connections``.
 
     Keys: url, deployment, host, port, database, user, password, routing_id, routing, sslmode, sslrootcert, sslcert,
     sslkey, options, parameters (a mapping); those of CA_KEYS are allowed and not looked at. None and '' count as not

@@ -217,13 +217,13 @@ def parse_entry(value: Any, *, allow_any: bool = False, allow_private: bool = Fa
     if network == _ANY and not allow_any:
         raise InvalidNetworkError(
             "0.0.0.0/0 allows every address of the internet, so only the passwords keep attackers out."
-            " List the networks that need access. To allow it anyway, set crdb_network_allow_any: true."
+            " List the networks that need access. To allow it anyway, set allow_any: true."
         )
     special = _special(network)
     if special and not allow_private:
         raise InvalidNetworkError(
             f"{network} is in {special}, which never reaches a public endpoint: write the public address of the"
-            " network (crdb_network_current: controller finds it)."
+            " network (current: controller finds it)."
         )
     name = facts.get("name") or ""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name != name.strip():

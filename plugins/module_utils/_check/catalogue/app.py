@@ -39,7 +39,7 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "env_value_differs": Entry(
         "The file {path} has another {variable} for {name} than the inventory has for {host}: {difference}.",
-        "Write the configs for {host} again (playbooks/app_servers.yml with crdb_app_config_force), or put what {path} "
+        "Write the configs for {host} again (playbooks/app_servers.yml, with the option force), or put what {path} "
         "says into the inventory.",
         withholds_drivers=True,
         files_differ=True,

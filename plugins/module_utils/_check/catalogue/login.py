@@ -23,7 +23,7 @@ ENTRIES: Mapping[str, Entry] = {
         "(server.host_based_authentication.configuration, or pg_hba.conf).",
     ),
     "auth_method_unsupported": Entry(
-        "The server at {host} ({address}) wants {user} to log in with {method}, which this check does not speak.",
+        "The server at {host} ({address}) asks {user} to log in with {method}, which this check does not support.",
         "Let {user} at {host} use a SCRAM-SHA-256 password; the apps' own drivers may speak {method} all the same.",
     ),
     "password_missing": Entry(

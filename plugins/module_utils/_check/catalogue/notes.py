@@ -25,7 +25,7 @@ NOTES: Mapping[str, Note] = {
     ),
     "slow_tls": Note(
         "The TLS handshake with {host} took {took} ms, where up to {normal} is normal: the server is "
-        "busy, or a proxy opens TLS.",
+        "busy, or a proxy intercepts TLS.",
     ),
     "slow_route": Note(
         "The start-up message to {host} was answered after {took} ms, where up to {normal} is normal: a "

@@ -156,7 +156,7 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "startup_option_refused": Entry(
         "The server at {host} ({address}) does not know a setting of the start-up options {options}.",
-        "Take the option out for {host}: --cluster is for serverless clusters only, and {name} is said to be "
+        "Take the option out for {host}: --cluster is for serverless clusters only, but {name} is declared as "
         "{deployment}.",
     ),
 }

@@ -19,12 +19,12 @@ ENTRIES: Mapping[str, Entry] = {
     "tls_unknown_ca": Entry(
         "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
         "Download the CA certificate of {host} again and name its file in place of {ca}; if {issuer} is an "
-        "intermediate CA, the server has to send it; else something between this machine and {host} opens TLS.",
+        "intermediate CA, the server has to send it; else something between this machine and {host} intercepts TLS.",
         {
             "serverless": (
                 "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
                 "Use this machine's public roots or the current CA of {host} in place of {ca}; if it still fails, "
-                "something between this machine and {host} opens TLS.",
+                "something between this machine and {host} intercepts TLS.",
             )
         },
     ),
