@@ -13,10 +13,11 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Decides about every file before it writes the first one, and refuses all together, naming each file and the way on.
-  - What this collection did not write is never overwritten unless you ask for it. What was changed since it was written is left
-    alone as long as ours stays the same, and replaced with a copy kept when ours moved on, as dpkg does it. In check
-    mode such a drifted file counts as changed and is shown in the difference.
+  - Decides about every file before it writes the first one. It refuses all of them together, names each file, and tells
+    how to continue.
+  - A file that this collection did not write is never overwritten unless you ask for it. A file that was changed after
+    it was written stays while our version stays the same. When ours changes, the file is replaced and a copy is kept.
+    In check mode such a file counts as changed and is shown in the difference.
   - All files are written or none (staged beside their places, synced, renamed; put back when one fails), with the ids
     of their user, never as root through a path that this user controls.
   - What was written and what was there before is recorded in C(~/.local/state/crdb-onboard/files.json) of the files'
