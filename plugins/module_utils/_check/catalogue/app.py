@@ -17,7 +17,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entr
 
 ENTRIES: Mapping[str, Entry] = {
     "app_file_missing": Entry(
-        "The file {path}, by which {name} connects to {host}, is not there.",
+        "The file {path}, by which {name} connects to {host}, does not exist.",
         "Write the configs of {name} for {host} again (playbooks/app_servers.yml, or dev_machine.yml).",
         files_differ=True,
     ),
@@ -26,9 +26,9 @@ ENTRIES: Mapping[str, Entry] = {
         "Give {path} to {app_user}, or write the configs for {host} again (playbooks/app_servers.yml).",
     ),
     "app_config_differs": Entry(
-        "The file {path}, which holds the connection of {name} to {host}, is not as the inventory has it.",
-        "Look at `ansible-playbook playbooks/app_servers.yml --check --diff` for {host}, and write it again or bring "
-        "the inventory up to date.",
+        "The file {path}, which holds the connection of {name} to {host}, differs from the inventory.",
+        "Look at `ansible-playbook playbooks/app_servers.yml --check --diff` for {host}, then write the configs "
+        "again or update the inventory.",
         withholds_drivers=True,
         files_differ=True,
     ),
@@ -38,14 +38,15 @@ ENTRIES: Mapping[str, Entry] = {
         files_differ=True,
     ),
     "env_value_differs": Entry(
-        "The file {path} has another {variable} for {name} than the inventory has for {host}: {difference}.",
-        "Write the configs for {host} again (playbooks/app_servers.yml, with the option force), or put what {path} "
-        "says into the inventory.",
+        "The value of {variable} in the file {path} of {name} differs from the inventory's for {host}: {difference}.",
+        "Write the configs for {host} again with `force: true` in crdb.onboard.app_config, or put the value of "
+        "{path} into the inventory.",
         withholds_drivers=True,
         files_differ=True,
     ),
     "env_value_twice": Entry(
-        "The file {path} sets {variable} more than once, and loaders differ in which one {name} gets for {host}.",
+        "The file {path} sets {variable} more than once, and loaders differ in which of the values {name} gets "
+        "for {host}.",
         "Leave one line for {variable} in {path}, the one for {host}.",
         withholds_drivers=True,
     ),
@@ -58,21 +59,21 @@ ENTRIES: Mapping[str, Entry] = {
         "Give {path} to {app_user} (mode 0600), so that {name} can log in at {host}.",
     ),
     "canary_refused": Entry(
-        "The server at {host} refused the login of {user} from {other}, the first host to try it, so no password was "
-        "sent from this one.",
-        "Look at what {other} reports, cure that, and check {host} again.",
+        "The server at {host} refused the login of {user} from {other}, the first host to try it, so this host "
+        "sent no password.",
+        "Follow the cure in the report of {other}, and check {host} again.",
         withholds_drivers=True,
     ),
     "not_tried": Entry(
-        "The server at {host} refused the same login for {other} a moment ago, so the password of {user} was not sent "
-        "again.",
-        "Cure that refusal first, then check {host} again in a new run.",
+        "The server at {host} refused the same login for {other} a moment ago, so the password of {user} was not "
+        "sent again.",
+        "Follow the cure for {other} first, then check {host} again in a new run.",
         withholds_drivers=True,
     ),
     "password_held": Entry(
-        "The server at {host} ({address}) asks for the password of {user}, which was not sent: another host tries it "
-        "first.",
-        "Leave hold_password out to log in at {host}.",
+        "The server at {host} ({address}) asks for the password of {user}, which was not sent because another "
+        "host tries it first.",
+        "Remove the option hold_password to log in at {host}.",
     ),
     "internal_error": Entry(
         "The check of {host} port {port} itself failed {when}: {error}.",

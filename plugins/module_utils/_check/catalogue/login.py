@@ -23,24 +23,25 @@ ENTRIES: Mapping[str, Entry] = {
         "(server.host_based_authentication.configuration, or pg_hba.conf).",
     ),
     "auth_method_unsupported": Entry(
-        "The server at {host} ({address}) asks {user} to log in with {method}, which this check does not support.",
-        "Let {user} at {host} use a SCRAM-SHA-256 password; the apps' own drivers may speak {method} all the same.",
+        "The server at {host} ({address}) requires {user} to log in with {method}, which this check does not support.",
+        "Let {user} at {host} use a SCRAM-SHA-256 password; the apps' own drivers may support {method}.",
     ),
     "password_missing": Entry(
-        "The server at {host} ({address}) asks for the password of {user} and none was given.",
-        "Give the password of {user} for {name} ({host}), or a client certificate where the cluster takes one.",
+        "The server at {host} ({address}) requires the password of {user}, and none is set.",
+        "Set the password of {user} for {name} ({host}), or a client certificate where the cluster accepts one.",
     ),
     "password_rejected": Entry(
         "The server at {host} ({address}) refuses the password of {user}, or has no user {user}.",
-        "Set the password of {user} again in the cluster's list of SQL users and give it for {host}; in a URL its "
-        "special characters must be percent-encoded, and more tries lock this address out.",
+        "Set the password of {user} again in the cluster's list of SQL users and give it for {host}; in a URL "
+        "its special characters must be percent-encoded, and more tries lock this address out.",
         refuses_login=True,
         api_knows=("user",),
     ),
     "password_wrong": Entry(
-        "The password of {user} at {host} ({address}) is wrong: cluster {cluster} has that user, says the Cloud API.",
-        "Set the password of {user} again in the list of SQL users of cluster {cluster} and give it for {host}; more "
-        "tries lock this address out.",
+        "The password of {user} at {host} ({address}) is wrong: the Cloud API reports that cluster {cluster} has "
+        "that user.",
+        "Set the password of {user} again in the list of SQL users of cluster {cluster} and give it for {host}; "
+        "more tries lock this address out.",
         refuses_login=True,
     ),
     "password_expired": Entry(
@@ -55,8 +56,8 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "login_denied": Entry(
         "{user} may not log in at {host} ({address}): the role has NOLOGIN or NOSQLLOGIN.",
-        "Run `ALTER ROLE {user} LOGIN` at {host} as an administrator (SQLLOGIN where that was taken away), or use "
-        "another user.",
+        "Run `ALTER ROLE {user} LOGIN` at {host} as an administrator (SQLLOGIN where that was taken away), or "
+        "use another user.",
         refuses_login=True,
     ),
     "login_refused": Entry(
@@ -67,12 +68,12 @@ ENTRIES: Mapping[str, Entry] = {
         api_knows=("user",),
     ),
     "server_signature_invalid": Entry(
-        "The server at {host} ({address}) could not prove that it knows the password of {user}, so it may not be the "
-        "real server.",
+        "The server at {host} ({address}) did not prove that it knows the password of {user}, so it may be an "
+        "impostor.",
         "Do not use this connection: find out who answers at {host} ({address}), and change the password of {user}.",
     ),
     "scram_iterations": Entry(
-        "The server at {host} ({address}) asks for an absurd amount of work to log in: {error}.",
+        "The server at {host} ({address}) requires more SCRAM iterations for a login than this check accepts: {error}.",
         "Find out who answers at {host}; at a real cluster set the password of {user} again, with fewer SCRAM "
         "iterations.",
     ),

@@ -18,12 +18,13 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entr
 ENTRIES: Mapping[str, Entry] = {
     "host_invalid": Entry(
         "'{host}' is not a name that can be looked up.",
-        "Write the host of {name} as the Connect dialog shows it in place of '{host}': without scheme, port or spaces.",
+        "Replace '{host}' in the connection of {name} with the host from the Connect dialog, without scheme, "
+        "port or spaces.",
     ),
     "dns_not_found": Entry(
         "The name {host} does not exist for the DNS servers of this machine.",
-        "Copy the host of {name} from the cluster's Connect dialog again; if {host} is right, the cluster is deleted, "
-        "or its private DNS zone is not linked to this machine's network.",
+        "Copy the host of {name} from the cluster's Connect dialog again; if {host} is right, the cluster is "
+        "deleted, or its private DNS zone is not linked to this machine's network.",
         {
             "self_hosted": (
                 "The name {host} does not exist for the DNS servers of this machine.",
@@ -34,8 +35,8 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "dns_timeout": Entry(
         "No DNS server answered this machine's question for {host} in time.",
-        "Check this machine's DNS servers (/etc/resolv.conf) and that they can be reached on port 53, then ask for "
-        "{host} again.",
+        "Check this machine's DNS servers (/etc/resolv.conf) and that they can be reached on port 53, then ask "
+        "for {host} again.",
     ),
     "dns_temporary": Entry(
         "The DNS servers of this machine could not answer for {host} now: {error}.",
@@ -46,7 +47,7 @@ ENTRIES: Mapping[str, Entry] = {
         "Check this machine's name resolution (/etc/resolv.conf, /etc/nsswitch.conf) with `getent hosts {host}`.",
     ),
     "no_ipv4_address": Entry(
-        "{host} has IPv6 addresses only (tried {address}), and this machine has no way to them.",
+        "{host} has IPv6 addresses only (tried {address}), and this machine has no route to them.",
         "Give {host} an IPv4 address that this machine can reach, or give this machine an IPv6 route.",
     ),
     "tcp_refused": Entry(
@@ -54,15 +55,15 @@ ENTRIES: Mapping[str, Entry] = {
         "Check that the node of {host} runs, and that port {port} is the one of its --listen-addr or --sql-addr.",
         {
             "serverless": (
-                "{address} port {port} ({host}) refuses TCP connections; this is not the IP allowlist, which answers "
-                "later and over TLS.",
+                "{address} port {port} ({host}) refuses TCP connections; this is not the IP allowlist, which "
+                "answers later and over TLS.",
                 "Compare host {host} and port {port} with the Connect dialog, then " + SAME_NETWORK + ".",
             ),
             "dedicated": (
-                "{address} port {port} ({host}) refuses TCP connections; this is not the IP allowlist, which gives no "
-                "answer at all.",
-                "Compare host {host} and port {port} with the Connect dialog, and try again after a minute if the "
-                "cluster is restarting.",
+                "{address} port {port} ({host}) refuses TCP connections; this is not the IP allowlist, which "
+                "gives no answer at all.",
+                "Compare host {host} and port {port} with the Connect dialog, and try again after a minute if "
+                "the cluster is restarting.",
             ),
         },
         api_knows=("state",),
@@ -72,21 +73,21 @@ ENTRIES: Mapping[str, Entry] = {
         "Check that the node of {host} is up, and let this machine's address through its firewall to port {port}.",
         {
             "serverless": (
-                "{address} port {port} ({host}) gives no answer although it is open to everyone: something between it "
-                "and this machine drops the packets.",
+                "{address} port {port} ({host}) gives no answer although it is open to everyone: something "
+                "between it and this machine drops the packets.",
                 "Allow outgoing TCP from this machine to {host} port {port} in its firewall, security group or VPN.",
             ),
             "dedicated": (
                 "{address} port {port} ({host}) gives no answer, which is what the IP allowlist of a dedicated "
                 "cluster does to an address that is not in it.",
-                "Add this machine's public IPv4 address to the IP allowlist of {host}; if it is in it, allow outgoing "
-                "TCP to port {port} in this machine's firewall.",
+                "Add this machine's public IPv4 address to the IP allowlist of {host}; if it is in it, allow "
+                "outgoing TCP to port {port} in this machine's firewall.",
             ),
         },
         api_knows=("allowlist", "state"),
     ),
     "tcp_unreachable": Entry(
-        "This machine has no way to {address} port {port} ({host}): {error}.",
+        "This machine has no route to {address} port {port} ({host}): {error}.",
         "Check this machine's network, routes and VPN, or the firewall on the way that rejects {host} port {port}.",
     ),
     "tcp_blocked_locally": Entry(

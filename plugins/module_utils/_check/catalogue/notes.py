@@ -20,38 +20,38 @@ NOTES: Mapping[str, Note] = {
         "Looking up {host} took {took} ms, where up to {normal} is normal: look at this machine's DNS servers.",
     ),
     "slow_tcp": Note(
-        "Connecting to {host} ({address}) took {took} ms, where up to {normal} is normal: the way is "
+        "Connecting to {host} ({address}) took {took} ms, where up to {normal} is normal: the network path is "
         "long, or packets are lost on it.",
     ),
     "slow_tls": Note(
-        "The TLS handshake with {host} took {took} ms, where up to {normal} is normal: the server is "
-        "busy, or a proxy intercepts TLS.",
+        "The TLS handshake with {host} took {took} ms, where up to {normal} is normal: the server is busy, or a "
+        "proxy intercepts TLS.",
     ),
     "slow_route": Note(
-        "The start-up message to {host} was answered after {took} ms, where up to {normal} is normal: a "
-        "cluster that slept was woken up, or is busy.",
+        "The start-up message to {host} was answered after {took} ms, where up to {normal} is normal: a cluster "
+        "that slept was woken up, or is busy.",
     ),
     "slow_auth": Note(
         "The login at {host} took {took} ms, where up to {normal} is normal: many SCRAM iterations, or a busy cluster.",
     ),
     "slow_sql": Note(
-        "The query at {host} took {took} ms, where up to {normal} is normal: the cluster is busy, or the"
-        " node is far from the data.",
+        "The query at {host} took {took} ms, where up to {normal} is normal: the cluster is busy, or the node is "
+        "far from the data.",
     ),
     "clock_differs": Note(
-        "This machine's clock says {now} and the controller's {controller_now}: TLS to {host} breaks "
-        "when that leaves a certificate's dates.",
+        "This machine's clock says {now} and the controller's {controller_now}: TLS to {host} fails when this "
+        "machine's time is outside a certificate's dates.",
     ),
     "app_not_configured": Note(
-        "{name} has no configs on this host yet ({path} is not there): the connection to {host} was "
-        "checked with what the inventory says.",
+        "{name} has no configs on this host yet ({path} is not there): the connection to {host} was checked with "
+        "what the inventory says.",
         files_differ=True,
     ),
     "app_file_too_open": Note(
-        "The file {path} of {name} holds a password for {host} and has mode {mode}: chmod 600 it.",
+        "The file {path} of {name} holds a password for {host} and has mode {mode}: run `chmod 600 {path}`.",
     ),
     "app_file_changed": Note(
-        "The file {path} of {name} for {host} is not as the inventory would write it.",
+        "The file {path} of {name} for {host} differs from what the inventory would write.",
         files_differ=True,
     ),
     "app_ca_changed": Note(
@@ -59,14 +59,14 @@ NOTES: Mapping[str, Note] = {
         files_differ=True,
     ),
     "cloud_api_silent": Note(
-        "The Cloud API was asked about {host} and did not help: {reason}",
+        "The Cloud API was asked about {host} and gave no answer that can be used: {reason}",
     ),
     "cloud_no_cluster": Note(
-        "The Cloud API's key sees no single cluster that {host} leads to ({cluster}).",
+        "The key of the Cloud API does not show exactly one cluster that {host} leads to ({cluster}).",
     ),
     "public_address_unknown": Note(
-        "The public address of this machine could not be found, to compare it with {allowlist}, which "
-        "{host} goes by: {reason}",
+        "The public address of this machine could not be found, to compare it with {allowlist}, which {host} "
+        "goes by: {reason}",
     ),
     "cluster_busy": Note(
         "The Cloud API says of cluster {cluster} ({host}): {state}.",
@@ -75,9 +75,9 @@ NOTES: Mapping[str, Note] = {
         "{clients} would refuse the certificate of {host}: {why}.",
     ),
     "certificate_expires": Note(
-        "The certificate of {host} ends at {not_after}, in {days} days.",
+        "The certificate of {host} expires at {not_after}, in {days} days.",
     ),
     "ca_expires": Note(
-        "The CA certificate {failing} of {host} in {ca} ends at {failing_after}, in {days} days.",
+        "The CA certificate {failing} of {host} in {ca} expires at {failing_after}, in {days} days.",
     ),
 }

@@ -17,25 +17,25 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entr
 
 ENTRIES: Mapping[str, Entry] = {
     "server_hang_sslrequest": Entry(
-        "{address} port {port} ({host}) takes the connection and then says nothing to PostgreSQL's request for TLS.",
-        "Check that port {port} of {host} is the SQL port and that its server is well; a load balancer without a live "
-        "node behaves so.",
+        "{address} port {port} ({host}) accepts the connection and does not answer PostgreSQL's request for TLS.",
+        "Check that port {port} of {host} is the SQL port and that its server is healthy; a load balancer "
+        "without a live node does not answer either.",
         api_knows=("state",),
     ),
     "server_hang_handshake": Entry(
-        "{address} port {port} ({host}) agreed to TLS and fell silent in the handshake.",
+        "{address} port {port} ({host}) agreed to TLS and then stopped answering in the handshake.",
         "Try a smaller MTU if a VPN is on the way to {host}; otherwise " + SAME_NETWORK + ".",
         api_knows=("state",),
     ),
     "server_hang_startup": Entry(
-        "The server of {host} ({address}) did not answer the start-up message within the {timeout} s of the whole "
-        "check.",
-        "Check the state of the nodes of {host} (DB Console, `cockroach node status`), or raise the timeout above "
-        "{timeout} s.",
+        "The server of {host} ({address}) did not answer the start-up message within the {timeout} s of the "
+        "whole check.",
+        "Check the state of the nodes of {host} (DB Console, `cockroach node status`), or raise the timeout "
+        "above {timeout} s.",
         {
             "serverless": (
-                "The server of {host} ({address}) did not answer the start-up message within the {timeout} s of the "
-                "whole check, as when cluster {cluster} wakes up.",
+                "The server of {host} ({address}) did not answer the start-up message within the {timeout} s of "
+                "the whole check, as when cluster {cluster} wakes up.",
                 "Run the check of {host} again with a timeout above {timeout} s; if it stays so, look at the "
                 "cluster's state in the Console.",
             )
@@ -43,25 +43,25 @@ ENTRIES: Mapping[str, Entry] = {
         api_knows=("state",),
     ),
     "server_hang_auth": Entry(
-        "The server of {host} ({address}) fell silent during the login of {user}.",
+        "The server of {host} ({address}) stopped answering during the login of {user}.",
         "Check the state of the nodes of {host}: a login needs a live majority of the cluster's system ranges.",
         api_knows=("state",),
     ),
     "server_hang_login": Entry(
-        "The server of {host} ({address}) let {user} in and then never said that it is ready.",
+        "The server of {host} ({address}) accepted the login of {user} and did not report that it is ready.",
         "Check the state of the nodes of {host} and of a pooler in front of it, which may wait for a free connection.",
         api_knows=("state",),
     ),
     "server_hang_query": Entry(
-        "The server of {host} ({address}) let {user} in and does not answer a query.",
-        "Check the state of the nodes of {host}, and in the Console whether the cluster has reached a limit of its "
-        "plan.",
+        "The server of {host} ({address}) accepted the login of {user} and does not answer a query.",
+        "Check the state of the nodes of {host}, and in the Console whether the cluster has reached a limit of "
+        "its plan.",
         api_knows=("state",),
     ),
     "closed_without_a_word": Entry(
-        "{address} port {port} ({host}) closed the connection {when}, without a word.",
-        "Check that port {port} of {host} is the SQL port; if it is, its server or the load balancer in front of it "
-        "is restarting, or a firewall cuts the connection.",
+        "{address} port {port} ({host}) closed the connection {when}, without a message.",
+        "Check that port {port} of {host} is the SQL port; if it is, its server or the load balancer in front of "
+        "it is restarting, or a firewall cuts the connection.",
         api_knows=("state",),
     ),
     "network_lost": Entry(
@@ -74,8 +74,8 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "reply_bad_length": Entry(
         "The server at {address} port {port} ({host}) sent a message with an impossible length {when}: {error}.",
-        "Check that {host} port {port} is a CockroachDB or PostgreSQL server and that nothing in between changes the "
-        "data.",
+        "Check that {host} port {port} is a CockroachDB or PostgreSQL server and that nothing in between changes "
+        "the data.",
     ),
     "reply_endless": Entry(
         "The server at {address} port {port} ({host}) sends without end {when}: {error}.",

@@ -17,8 +17,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entr
 
 ENTRIES: Mapping[str, Entry] = {
     "missing_cluster_identifier": Entry(
-        "The proxy at {host} ({address}) cannot tell which cluster is meant: the host name carries no routing id and "
-        "neither does the database nor the options.",
+        "The proxy at {host} ({address}) cannot tell which cluster is meant: the host name carries no routing id "
+        "and neither does the database nor the options.",
         "Use the cluster's own host name from the Connect dialog in place of {host}, or add the option "
         "--cluster={cluster_hint}.",
     ),
@@ -29,8 +29,8 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "unknown_cluster": Entry(
         "The proxy at {host} knows no cluster {cluster}.",
-        "Copy host {host} and the routing id from the Connect dialog again: the cluster was deleted or renamed, or "
-        "lives at another host.",
+        "Copy host {host} and the routing id from the Connect dialog again: the cluster was deleted or renamed, "
+        "or lives at another host.",
         api_knows=("state",),
     ),
     "conflicting_cluster_identifiers": Entry(
@@ -46,13 +46,13 @@ ENTRIES: Mapping[str, Entry] = {
         "Write the routing id after --cluster= in the options for {host}, or take the option out.",
     ),
     "invalid_database_name": Entry(
-        "The proxy at {host} cannot read database {database}: at most one dot may stand in it, between the routing id "
-        "and the name.",
+        "The proxy at {host} cannot read database {database}: at most one dot may stand in it, between the "
+        "routing id and the name.",
         "Use a database without a dot in its name at {host}; a serverless cluster cannot be reached with another.",
     ),
     "routing_failed": Entry(
-        "The proxy at {host} could not find the cluster that is meant by database {database}, options {options} and "
-        "the host name.",
+        "The proxy at {host} could not find the cluster that is meant by database {database}, options {options} "
+        "and the host name.",
         "Copy host {host} and the routing id of {name} from the Connect dialog again.",
     ),
     "not_in_allowlist": Entry(
@@ -63,32 +63,32 @@ ENTRIES: Mapping[str, Entry] = {
             (
                 "A proxy at {host} ({address}) refuses this machine's address, as the allowlist of a serverless "
                 "cluster does.",
-                "Add this machine's public IPv4 address to the IP allowlist of the cluster at {host}, and check that "
-                "{name} is not a serverless cluster.",
+                "Add this machine's public IPv4 address to the IP allowlist of the cluster at {host}, and check "
+                "that {name} is not a serverless cluster.",
             ),
         ),
         api_knows=("allowlist",),
     ),
     "allowlist_drops_address": Entry(
-        "{address} port {port} ({host}) gives no answer: {public} is not in {allowlist}, and the cluster drops what "
-        "comes from elsewhere.",
+        "{address} port {port} ({host}) gives no answer: {public} is not in {allowlist}, and the cluster drops "
+        "what comes from elsewhere.",
         "Add {public_entry} to the IP allowlist of cluster {cluster}, wait a minute and check {host} again.",
     ),
     "allowlist_propagating": Entry(
-        "{host} ({address}) does not let this machine in yet: {public} is in {allowlist}, and a change of it is still "
-        "on its way.",
+        "{host} ({address}) does not let this machine in yet: {public} is in {allowlist}, and a change of it has "
+        "not taken effect everywhere.",
         "Wait 30 s and check {host} again.",
     ),
     "allowlist_without_sql": Entry(
-        "{host} ({address}) does not let this machine in: {public} is in {allowlist}, with an entry that is not for "
-        "SQL.",
+        "{host} ({address}) does not let this machine in: {public} is in {allowlist}, with an entry that is not "
+        "for SQL.",
         "Turn SQL on for the entry of {public} in the IP allowlist of cluster {cluster}, and check {host} again.",
     ),
     "allowlist_holds_address": Entry(
-        "The proxy at {host} ({address}) refuses this machine although {public}, its address at the echo services, is "
-        "in {allowlist}: SQL goes out by another address.",
-        "Find the address that this machine reaches {host} by (NAT pool, VPN, private link), and add that to the IP "
-        "allowlist of cluster {cluster}.",
+        "The proxy at {host} ({address}) refuses this machine although {public}, its address at the echo "
+        "services, is in {allowlist}: SQL goes out by another address.",
+        "Find the address that this machine reaches {host} by (NAT pool, VPN, private link), and add that to the "
+        "IP allowlist of cluster {cluster}.",
         {
             "dedicated": (
                 "{address} port {port} ({host}) gives no answer although {public} is in {allowlist}: something "
@@ -100,8 +100,8 @@ ENTRIES: Mapping[str, Entry] = {
     "throttled": Entry(
         "The proxy at {host} ({address}) refuses this machine's address for now, after too many failed logins to "
         "cluster {cluster}.",
-        "Stop whatever logs in to {host} with a wrong password from this network, wait up to an hour, and then try "
-        "the right password once.",
+        "Stop whatever logs in to {host} with a wrong password from this network, wait up to an hour, and then "
+        "try the right password once.",
         refuses_login=True,
     ),
     "proxy_refused": Entry(
@@ -123,24 +123,24 @@ ENTRIES: Mapping[str, Entry] = {
         "Resume cluster {cluster} ({host}) in the Console, and check again after a minute.",
     ),
     "cluster_creating": Entry(
-        "Cluster {cluster}, which {host} leads to, is still being created, says the Cloud API.",
+        "The Cloud API reports that cluster {cluster}, which {host} leads to, is still being created.",
         "Wait until cluster {cluster} is created, and check {host} again.",
     ),
     "cluster_locked": Entry(
-        "Cluster {cluster}, which {host} leads to, is locked by an operation on it, says the Cloud API.",
+        "The Cloud API reports that cluster {cluster}, which {host} leads to, is locked by an operation on it.",
         "Wait until the operation on cluster {cluster} ends (Console, cloud API), and check {host} again.",
     ),
     "cluster_failed": Entry(
-        "Cluster {cluster}, which {host} leads to, could not be created, says the Cloud API.",
+        "The Cloud API reports that cluster {cluster}, which {host} leads to, could not be created.",
         "Create cluster {cluster} again, and take the host from its Connect dialog in place of {host}.",
     ),
     "cluster_deleted": Entry(
-        "Cluster {cluster}, which {host} leads to, is deleted, says the Cloud API.",
+        "The Cloud API reports that cluster {cluster}, which {host} leads to, is deleted.",
         "Connect {name} to another cluster than the one of {host}, or restore cluster {cluster} from a backup.",
     ),
     "server_unavailable": Entry(
-        "The proxy at {host} says that cluster {cluster} is not available, and not why: it may be paused, disabled or "
-        "at a limit of its plan.",
+        "The proxy at {host} says that cluster {cluster} is not available and gives no reason: it may be paused, "
+        "disabled or at a limit of its plan.",
         "Look at the state and the limits of cluster {cluster} ({host}) in the Console, and raise or resume it.",
         api_knows=("state",),
     ),
@@ -150,13 +150,13 @@ ENTRIES: Mapping[str, Entry] = {
         api_knows=("state",),
     ),
     "proxy_unexplained": Entry(
-        "The proxy at {host} ({address}) ended the connection {when} with an error that says nothing.",
+        "The proxy at {host} ({address}) ended the connection {when} with an error that gives no reason.",
         "Check {host} again; if it stays so, compare the host, database and options of {name} with the Connect dialog.",
         api_knows=("state",),
     ),
     "startup_option_refused": Entry(
         "The server at {host} ({address}) does not know a setting of the start-up options {options}.",
-        "Take the option out for {host}: --cluster is for serverless clusters only, but {name} is declared as "
-        "{deployment}.",
+        "Take the option out for {host}: --cluster is for serverless clusters only, and the deployment of {name} "
+        "is {deployment}.",
     ),
 }

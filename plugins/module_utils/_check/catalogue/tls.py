@@ -18,35 +18,35 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entr
 ENTRIES: Mapping[str, Entry] = {
     "tls_unknown_ca": Entry(
         "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
-        "Download the CA certificate of {host} again and name its file in place of {ca}; if {issuer} is an "
-        "intermediate CA, the server has to send it; else something between this machine and {host} intercepts TLS.",
+        "Download the CA certificate of {host} again and set ca_file to it in place of {ca}; if {issuer} is an "
+        "intermediate CA, the server has to send it; else a proxy between this machine and {host} intercepts TLS.",
         {
             "serverless": (
                 "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
-                "Use this machine's public roots or the current CA of {host} in place of {ca}; if it still fails, "
-                "something between this machine and {host} intercepts TLS.",
+                "Use this machine's public roots or the current CA of {host} in place of {ca}; if it still "
+                "fails, a proxy between this machine and {host} intercepts TLS.",
             )
         },
     ),
     "ca_other_cluster": Entry(
-        "The certificate of {host} ({address}) is signed by {issuer}, and {ca} holds a CA of that name with another "
-        "key: the CA of another cluster, or the one from before it was renewed.",
-        "Download the CA certificate of {host} itself, and name its file in place of {ca}.",
+        "The certificate of {host} ({address}) is signed by {issuer}, and {ca} holds a CA of that name with "
+        "another key: the CA of another cluster, or the one from before it was renewed.",
+        "Download the CA certificate of {host} itself, and set ca_file to it in place of {ca}.",
     ),
     "ca_incomplete": Entry(
-        "The certificate of {host} ({address}) leads to {ca_subject} in {ca}, which is itself signed by a CA that is "
-        "not in there.",
+        "The certificate of {host} ({address}) leads to {ca_subject} in {ca}, which is itself signed by a CA "
+        "that is not in there.",
         "Add the CA that signed {ca_subject} to {ca}, up to the root, so that {host} can be verified.",
     ),
     "tls_missing_intermediate": Entry(
-        "The server at {host} ({address}) does not send the certificate of {issuer}, which signed its own, and {ca} "
-        "does not hold it either.",
+        "The server at {host} ({address}) does not send the certificate of {issuer}, which signed its own, and "
+        "{ca} does not hold it either.",
         "Let the server at {host} send its whole chain (its certificate followed by that of {issuer}), or add "
         "{issuer} and what signed it to {ca}.",
     ),
     "public_roots_missing": Entry(
         "This machine's OpenSSL finds no public CA certificates, so {host} ({address}) cannot be verified.",
-        "Install the system's package of CA certificates (ca-certificates), or give a CA file for {host}.",
+        "Install the system's package of CA certificates (ca-certificates), or set ca_file for {host}.",
     ),
     "tls_wrong_host": Entry(
         "The certificate of {address} port {port} is for {certificate_names}, not for {host}.",
@@ -60,32 +60,32 @@ ENTRIES: Mapping[str, Entry] = {
         },
     ),
     "tls_expired": Entry(
-        "The certificate of {host} ({address}) ended at {not_after}, and this machine's clock says {now}.",
-        "Correct this machine's clock if it is wrong; otherwise the certificate of {host} has to be renewed on the "
-        "server.",
+        "The certificate of {host} ({address}) expired at {not_after}, and this machine's clock says {now}.",
+        "Correct this machine's clock if it is wrong; otherwise the certificate of {host} has to be renewed on "
+        "the server.",
     ),
     "tls_not_yet_valid": Entry(
-        "The certificate of {host} ({address}) begins at {not_before}, and this machine's clock says {now}.",
-        "Correct this machine's clock, which is behind, or wait until the certificate of {host} begins.",
+        "The certificate of {host} ({address}) is valid from {not_before}, and this machine's clock says {now}.",
+        "Correct this machine's clock, which is behind, or wait until the certificate of {host} is valid.",
     ),
     "tls_chain_expired": Entry(
-        "The server at {host} ({address}) sends the certificate of {failing}, which ended at {failing_after}, and "
-        "this machine's clock says {now}.",
-        "Renew the certificate of {failing} in the chain that the server at {host} sends, or correct this machine's "
-        "clock.",
+        "The server at {host} ({address}) sends the certificate of {failing}, which expired at {failing_after}, "
+        "and this machine's clock says {now}.",
+        "Renew the certificate of {failing} in the chain that the server at {host} sends, or correct this "
+        "machine's clock.",
     ),
     "tls_chain_not_yet_valid": Entry(
-        "The server at {host} ({address}) sends the certificate of {failing}, which begins at {failing_before}, and "
-        "this machine's clock says {now}.",
-        "Correct this machine's clock, which is behind, or wait until {failing} in the chain of {host} begins.",
+        "The server at {host} ({address}) sends the certificate of {failing}, which is valid from "
+        "{failing_before}, and this machine's clock says {now}.",
+        "Correct this machine's clock, which is behind, or wait until {failing} in the chain of {host} is valid.",
     ),
     "ca_expired": Entry(
-        "The CA certificate {failing} that the one of {host} ({address}) leads to in {ca} ended at {failing_after}, "
-        "and this machine's clock says {now}.",
+        "The CA certificate {failing} that the one of {host} ({address}) leads to in {ca} expired at "
+        "{failing_after}, and this machine's clock says {now}.",
         "Download the current CA certificate of {host} in place of {ca}, or correct this machine's clock.",
     ),
     "ca_not_yet_valid": Entry(
-        "The CA certificate {failing} that the one of {host} ({address}) leads to in {ca} begins at "
+        "The CA certificate {failing} that the one of {host} ({address}) leads to in {ca} is valid from "
         "{failing_before}, and this machine's clock says {now}.",
         "Correct this machine's clock, or use the CA certificate of {host} that is valid now in place of {ca}.",
     ),
@@ -96,7 +96,7 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "clock_behind": Entry(
         "This machine's clock says {now} and the controller's {controller_now}: it is behind, so the certificate "
-        "{failing} of {host} ({address}), valid from {failing_before}, does not count yet here.",
+        "{failing} of {host} ({address}), valid from {failing_before}, is not valid here yet.",
         "Set this machine's clock, for example with chrony or systemd-timesyncd, and check {host} again.",
     ),
     "tls_too_old": Entry(
@@ -104,8 +104,8 @@ ENTRIES: Mapping[str, Entry] = {
         "Turn on TLS 1.2 or newer at {host}, or in the proxy or load balancer in front of it.",
     ),
     "tls_weak_certificate": Entry(
-        "The certificate of {host} ({address}) uses a key or a signature that this machine's OpenSSL holds too weak: "
-        "{error}.",
+        "The certificate of {host} ({address}) uses a key or a signature that is too weak for this machine's "
+        "OpenSSL: {error}.",
         "Issue the certificates of {host} again with RSA of 2048 bits or more, or ECDSA, and SHA-256.",
     ),
     "tls_certificate_refused": Entry(
@@ -114,18 +114,18 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "tls_handshake_refused": Entry(
         "The server at {host} ({address}) refuses the TLS handshake: {error}.",
-        "Check that {host} is the right name (the server may know several), and its TLS settings: version, ciphers, "
-        "client certificates.",
+        "Check that {host} is the right name (the server may know several), and its TLS settings: version, "
+        "ciphers, client certificates.",
         api_knows=("state",),
     ),
     "client_cert_required": Entry(
-        "The server at {host} ({address}) asks for a client certificate and none was given.",
-        "Give the client certificate and key of {user} for {host} (sslcert, sslkey).",
+        "The server at {host} ({address}) requires a client certificate, and none is set.",
+        "Set sslcert and sslkey to the client certificate and key of {user} for {host}.",
     ),
     "client_cert_refused": Entry(
         "The server at {host} ({address}) refuses the client certificate {client_cert}: {error}.",
-        "Use a client certificate for {user} that is signed by the client CA of {host} and has not ended, in place of "
-        "{client_cert}.",
+        "Use a client certificate for {user} that is signed by the client CA of {host} and has not expired, in "
+        "place of {client_cert}.",
     ),
     "tls_failed": Entry(
         "TLS with {host} ({address}) failed {when}: {error}.",

@@ -24,8 +24,8 @@ ENTRIES: Mapping[str, Entry] = {
             (
                 "The server at {address} port {port} ({host}) speaks PostgreSQL without TLS, so it is not a "
                 "CockroachDB Cloud cluster.",
-                "Compare host {host} and port {port} with the Connect dialog, and look for a tunnel or a local server "
-                "in its place.",
+                "Compare host {host} and port {port} with the Connect dialog, and look for a tunnel or a local "
+                "server in its place.",
             ),
         ),
     ),
@@ -34,14 +34,14 @@ ENTRIES: Mapping[str, Entry] = {
         "Correct host {host} and port {port} of {name}: CockroachDB's SQL port is 26257 unless it was changed.",
     ),
     "tls_plaintext_injected": Entry(
-        "{address} port {port} ({host}) agreed to TLS and then sent data in clear, as someone on the way who injects "
-        "data does.",
+        "{address} port {port} ({host}) agreed to TLS and then sent unencrypted data, which may be injected by "
+        "someone on the network path.",
         "Do not send a password there; " + SAME_NETWORK + ".",
     ),
     "server_requires_encryption": Entry(
         "The server at {host} ({address}) says that the connection is not encrypted although TLS was asked for: "
-        "something on the way answers in its place or takes TLS off.",
-        "Connect to {host} port {port} directly, or let what is between (pooler, load balancer) pass TLS through.",
+        "something on the network path answers in its place or removes TLS.",
+        "Connect to {host} port {port} directly, or let the pooler or load balancer in between pass TLS through.",
     ),
     "ca_missing": Entry(
         "The CA file {path} for {host} does not exist on this machine.",
@@ -81,8 +81,8 @@ ENTRIES: Mapping[str, Entry] = {
         "Make {path} a regular file of the user who connects to {host}, with mode 0600.",
     ),
     "client_key_too_open": Entry(
-        "The client key {path} for {user} at {host} can be read by others ({error}), and libpq and pq refuse such a "
-        "key.",
+        "The client key {path} for {user} at {host} can be read by others ({error}), and libpq and pq refuse "
+        "such a key.",
         "Run `chmod 0600 {path}` as its owner, then connect to {host} again.",
     ),
     "client_key_encrypted": Entry(
