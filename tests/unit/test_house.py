@@ -170,7 +170,7 @@ def modules():
 @pytest.mark.parametrize("name", sorted(path.stem for path in (TOP / "plugins" / "action").glob("*.py")))
 def test_every_action_takes_the_options_that_its_page_documents(name, modules):
     action = importlib.import_module(f"ansible_collections.crdb.onboard.plugins.action.{name}").ActionModule
-    assert action.OPTIONS == name
+    assert name == action.OPTIONS
     taken, documented = options.arguments(name), modules[name]["doc"].get("options", {})
     assert set(taken) == set(documented)
     for option, argument in taken.items():
