@@ -64,13 +64,17 @@ demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove
 .PHONY: test
 test: lint test-unit test-integration test-molecule-debian-12 test-molecule-machine sanity ## run everything that CI runs
 
+# Tests mostly wait for servers and programs, so one worker more than a small machine has processors.
+PARALLEL := --numprocesses 3 --dist loadfile
+
 .PHONY: test-unit
 test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
-	$(BIN)/python -m pytest tests/unit tests/faults
+	$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/faults
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## run tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest tests/integration tests/contract tests/clients
+	$(BIN)/python -m pytest $(PARALLEL) tests/integration tests/contract
+	$(BIN)/python -m pytest tests/clients
 
 .PHONY: test-contract
 test-contract: $(VENV)/development.installed ## compare API requests and responses with a specification: SPEC=FILE (OpenAPI, JSON)
