@@ -41,6 +41,8 @@ PLACEHOLDERS = {
     "KEY": "a-key",
     "URL": "postgresql://reports@reports.example.com:26257/reports",
 }
+# Files outside of the checkout and the home.
+PATHS = {"/etc/ca.crt": "$PWD/ca.crt"}
 CAPITALS = re.compile(r"(?<![\w$./{-])[A-Z]{2,}(?![\w(}=])")
 # Words in capitals that are typed as they are.
 NO_PLACEHOLDERS = {"COUNT", "FROM", "SELECT"}
@@ -60,6 +62,7 @@ PLAYBOOK_OF_PAGE = {
     "upgrading.md": "app_servers",
     "variables.md": "dev_machine",
 }
+ENVIRONMENT = ".venv/bin/"
 WITH_INVENTORY = {"app_servers", "authorize_network", "check", "sql_user"}
 
 
@@ -117,7 +120,9 @@ def _printed(page: Path) -> list[str]:
         line for body in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL) for line in _joined(body)
     ]
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL))
-    commands += [span.replace("\\|", "|") for span in spans if re.match(r"(\S*/)?(ansible|ansible-[a-z]+|make) \S", span)]
+    commands += [
+        span.replace("\\|", "|") for span in spans if re.match(r"(\S*/)?(ansible|ansible-[a-z]+|make) \S", span)
+    ]
     for option in (span for span in spans if span.startswith("-e ")):
         playbook = PLAYBOOK_OF_PAGE[page.name]
         inventory = "-i inventories/mine/staging " if playbook in WITH_INVENTORY else ""
@@ -129,7 +134,11 @@ def _pages_by_command() -> dict[str, list[str]]:
     pages: dict[str, list[str]] = {}
     for page in PAGES:
         for command in _printed(page):
-            pages.setdefault(re.sub(r"\s+# .*", "", command), []).append(str(page.relative_to(CHECKOUT)))
+            text = re.sub(r"\s+# .*", "", command)
+            # With an activated `.venv` it is the same command, and is not run again.
+            activated = text.removeprefix(ENVIRONMENT)
+            first = next((known for known in pages if known.removeprefix(ENVIRONMENT) == activated), text)
+            pages.setdefault(first, []).append(str(page.relative_to(CHECKOUT)))
     return pages
 
 
@@ -140,8 +149,8 @@ def _not_run(command: str) -> NotRun | None:
     return next((row for row in NOT_RUN if re.search(row.pattern, command)), None)
 
 
-# What removes access or files comes last.
-LAST = ("rotate_credentials", "offboard", "leaver")
+# What changes passwords, or removes access or files, comes last.
+LAST = ("update_password", "rotate_credentials", "offboard", "leaver")
 RUN = sorted(
     (command for command in COMMANDS if _not_run(command) is None),
     key=lambda command: next((number for number, name in enumerate(LAST, 1) if name in command), 0),
@@ -207,11 +216,18 @@ def reader(own_sandbox, drivers, tmp_path_factory):
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(BIN)
     shutil.copytree(CHECKOUT / "inventories", folder / "inventories")
+    mine = folder / "inventories" / "mine"
+    shutil.copytree(CHECKOUT / "inventories" / "example", mine, ignore=shutil.ignore_patterns("*.yml"))
     variables = _variables(own_sandbox, folder, drivers)
     shop = {
         "crdb_connections": {"shop_db": {"cluster": "funky-skunk", "user": "shop"}},
         "crdb_apps": [
-            {"name": "shop", "connection": "shop_db", "folder": str(folder / "shop"), "frameworks": ["psycopg2", "django"]}
+            {
+                "name": "shop",
+                "connection": "shop_db",
+                "folder": str(folder / "shop"),
+                "frameworks": ["psycopg2", "django"],
+            }
         ],
         "crdb_network_clusters": ["funky-skunk"],
         "crdb_network_entries": [{"cidr": "198.41.0.0/24", "name": "office"}],
@@ -219,7 +235,7 @@ def reader(own_sandbox, drivers, tmp_path_factory):
     hosts = {"shops": {"hosts": {"shop1": {}}}}
     for environment in ("staging", "production"):
         inventory = {"all": {"children": hosts, "vars": {**variables, **shop}}}
-        _write_inventory(folder / "inventories" / "mine" / environment / "hosts.yml", inventory)
+        _write_inventory(mine / environment / "hosts.yml", inventory)
     _write_inventory(folder / "own.yml", {"all": {"hosts": {"localhost": variables}}})
     facts = own_sandbox.connections["funky_skunk"]
     shutil.copy(facts["ca_file"], folder / "ca.crt")
@@ -234,7 +250,10 @@ def reader(own_sandbox, drivers, tmp_path_factory):
         f"?sslmode=verify-full&sslrootcert={facts['ca_file']}&options=--cluster%3D{facts['routing_id']}",
     }
     reader = Reader(folder, environment)
-    for playbook in ("sql_user.yml", "authorize_network.yml -e crdb_network_current=controller -e crdb_network_name=mine"):
+    for playbook in (
+        "sql_user.yml",
+        "authorize_network.yml -e crdb_network_current=controller -e crdb_network_name=mine",
+    ):
         done = reader.type(f".venv/bin/ansible-playbook -i inventories/mine/staging playbooks/{playbook}")
         assert done.returncode == 0, done.stdout
     return reader
@@ -242,7 +261,10 @@ def reader(own_sandbox, drivers, tmp_path_factory):
 
 def _typed(command: str) -> str:
     """The command with the reader's own words in the place of placeholders."""
-    return CAPITALS.sub(lambda match: PLACEHOLDERS.get(match[0], match[0]), command)
+    text = CAPITALS.sub(lambda match: PLACEHOLDERS.get(match[0], match[0]), command)
+    for path, own_path in PATHS.items():
+        text = text.replace(path, own_path)
+    return text
 
 
 def test_every_placeholder_has_a_value():
@@ -255,17 +277,35 @@ def test_every_row_of_the_commands_that_are_not_run_is_needed():
     assert unused == []
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if _not_run(command) is not None])
-def test_a_command_that_is_not_run_can_be_read(reader, command):
-    check = _not_run(command).check
-    if check == "make":
-        targets = set(re.findall(r"^([a-z0-9-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
-        words = [word for word in command.split()[1:] if "=" not in word]
-        assert set(words) <= targets
-        return
-    # `sh -n` of some shells reads less than bash does.
-    line = _typed(command) if check == "shell" else f"{_typed(command).replace('--ask-vault-pass', '')} --syntax-check"
-    done = reader.type(f"set -n\n{line}" if check == "shell" else line, "bash")
+def _checked_as(check: str) -> list[str]:
+    return [command for command in COMMANDS if (row := _not_run(command)) is not None and row.check == check]
+
+
+def _with_all_options(commands: list[str]) -> list[str]:
+    """The commands that differ in their options `-e` only, as one command with all of these options."""
+    options: dict[str, list[str]] = {}
+    for command in commands:
+        start, *values = command.split(" -e ")
+        options.setdefault(start, []).extend(values)
+    return [" -e ".join([start, *values]) for start, values in options.items()]
+
+
+@pytest.mark.parametrize("command", _checked_as("make"))
+def test_a_target_of_make_exists(command):
+    targets = set(re.findall(r"^([a-z0-9-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    assert {word for word in command.split()[1:] if "=" not in word} <= targets
+
+
+@pytest.mark.parametrize("command", _checked_as("shell"))
+def test_a_shell_can_read_a_command_that_is_not_run(reader, command):
+    # Some of them are for bash and zsh only.
+    done = reader.type(f"set -n\n{_typed(command)}", "bash")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("command", _with_all_options(_checked_as("playbook")))
+def test_ansible_takes_a_playbook_that_is_not_run(reader, command):
+    done = reader.type(f"{_typed(command).replace('--ask-vault-pass', '')} --syntax-check")
     assert done.returncode == 0, done.stdout
 
 
