@@ -41,8 +41,12 @@ PLACEHOLDERS = {
     "KEY": "a-key",
     "URL": "postgresql://reports@reports.example.com:26257/reports",
 }
-# Files outside of the checkout and the home.
-PATHS = {"/etc/ca.crt": "$PWD/ca.crt"}
+# Files outside of the checkout, and options that a connection with `cluster` needs besides.
+REPLACED = {
+    "/etc/ca.crt": "$PWD/ca.crt",
+    '"apps": "{{ crdb_apps }}"}': '"apps": "{{ crdb_apps }}", "password_store": "{{ crdb_sql_user_password_store }}", '
+    '"cloud": {"url": "{{ crdb_cloud_url }}", "ca_file": "{{ crdb_cloud_ca_file }}"}}',
+}
 CAPITALS = re.compile(r"(?<![\w$./{-])[A-Z]{2,}(?![\w(}=])")
 # Words in capitals that are typed as they are.
 NO_PLACEHOLDERS = {"COUNT", "FROM", "SELECT"}
@@ -262,8 +266,8 @@ def reader(own_sandbox, drivers, tmp_path_factory):
 def _typed(command: str) -> str:
     """The command with the reader's own words in the place of placeholders."""
     text = CAPITALS.sub(lambda match: PLACEHOLDERS.get(match[0], match[0]), command)
-    for path, own_path in PATHS.items():
-        text = text.replace(path, own_path)
+    for printed, own in REPLACED.items():
+        text = text.replace(printed, own)
     return text
 
 
