@@ -218,7 +218,7 @@ NETWORKS = [
     ([], 0, "not_in_allowlist", f"Add {EGRESS}/32"),
     ([Entry("203.0.113.0/24", "inside")], 0, "not_in_allowlist", "203.0.113.0/24"),
     ([Entry(f"{EGRESS}/32", "us", sql=True)], 0, "allowlist_holds_address", "by another address"),
-    ([Entry("192.0.2.0/24", "us", sql=True)], 60, "allowlist_propagating", "on its way"),
+    ([Entry("192.0.2.0/24", "us", sql=True)], 60, "allowlist_propagating", "has not taken effect everywhere"),
     ([Entry(f"{EGRESS}/32", "us", sql=False)], 0, "allowlist_without_sql", "not for SQL"),
 ]
 NOT_ALLOWED = table.refuses_startup(table.PROXY, REFUSAL)
@@ -332,14 +332,11 @@ class TestCloudApi:
     def test_a_fleet_asks_once_and_the_hosts_find_their_address(self, controller, cloud, files, tmp_path):
         cloud.switch()
         cloud.store("funky-skunk", Entry("203.0.113.0/24", "inside"))
-        given = {
-            **cloud.variables(),
-            "crdb_network_echo": [f"{cloud.url}/echo/plain"],
-            "crdb_network_echo_ca_file": str(cloud.ca_file),
-        }
+        echo = {"echo": [f"{cloud.url}/echo/plain"], "echo_ca_file": str(cloud.ca_file)}
+        arguments = {"cloud": cloud.options, **echo}
         with BrokenServer(NOT_ALLOWED) as server:
-            path = play(tmp_path, check(endpoint(server, files)))
-            run = controller.playbook(path, given, "-i", inventory(tmp_path, 10), "-vvv")
+            path = play(tmp_path, check(endpoint(server, files), arguments=arguments))
+            run = controller.playbook(path, {}, "-i", inventory(tmp_path, 10), "-vvv")
         assert run.status == 0, run.output
         assert KEY not in run.output
         found = list(results(run).values())
@@ -506,11 +503,11 @@ class TestAppsOwnView:
         before = len(log.read_text().splitlines())
         run = controller.playbook("check", {**variables, **wrong})
         assert run.status == 2, run.output
-        assert "not tried, because the check says password_rejected" in " ".join(run.output.split())
+        assert "not tried, because the check reports password_rejected" in " ".join(run.output.split())
         assert len([line for line in log.read_text().splitlines()[before:] if "funky-skunk" in line]) == 1
         stale = controller.playbook("check", variables)
         assert stale.status == 2, stale.output
-        assert "not tried, because the check says env_value_differs" in " ".join(stale.output.split())
+        assert "not tried, because the check reports env_value_differs" in " ".join(stale.output.split())
 
     def test_a_note_in_a_file_with_a_password_is_none_of_a_fault(self, controller, sandbox):
         facts = sandbox.connections["funky_skunk"]

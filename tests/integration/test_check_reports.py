@@ -169,7 +169,7 @@ def test_a_file_that_is_no_report_is_left_alone(controller, fleet):
     (reports / "crdb-check.json").write_text("mine")
     _reports, run = check(controller, fleet, "-l", "app1")
     assert run.status == 2
-    assert "is no report of this collection" in run.output
+    assert "is not a report of this collection" in run.output
     assert (reports / "crdb-check.json").read_text() == "mine"
 
 

@@ -19,18 +19,18 @@ HOST = "{ansible_connection: local, ansible_python_interpreter: '{{ ansible_play
 
 
 def inventory_of(folder, facts, homes):
-    """inventories/mine/production of a checkout, with the hosts whose apps lie in `homes`, by name."""
-    production = folder / "inventories" / "mine" / "production"
-    (production / "group_vars").mkdir(parents=True)
-    (production / "host_vars").mkdir()
+    """inventories/mine/staging of a checkout, with the hosts whose apps lie in `homes`, by name."""
+    staging = folder / "inventories" / "mine" / "staging"
+    (staging / "group_vars").mkdir(parents=True)
+    (staging / "host_vars").mkdir()
     names = "".join(f"    {name}: {HOST}\n" for name in homes)
-    (production / "hosts.yml").write_text(f"all:\n  hosts:\n{names}")
+    (staging / "hosts.yml").write_text(f"all:\n  hosts:\n{names}")
     password = "{{ lookup('ansible.builtin.env', 'SHOP_PASSWORD') }}"
     everywhere = {"crdb_connections": {"shop": {**facts, "password": password}}}
-    (production / "group_vars" / "all.json").write_text(json.dumps(everywhere))
+    (staging / "group_vars" / "all.json").write_text(json.dumps(everywhere))
     for name, home in homes.items():
         apps = [{"name": "shop", "folder": str(home), "frameworks": ["django"]}]
-        (production / "host_vars" / f"{name}.json").write_text(json.dumps({"crdb_apps": apps}))
+        (staging / "host_vars" / f"{name}.json").write_text(json.dumps({"crdb_apps": apps}))
 
 
 @pytest.fixture
@@ -46,15 +46,16 @@ class TestTheDriftGate:
         checkout.mkdir()
         for name in ("ansible.cfg", "collections", "playbooks", "plugins", "roles", "templates", "galaxy.yml", "meta"):
             (checkout / name).symlink_to(CHECKOUT / name)
+        (checkout / ".venv").symlink_to(BIN.parent)
         self.homes = {f"app{number}": tmp_path / f"app{number}" for number in range(10)}
         inventory_of(checkout, facts, self.homes)
         controller.cwd = checkout
         secret = {"SHOP_PASSWORD": facts["password"]}
-        words = ("ansible-playbook", "-i", "inventories/mine/production", "playbooks/app_servers.yml")
+        words = ("ansible-playbook", "-i", "inventories/mine/staging", "playbooks/app_servers.yml")
         done = controller.run(*words, **secret)
         assert done.status == 0, done.output
         page = (CHECKOUT / "docs" / "pipeline.md").read_text()
-        commands = re.search(r"^```sh\n(set -o pipefail\n.*?)^```", page, re.MULTILINE | re.DOTALL).group(1)
+        commands = re.search(r"^## Find drift\n.*?^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL).group(1)
 
         def run():
             environment = {**controller._environment(secret), "PATH": f"{BIN}:{controller._environment({})['PATH']}"}
