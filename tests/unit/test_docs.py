@@ -52,7 +52,7 @@ def _commands():
         for body in _blocks(page, "sh", "yaml", ""):
             spans += [line for line in body.replace("\\\n", " ").splitlines() if "ansible-playbook " in line]
         for span in spans:
-            command = re.sub(r"\s#.*|\s*\|\s.*", "", span[span.index("ansible-playbook ") :].replace("\\|", "|"))
+            command = re.sub(r"\s#.*|\s*\|\s.*|\s>.*", "", span[span.index("ansible-playbook ") :].replace("\\|", "|"))
             words = shlex.split(command)
             if any(word.startswith("playbooks/") for word in words):
                 yield words

@@ -130,7 +130,7 @@ def test_a_module_that_ends_early_says_where_and_no_secret(host: Host) -> None:
     assert result["failed"]
     assert result["msg"].startswith("The module ended early: TypeError")
     assert 'plugins.modules.files>", line' in result["exception"]
-    assert "_wanted" in result["exception"], "the traceback has no lines of the source"
+    assert "in _planned_file" in result["exception"], "the traceback does not name the function"
     assert CANARY not in host.done.stdout.decode() + host.done.stderr.decode()
 
 

@@ -244,14 +244,14 @@ def test_killed_at_twenty_points_a_second_run_converges(upgrade, home, server, o
 
 def at_the_first_record(monkeypatch, act):
     """Let something happen while a first run's record is written, before its prefix is there."""
-    write = installation.files.write
+    write = installation.write
 
     def once(*arguments):
-        monkeypatch.setattr(installation.files, "write", write)
+        monkeypatch.setattr(installation, "write", write)
         act()
         return write(*arguments)
 
-    monkeypatch.setattr(installation.files, "write", once)
+    monkeypatch.setattr(installation, "write", once)
 
 
 def test_first_runs_for_prefixes_side_by_side_leave_each_other_alone(home, options, monkeypatch):
