@@ -20,8 +20,14 @@ from typing import Any
 import yaml
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import ROUTINGS
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import Version
+
+try:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import Version
+
+    MISSING = ""
+except ImportError as exc:
+    MISSING = str(exc.name)
 
 CATALOGUE = Path(__file__).parents[3] / "templates"
 
@@ -227,6 +233,11 @@ def load(folder: Path = CATALOGUE) -> Mapping[str, Framework]:
 
     It is read once. Raises OnboardingError when a folder's framework.yml is incomplete or two folders have one name.
     """
+    if MISSING:
+        raise OnboardingError(
+            f"The controller's Python does not have {MISSING}. Install the packages of requirements/controller.txt for"
+            " it."
+        )
     catalogue: dict[str, Framework] = {}
     for path in sorted(folder.glob("*/*/framework.yml")):
         framework = _read(path)
