@@ -53,7 +53,8 @@ options:
         type: str
       samples:
         description:
-          - Write a small program that uses it beside each configuration. The default is O(samples) of the module.
+          - Write a small program that uses it beside each configuration. The default is the option C(samples) of
+            M(crdb.onboard.app_config).
         type: bool
       psql_service:
         description:
