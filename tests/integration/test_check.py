@@ -456,14 +456,14 @@ class TestAppsOwnView:
         status, output = self.check(controller, onboarded)
         assert status == 2
         assert "env_value_differs" in output
-        assert "database is bank and not defaultdb" in output
+        assert "database is bank, expected defaultdb" in output
 
     def test_a_password_that_was_changed_on_one_side(self, controller, onboarded):
         path = onboarded[0] / ".env"
         path.write_text(re.sub("maxroach:[^@]*@", "maxroach:another@", path.read_text()))
         status, output = self.check(controller, onboarded)
         assert status == 2
-        assert "the password is another one" in output
+        assert "the password is different" in output
 
     def test_a_file_that_is_gone(self, controller, onboarded):
         (onboarded[0] / "crdb_database.py").unlink()

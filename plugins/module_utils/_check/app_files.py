@@ -4,10 +4,11 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""What an app would connect with: its files, read back as its user, against what the inventory says.
+"""Compare an app's files, read as its user, with what the inventory says. Nothing is written.
 
-Only digests under a salt of the call tell whether a value is the expected one, so that reading back needs no more
-secrets on the host than the check itself. Nothing is written.
+Values are compared by digests salted for each call, so that reading files back needs no more secrets on the host than
+the check itself.
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509 as _x509
 
 _LIMIT = 1024 * 1024
-# Parts of a connection string that hold no secret.
+# Parts of a connection string that are not secret.
 _SHOWN = ("host", "port", "database", "user", "sslmode", "sslrootcert", "sslcert", "sslkey", "options")
 _VALUE = re.compile(rb"\A[ \t]*(?:export[ \t]+)?[A-Za-z_][A-Za-z0-9_.]*[ \t]*=[ \t]*(.*)\Z", re.DOTALL)
 
 
 class Finding(NamedTuple):
-    """What is not as it should be: a code of CATALOGUE or NOTES, and words for its sentences; no secret."""
+    """A difference: a code of CATALOGUE or NOTES, and the values for its sentences, without secrets."""
 
     code: str
     words: dict[str, str]
 
 
 class _UnreadableError(Exception):
-    """A file is there and cannot be read; the text says why."""
+    """A file exists but cannot be read; the message says why."""
 
 
 def digest(salt: str, content: bytes) -> str:
-    """What tells whether two contents are the same, and nothing else to who does not have one of them."""
+    """A salted digest: it shows whether two contents are equal, and reveals nothing else about them."""
     return hmac.new(salt.encode("ascii"), content, "sha256").hexdigest()
 
 
@@ -54,8 +55,8 @@ def url_parts(value: str) -> tuple[dict[str, str], str]:
     scheme = value.partition("://")[0].lower()
     query = dict(parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape"))
     password = query.pop("password", None) or unquote(parts.password or "", errors="surrogateescape")
-    found = {
-        # The two names are the same to libpq and to every driver that reads this variable.
+    parts_by_name = {
+        # libpq and every driver that reads this variable treat the two names as the same.
         "scheme": "postgresql" if scheme == "postgres" else scheme,
         "host": parts.hostname or "",
         "port": str(parts.port or ""),
@@ -63,11 +64,11 @@ def url_parts(value: str) -> tuple[dict[str, str], str]:
         "user": query.pop("user", None) or unquote(parts.username or ""),
         **query,
     }
-    return found, password
+    return parts_by_name, password
 
 
 def _read(path: str) -> Optional[tuple[bytes, int]]:
-    """Content and mode of a file; None when there is none. Raises _UnreadableError."""
+    """Content and mode of a file; None when it does not exist. Raises _UnreadableError."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
             status = os.fstat(stream.fileno())
@@ -81,9 +82,9 @@ def _read(path: str) -> Optional[tuple[bytes, int]]:
 
 
 def unquoted(raw: bytes) -> str:
-    """The value of a dotenv assignment, as the loaders read it where they agree."""
-    found = _VALUE.match(raw.rstrip(b"\r\n"))
-    value = found.group(1) if found else b""
+    """The value of a dotenv assignment, as all loaders read it."""
+    match = _VALUE.match(raw.rstrip(b"\r\n"))
+    value = match.group(1) if match else b""
     quote = value[:1]
     if quote in (b"'", b'"') and quote in value[1:]:
         return value[1:].rpartition(quote)[0].decode("utf-8", "replace")
@@ -91,41 +92,41 @@ def unquoted(raw: bytes) -> str:
 
 
 def inspect(app: Mapping[str, Any]) -> list[Finding]:
-    """All findings about an app, by the rights of this process. Raises nothing for what lies on the disk.
+    """All findings about an app, with the rights of this process. Never raises for the state of the disk.
 
-    `app`: as the module's option `apps` describes it.
+    `app`: an element of the module's option `apps`.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     contents: dict[str, tuple[bytes, int]] = {}
     missing = []
     for file in app["files"]:
         try:
             content = _read(file["path"])
         except _UnreadableError as exc:
-            found.append(Finding("app_file_unreadable", {"path": file["path"], "reason": str(exc)}))
+            findings.append(Finding("app_file_unreadable", {"path": file["path"], "reason": str(exc)}))
             continue
         if content is None:
             missing.append(file["path"])
         else:
             contents[file["path"]] = content
-    if missing and not contents and not found:
-        return [Finding("app_not_configured", {"path": missing[0]}), *_keys(app)]
-    found += [Finding("app_file_missing", {"path": path}) for path in missing]
+    if missing and not contents and not findings:
+        return [Finding("app_not_configured", {"path": missing[0]}), *_key_findings(app)]
+    findings += [Finding("app_file_missing", {"path": path}) for path in missing]
     for file in app["files"]:
         if file["path"] in contents:
-            found += _judged(file, *contents[file["path"]], salt=app["salt"])
-    return [*found, *_keys(app)]
+            findings += _file_findings(file, *contents[file["path"]], salt=app["salt"])
+    return [*findings, *_key_findings(app)]
 
 
-def _judged(file: Mapping[str, Any], content: bytes, mode: int, *, salt: str) -> Iterator[Finding]:
+def _file_findings(file: Mapping[str, Any], content: bytes, mode: int, *, salt: str) -> Iterator[Finding]:
     path = file["path"]
     if file["secret"] and mode & 0o077:
         yield Finding("app_file_too_open", {"path": path, "mode": f"{mode:04o}"})
     if file["format"] == "whole":
         if digest(salt, content) != file["digest"]:
-            there = {digest(salt, line) for line in content.splitlines()}
-            held = all(line["digest"] in there for line in file["variables"])
-            yield Finding("app_file_changed" if held else "app_config_differs", {"path": path})
+            digests = {digest(salt, line) for line in content.splitlines()}
+            complete = all(line["digest"] in digests for line in file["variables"])
+            yield Finding("app_file_changed" if complete else "app_config_differs", {"path": path})
         return
     try:
         segments = FORMATS[file["format"]](content)
@@ -144,7 +145,7 @@ def _judged(file: Mapping[str, Any], content: bytes, mode: int, *, salt: str) ->
             continue
         if file["format"] != "dotenv":
             if digest(salt, normal(segment.raw)) != variable["digest"]:
-                yield Finding("env_value_differs", {**words, "difference": "it is another one"})
+                yield Finding("env_value_differs", {**words, "difference": "its value is different"})
             continue
         value = unquoted(segment.raw)
         if digest(salt, value.encode("utf-8")) != variable["digest"]:
@@ -154,32 +155,32 @@ def _judged(file: Mapping[str, Any], content: bytes, mode: int, *, salt: str) ->
 
 
 def _difference(value: str, variable: Mapping[str, Any], salt: str) -> str:
-    """In what a value differs, without its password; empty when it means the same."""
+    """How a value differs, without its password; empty when it has the same meaning."""
     expected = variable.get("parts") or {}
     if not expected:
-        # Whatever was put there: a path is shown, a connection string is not.
-        return f"it is {value}" if value.startswith("/") and "@" not in value else "it is something else"
+        # A path may be shown; any other value could be a connection string with its password.
+        return f"it is {value}" if value.startswith("/") and "@" not in value else "its value is different"
     try:
         own, password = url_parts(value)
     except ValueError:
-        return "it is no connection string"
+        return "it is not a valid connection string"
     split = urlsplit(value.replace("jdbc:", "", 1))
     if "@" in split.path + split.query + split.fragment:
-        return "it is no connection string that all clients read alike: is everything special percent-encoded?"
+        return "clients read this connection string differently: percent-encode its special characters"
     parts = []
     for key in dict.fromkeys([*expected, *own]):
-        there, wanted = own.get(key) or "", expected.get(key) or ""
-        if there != wanted and key in _SHOWN:
-            parts.append(f"{key} is {there or 'missing'} and not {wanted or 'given'}")
-        elif there != wanted:
-            parts.append(f"{key} is another one")
+        actual_part, expected_part = own.get(key) or "", expected.get(key) or ""
+        if actual_part != expected_part and key in _SHOWN:
+            parts.append(f"{key} is {actual_part or 'missing'}, expected {expected_part or 'none'}")
+        elif actual_part != expected_part:
+            parts.append(f"{key} is different")
     if digest(salt, password.encode("utf-8", "surrogateescape")) != variable["password_digest"]:
-        parts.append("the password is another one")
+        parts.append("the password is different")
     return "; ".join(parts)
 
 
-def _keys(app: Mapping[str, Any]) -> Iterator[Finding]:
-    """The CA and the client's key: whether the app's user can read them, and whether the CA is the expected one."""
+def _key_findings(app: Mapping[str, Any]) -> Iterator[Finding]:
+    """Findings about the CA and the client's certificate and key: unreadable, or not the expected CA."""
     for role, path in (("ca", app["ca_file"]), ("cert", app["sslcert"]), ("key", app["sslkey"])):
         if not path:
             continue
@@ -191,7 +192,7 @@ def _keys(app: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         expected = set(app["ca_fingerprints"])
         if role == "ca" and content is not None and expected:
-            held = {certificate.sha256 for certificate in _x509.read_pem(content[0].decode("latin-1"))}
-            if not expected <= held:
-                first = sorted(expected - held)[0]
+            fingerprints = {certificate.sha256 for certificate in _x509.read_pem(content[0].decode("latin-1"))}
+            if not expected <= fingerprints:
+                first = sorted(expected - fingerprints)[0]
                 yield Finding("app_ca_changed", {"path": path, "fingerprint": first})

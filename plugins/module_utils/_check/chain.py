@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""The certificates that a server presented, from its own up to the one that is trusted.
+"""The chain of certificates from a server's own up to a trusted CA.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -18,10 +18,10 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
 
 
 def links(chain: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """The certificates of a chain that issued each other, from the server's own up, whatever order they came in."""
+    """The certificates that issued each other, from the server's own up, in whatever order the server sent them."""
     links = [chain[0]]
     while not links[-1].self_issued:
-        issuer = next((one for one in chain if one not in links and one.may_have_issued(links[-1])), None)
+        issuer = next((cert for cert in chain if cert not in links and cert.may_have_issued(links[-1])), None)
         if issuer is None:
             break
         links.append(issuer)
@@ -29,10 +29,10 @@ def links(chain: Sequence[x509.Certificate]) -> list[x509.Certificate]:
 
 
 def trust_path(facts: Facts) -> list[x509.Certificate]:
-    """The way from the server's certificate up, through what it sent and then the CA that was given."""
+    """The chain from the server's certificate up, through the certificates it sent to the configured CA."""
     return links([*facts.chain, *facts.authorities]) if facts.chain else []
 
 
 def failing_certificate(facts: Facts) -> x509.Certificate | None:
-    """The first certificate from the server's own up that is out of its dates now."""
-    return next((one for one in trust_path(facts) if facts.now and not one.valid_at(facts.now)), None)
+    """The first certificate, from the server's own up, that is expired or not yet valid."""
+    return next((cert for cert in trust_path(facts) if facts.now and not cert.valid_at(facts.now)), None)

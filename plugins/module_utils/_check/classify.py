@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""The code of what went wrong, from the step, the error and the facts. Pure: adding a fault adds a line here.
+"""Choose the code of a diagnosis from the step, the error and the facts. Pure: a new fault is a new line here.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -43,7 +43,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
 
 
 class _Rule(NamedTuple):
-    """A server's error. `states`: SQLSTATEs, empty for any; `pattern`: searched in the message in lower case."""
+    """The code of a server's error. `states`: SQLSTATEs, empty for any; `pattern`: matched in the lower-case text."""
 
     code: str
     states: tuple[str, ...]
@@ -56,8 +56,8 @@ _REFUSED = r"^codeproxyrefusedconnection:\s*"
 _ROUTING = r"^codeparamsroutingfailed:\s*"
 
 
-# The first that fits wins. The proxy's errors are told by their text alone: its SQLSTATE changed over time (08004,
-# 08C00, 57P01), and one state covers all of them.
+# The first match wins. The proxy's errors are recognised by their text alone: its SQLSTATE has changed over time
+# (08004, 08C00, 57P01), and all of its errors share one.
 _SERVER_RULES: Sequence[_Rule] = (
     _Rule("throttled", (), _REFUSED + r"(too many failed authentication attempts|connection attempt throttled)"),
     _Rule("not_in_allowlist", (), _REFUSED + r"connection refused"),
@@ -82,7 +82,7 @@ _SERVER_RULES: Sequence[_Rule] = (
     _Rule("hba_refused", ("28000",), r"pg_hba\.conf|host_based_authentication"),
     _Rule("user_unknown", ("28000",), r"^(role|user) .* does not exist"),
     _Rule("password_rejected", ("28P01",), r""),
-    # Old CockroachDB versions left the state at its default.
+    # Old CockroachDB versions send the default SQLSTATE.
     _Rule("password_rejected", (), r"^password authentication failed for user"),
     _Rule("login_refused", ("28000",), r""),
     _Rule("database_missing", ("3D000",), r""),
@@ -123,7 +123,7 @@ _DIAL_CODES = {
     errno.ENETUNREACH: "tcp_unreachable",
     errno.EHOSTUNREACH: "tcp_unreachable",
     errno.EADDRNOTAVAIL: "tcp_unreachable",
-    # A reset instead of an acceptance is ECONNREFUSED: this one came after it, before the caller could look.
+    # This reset came after the connection was accepted: one before that is ECONNREFUSED.
     errno.ECONNRESET: "closed_without_a_word",
     errno.EACCES: "tcp_blocked_locally",
     errno.EPERM: "tcp_blocked_locally",
@@ -131,7 +131,7 @@ _DIAL_CODES = {
 
 
 def classify(step: str, error: BaseException, facts: Facts) -> str:
-    """The code of what went wrong: a key of CATALOGUE. Pure."""
+    """The code of an error: a key of CATALOGUE. Pure."""
     if isinstance(error, ServerError):
         return classify_server_error(error)
     if isinstance(error, TlsError):
@@ -179,7 +179,7 @@ def classify_server_error(error: ServerError) -> str:
             continue
         if not re.search(rule.pattern, message):
             continue
-        # One code of the proxy covers the allowlist and the throttle; where the text is vague, the hint is not.
+        # The proxy uses one code for the allowlist and for throttling; a vague message has a clear hint.
         if rule.code in ("not_in_allowlist", "proxy_refused") and "authentication" in error.fields.get("H", "").lower():
             return "throttled"
         if rule.code == "proxy_unexplained" and message:
@@ -214,17 +214,17 @@ def _classify_unknown_ca(number: int, facts: Facts) -> str:
         return "tls_unknown_ca"
     chain = links(facts.chain)
     top = chain[-1]
-    namesakes = [ca for ca in facts.authorities if ca.subject_der == top.issuer_der]
-    if namesakes:
-        strangers = number == _BAD_SIGNATURE or not any(ca.may_have_issued(top) for ca in namesakes)
-        if strangers or (top.self_issued and top not in namesakes):
+    same_name = [ca for ca in facts.authorities if ca.subject_der == top.issuer_der]
+    if same_name:
+        other_key = number == _BAD_SIGNATURE or not any(ca.may_have_issued(top) for ca in same_name)
+        if other_key or (top.self_issued and top not in same_name):
             return "ca_other_cluster"
         return "tls_unknown_ca" if top.self_issued else "ca_incomplete"
     if number == _BAD_SIGNATURE:
         return "tls_certificate_refused"
     if number == _NO_ISSUER and not top.self_issued and top in facts.authorities:
         return "ca_incomplete"
-    # A root is rarely sent and an intermediate always: only the issuer of the server's own certificate can be missed.
+    # Servers rarely send the root but always the intermediates, so a lone certificate may miss its issuer.
     alone = len(chain) == 1 and not top.self_issued
     if alone and (top.has_issuer_link or len(set(facts.chain)) > 1):
         return "tls_missing_intermediate"
@@ -237,8 +237,8 @@ def _classify_dates(code: str, facts: Facts) -> str:
         return code
     late = facts.now > failing.not_after
     if facts.controller_now is not None:
-        apart = (facts.now - facts.controller_now).total_seconds()
-        if abs(apart) > CLOCK_SECONDS and failing.valid_at(facts.controller_now) and (apart > 0) == late:
+        ahead = (facts.now - facts.controller_now).total_seconds()
+        if abs(ahead) > CLOCK_SECONDS and failing.valid_at(facts.controller_now) and (ahead > 0) == late:
             return "clock_ahead" if late else "clock_behind"
     if failing in facts.authorities:
         return "ca_expired" if late else "ca_not_yet_valid"

@@ -4,10 +4,10 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""The catalogue of the check: every code with its sentences and properties, in one place.
+"""The catalogue of the check: every code with its sentences and properties.
 
 To add a diagnosis, add its entry to the file of its stage in the folder `catalogue`, and the line that recognises it to
-`classify`. Every text is filled by str.format; the values are never format strings themselves.
+`classify`. Every text is a str.format template; the values are never used as templates.
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -31,7 +31,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.text import cl
 STAGES = ("dns", "tcp", "tls", "route", "auth", "sql")
 OK = "ok"
 
-# Which stage a step belongs to, and how a sentence says when something happened in it.
+# The stage of each step, and the words for it in a sentence.
 STEPS: Mapping[str, tuple[str, str]] = {
     "resolve": ("dns", "while the name was looked up"),
     "connect": ("tcp", "while connecting"),
@@ -57,7 +57,7 @@ REFUSED_LOGINS = tuple(code for code, entry in CATALOGUE.items() if entry.refuse
 
 
 def codes_known_to_api(subject: str) -> tuple[str, ...]:
-    """The codes that the Cloud API may say more about: ``allowlist``, ``user`` or ``state``."""
+    """The codes that the Cloud API can explain further: ``allowlist``, ``user`` or ``state``."""
     return tuple(code for code, entry in CATALOGUE.items() if subject in entry.api_knows)
 
 
@@ -67,7 +67,7 @@ def withholds_drivers(code: str) -> bool:
 
 
 def files_differ(code: str) -> bool:
-    """Whether a verdict or a note says that an app's files are not as this run writes them."""
+    """Whether a verdict or a note means that an app's files differ from what this run writes."""
     entry = CATALOGUE.get(code) or NOTES.get(code)
     return entry is not None and entry.files_differ
 

@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""The verdict on an error: its sentences filled in, and the evidence. Pure.
+"""Describe an error: fill in the sentences of its code, and collect the evidence. Pure.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -43,12 +43,12 @@ class Diagnosis:
 
 
 def diagnose(step: str, error: BaseException, facts: Facts, **more: str) -> Diagnosis:
-    """Cause, cure and evidence of what went wrong in a step. Pure. `more`: further words for the sentences."""
+    """Cause, cure and evidence of an error in a step. Pure. `more`: further values for the sentences."""
     return describe(classify(step, error, facts), step, error, facts, **more)
 
 
 def describe(code: str, step: str, error: BaseException, facts: Facts, **more: str) -> Diagnosis:
-    """The Diagnosis of a code that is already known. Raises KeyError for one that is not in CATALOGUE."""
+    """The Diagnosis for a known code. Raises KeyError when the code is not in CATALOGUE."""
     entry = CATALOGUE[code]
     cause, cure = entry.per_deployment.get(facts.deployment, (entry.cause, entry.cure))
     words = {**words_of(step, error, facts), **{key: clean(value) for key, value in more.items()}}
@@ -56,14 +56,15 @@ def describe(code: str, step: str, error: BaseException, facts: Facts, **more: s
 
 
 def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
+    """The value of every placeholder that a sentence of CATALOGUE may contain."""
     sent = cluster_sent(facts)
     leaf = facts.chain[0] if facts.chain else None
     top = links(facts.chain)[-1] if facts.chain else None
     failing = failing_certificate(facts) or leaf
-    led_to = [one for one in trust_path(facts) if one in facts.authorities]
-    held = [ca.subject for ca in facts.authorities[:3]] + ["..."] * (len(facts.authorities) > 3)
+    trusted = [cert for cert in trust_path(facts) if cert in facts.authorities]
+    subjects = [ca.subject for ca in facts.authorities[:3]] + ["..."] * (len(facts.authorities) > 3)
     banner = getattr(error, "banner", b"")
-    stranger = server_kind(banner) if banner else None
+    other_server = server_kind(banner) if banner else None
     words: dict[str, object] = {
         "name": facts.name,
         "deployment": facts.deployment,
@@ -76,7 +77,7 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "cluster": facts.routing_id or sent,
         "cluster_sent": f"'{sent}'",
         "cluster_hint": facts.routing_id or "<routing id>",
-        "ca": ca_label(facts) + (f" ({', '.join(held)})" if held and isinstance(error, TlsError) else ""),
+        "ca": ca_label(facts) + (f" ({', '.join(subjects)})" if subjects and isinstance(error, TlsError) else ""),
         "client_cert": facts.client_cert or "(none)",
         "timeout": f"{facts.timeout:g}",
         "when": STEPS[step][1],
@@ -84,10 +85,10 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "path": getattr(error, "path", ""),
         "method": getattr(error, "method", ""),
         "sqlstate": getattr(error, "sqlstate", "") or "not given",
-        "stranger": f"a server of another kind ({stranger})" if stranger else "something else",
+        "stranger": f"another kind of server ({other_server})" if other_server else "another kind of server",
         "certificate_names": ", ".join((leaf.names()[:8] or [leaf.subject]) if leaf else []) or "another name",
-        "issuer": (top.issuer if top else "") or "a CA that it does not tell",
-        "ca_subject": led_to[-1].subject if led_to else (top.subject if top else "an intermediate CA"),
+        "issuer": (top.issuer if top else "") or "an unnamed CA",
+        "ca_subject": trusted[-1].subject if trusted else (top.subject if top else "an intermediate CA"),
         "failing": (failing.subject if failing else "") or "a certificate without a subject",
         "failing_before": timestamp(failing.not_before) if failing else "a later date",
         "failing_after": timestamp(failing.not_after) if failing else "an earlier date",
@@ -98,7 +99,7 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "other": "another endpoint",
         "app_user": "its user",
         "variable": "the variable",
-        "difference": "it is another one",
+        "difference": "its value is different",
         "reason": "no reason given",
         "public": "this machine's address",
         "public_entry": "this machine's public IPv4 address",
@@ -110,11 +111,11 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
 def ca_label(facts: Facts) -> str:
     if facts.ca_file:
         return f"the CA file {facts.ca_file}"
-    return "the CA certificate that was given as text" if facts.ca_given else "this machine's public roots"
+    return "the CA certificate given as text" if facts.ca_given else "this machine's public roots"
 
 
 def reason_of(error: BaseException) -> str:
-    """A local error in a few words, without the full stop that the sentence has of its own."""
+    """A local error in a few words, without a full stop, since the sentence adds its own."""
     if isinstance(error, TlsError):
         return (error.verify_message or error.reason.replace("_", " ").lower() or str(error)).rstrip(".")
     if isinstance(error, ServerError):
@@ -144,9 +145,9 @@ def evidence_of(step: str, error: BaseException, facts: Facts) -> dict[str, Any]
         if facts.chain:
             evidence["certificate"] = certificate_facts(facts.chain[0])
         if facts.chain[1:]:
-            evidence["chain"] = [_short_facts(one) for one in facts.chain[1:11]]
+            evidence["chain"] = [_short_facts(cert) for cert in facts.chain[1:11]]
         if facts.authorities:
-            evidence["ca_certificates"] = [_short_facts(one) for one in facts.authorities[:10]]
+            evidence["ca_certificates"] = [_short_facts(cert) for cert in facts.authorities[:10]]
         if facts.controller_now is not None and facts.now is not None:
             evidence["clocks"] = {"this_machine": timestamp(facts.now), "controller": timestamp(facts.controller_now)}
     if facts.local_address:
@@ -155,7 +156,7 @@ def evidence_of(step: str, error: BaseException, facts: Facts) -> dict[str, Any]
 
 
 def certificate_facts(certificate: x509.Certificate) -> dict[str, Any]:
-    """What reports say of a certificate: {subject, issuer, not_before, not_after, sans, sha256}, dates in UTC."""
+    """A certificate as reports show it: {subject, issuer, not_before, not_after, sans, sha256}, dates in UTC."""
     facts: dict[str, Any] = _short_facts(certificate)
     facts["sans"] = [clean(name) for name in certificate.names()[:50]]
     return facts

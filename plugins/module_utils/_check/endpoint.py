@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""One database to connect to, validated: what a check needs and nothing else.
+"""One database to connect to, with its facts validated.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -27,8 +27,8 @@ _CA_AND_KEYS = ("ca_file", "ca_text", "sslcert", "sslkey")
 class Endpoint:
     """One database to connect to, as one app's configuration names it.
 
-    ca_text (PEM) goes before ca_file, for a CA that is not on the machine yet. Neither means the public roots.
-    `hold_password`: stop where the password would be sent.
+    `ca_text` (PEM) takes precedence over `ca_file`: it serves a CA that is not on the machine yet. Without both, the
+    public roots are used. `hold_password`: stop before the password is sent.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Endpoint:
                 raise EndpointError(f"endpoint {name}: {key} is missing")
         for key, value in text.items():
             if value is not None and not _sendable(value):
-                raise EndpointError(f"endpoint {name}: {key} holds a NUL or a broken character")
+                raise EndpointError(f"endpoint {name}: {key} must not contain a NUL or an invalid character")
         deployment = str(facts.get("deployment") or "serverless")
         if deployment not in DEPLOYMENTS:
             raise EndpointError(
@@ -71,7 +71,7 @@ class Endpoint:
         for key in ("ca_file", "sslcert", "sslkey"):
             text[key] = _expanded(name, key, text[key])
         if text["sslkey"] is not None and text["sslcert"] is None:
-            raise EndpointError(f"endpoint {name}: sslkey is given without sslcert")
+            raise EndpointError(f"endpoint {name}: sslcert is missing: sslkey needs it")
         return cls(
             name=name,
             host=text["host"] or "",
@@ -90,7 +90,7 @@ class Endpoint:
         )
 
     def login_key(self) -> tuple[object, ...]:
-        """What a server counts failed logins by: equal keys mean the same login, whatever the password is."""
+        """The key by which a server counts failed logins. Equal keys are the same login, whatever the password is."""
         return (self.host.lower(), self.port, self.user, self.routing_id, self.options)
 
 
@@ -108,14 +108,16 @@ def _expanded(name: str, key: str, path: str | None) -> str | None:
     try:
         expanded = Path(path).expanduser()
     except RuntimeError as exc:
-        raise EndpointError(f"endpoint {name}: the home folder in {key} {path} is unknown") from exc
+        raise EndpointError(
+            f"endpoint {name}: the home folder in {key} {path} is unknown: write an absolute path"
+        ) from exc
     if not expanded.is_absolute():
-        raise EndpointError(f"endpoint {name}: {key} {path} is not an absolute path")
+        raise EndpointError(f"endpoint {name}: {key} must be an absolute path, not {path}")
     return str(expanded)
 
 
 def _port(name: str, value: object) -> int:
     text = "26257" if value is None else str(value)
     if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise EndpointError(f"endpoint {name}: port {text} is not a number from 1 to 65535")
+        raise EndpointError(f"endpoint {name}: port must be a number from 1 to 65535, not {text}")
     return int(text)

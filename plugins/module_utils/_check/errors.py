@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""What can go wrong before or beside the protocol itself.
+"""Errors of a check that do not come from the protocol itself.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -15,7 +15,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import W
 
 
 class EndpointError(ValueError):
-    """An endpoint's facts cannot be used. The text names the endpoint and the part, never the password."""
+    """An endpoint's facts are not valid. The message names the endpoint and the fact, never the password."""
 
 
 class ResolveError(WireError):
@@ -27,7 +27,7 @@ class ResolveError(WireError):
 
 
 class DialError(WireError):
-    """No address could be connected to. `number`: the errno of the telling attempt; `errno.ETIMEDOUT` for silence."""
+    """No address accepts a connection. `number`: the errno of the reported attempt; ETIMEDOUT for no answer."""
 
     def __init__(self, number: int, text: str) -> None:
         super().__init__(text)
@@ -35,8 +35,8 @@ class DialError(WireError):
 
 
 class PasswordHeldError(WireError):
-    """The server asks for the password, and the endpoint says that it is not to be sent."""
+    """The server asks for the password, but the endpoint has `hold_password` set."""
 
 
 class DatabaseUnseenError(WireError):
-    """The session runs, and its database is not in the server's list of databases."""
+    """The session was opened, but its database is not in the server's list of databases."""

@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""What is known of a connection when a diagnosis is made.
+"""The facts about a connection from which a diagnosis is made.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -19,13 +19,13 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint impor
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
 
-# Clocks that differ by less agree: the controller's is read before the way to the host.
+# Clocks that differ by less count as equal: the controller's is read before the request travels to the host.
 CLOCK_SECONDS = 300.0
 
 
 @dataclass
 class Facts:
-    """What is known of a connection when a diagnosis is made. Everything that a sentence may name; no password."""
+    """Everything that the sentences of a diagnosis may name about a connection, without the password."""
 
     name: str
     deployment: str
@@ -43,10 +43,10 @@ class Facts:
     local_address: str | None = None
     attempts: list[dict[str, str]] = field(default_factory=list)
     public_roots: bool = True
-    # What the server presented, its own certificate first, and what is in the CA that was given.
+    # The server's certificates, its own first, and the certificates in the configured CA.
     chain: tuple[x509.Certificate, ...] = ()
     authorities: tuple[x509.Certificate, ...] = ()
-    # This machine's clock, and what the controller's said at that moment; None when it was not passed in.
+    # This machine's clock, and the controller's at the same moment; None when it is not known.
     now: datetime.datetime | None = None
     controller_now: datetime.datetime | None = None
 
@@ -69,7 +69,7 @@ class Facts:
 
 
 def cluster_sent(facts: Facts) -> str:
-    """The cluster that the connection names: by option, by database or, last as for the proxy, by the host's name."""
+    """The cluster that the connection names, in the proxy's order: in the options, the database, the host name."""
     flag = re.search(r"cluster=(\S+)", facts.options or "")
     if flag:
         return flag.group(1)

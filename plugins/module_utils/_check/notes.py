@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""What is worth telling beside a verdict: slow stages, and certificates that end soon.
+"""Notes beside a verdict: slow stages, and certificates that expire soon.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -21,19 +21,17 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import F
 from ansible_collections.crdb.onboard.plugins.module_utils._check.text import timestamp
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import chain_rules
 
-# As for the CA in the record of the files; a server's certificate is renewed by itself, the last month at most.
 _CA_DAYS = 30
-
-
+# Servers renew their own certificates, in the last month at most.
 _LEAF_DAYS = 7
 
 
-# A file with more is a bundle of public roots: what their makers do is not the reader's to mend.
-_FEW_AUTHORITIES = 20
+# A file with more is a bundle of public roots, whose expiry the reader cannot change.
+MAX_OWN_AUTHORITIES = 20
 
 
-# What a stage normally takes: milliseconds, and round trips on top, one of which is what 'tcp' took. A serverless
-# cluster that sleeps takes its time in 'route'. Above it, a note names the stage.
+# The normal time of a stage: milliseconds, plus a number of round trips, each as long as 'tcp' took. A note names a
+# stage that takes longer. A serverless cluster that sleeps wakes up in 'route'.
 NORMAL: Mapping[str, tuple[float, float]] = {
     "dns": (250.0, 0.0),
     "tcp": (300.0, 0.0),
@@ -45,7 +43,7 @@ NORMAL: Mapping[str, tuple[float, float]] = {
 
 
 def slow_stages(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, int]]:
-    """The passed stages that took longer than normal: (stage, milliseconds, the most that is normal). Pure."""
+    """The passed stages that took longer than normal: (stage, milliseconds, highest normal milliseconds). Pure."""
     trip = next((stage["milliseconds"] for stage in stages if stage["stage"] == "tcp" and stage["ok"]), 0.0)
     limits = {stage: round(base + trips * min(trip, NORMAL["tcp"][0])) for stage, (base, trips) in NORMAL.items()}
     return [
@@ -56,21 +54,21 @@ def slow_stages(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, i
 
 
 def certificate_notes(facts: Facts) -> list[dict[str, str]]:
-    """What stricter clients say of a chain that was verified, and what of it ends soon. Pure."""
+    """Notes on a verified chain: clients that refuse it, and certificates that expire soon. Pure."""
     chain = trust_path(facts)
-    found = [
+    notes = [
         note("stricter_clients", host=facts.host, clients=clients, why=why)
         for clients, why in chain_rules.stricter_clients(chain, facts.host)
     ]
     if facts.now is None:
-        return found
+        return notes
     for number, certificate in enumerate(chain):
         days = (certificate.not_after - facts.now).days
         if number == 0 and days < _LEAF_DAYS:
-            found.append(
+            notes.append(
                 note("certificate_expires", host=facts.host, not_after=timestamp(certificate.not_after), days=days)
             )
         elif certificate in facts.authorities and days < _CA_DAYS:
             words = {"failing": certificate.subject, "failing_after": timestamp(certificate.not_after), "days": days}
-            found.append(note("ca_expires", host=facts.host, ca=ca_label(facts), **words))
-    return found
+            notes.append(note("ca_expires", host=facts.host, ca=ca_label(facts), **words))
+    return notes

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The argument of the modules that check endpoints, apart from the check so that it costs nothing where none is run.
+"""The option `endpoints` of the modules that check, kept apart so that other modules need not load the check.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """

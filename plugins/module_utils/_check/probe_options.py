@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The argument of the module that runs probes, which the action plugin of the same name validates.
+"""The option `probes` of driver_probe, which the action plugin `probe` validates too.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """

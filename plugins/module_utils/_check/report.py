@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""The result of checking one endpoint, and how several are told together.
+"""The result of checking one endpoint, and the failure text for several.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -28,9 +28,10 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import W
 
 @dataclass
 class Report:
-    """The result of one endpoint's check. `stages`: those that were reached, each {stage, ok, milliseconds}.
+    """The result of one endpoint's check.
 
-    `notes`: sentences beside the verdict, each {code, text}.
+    `stages`: the stages that were reached, each {stage, ok, milliseconds}.
+    `notes`: remarks that do not change the verdict, each {code, text}.
     """
 
     name: str
@@ -66,16 +67,17 @@ class Report:
 
 
 def skipped(code: str, facts: Facts, other: str) -> Report:
-    """The report of an endpoint that was not tried, after the refusal of another one or of another host."""
+    """The report of an endpoint that was not tried, because `other` was refused: an endpoint or a host."""
     error = WireError(f"not tried after the refusal for {clean(other)}")
     diagnosis = describe(code, "auth", error, facts, other=other)
     return Report(facts.name, facts.host, facts.port, None, diagnosis, [], {}, False)
 
 
 def with_findings(report: Report, endpoint: Endpoint, findings: Sequence[Finding], user: str, *, only: bool) -> Report:
-    """The report with what is wrong with the app's own files: a verdict where all else passed, notes else.
+    """The report with the findings about the app's own files.
 
-    `only`: notes in any case, as in check mode, where the files are not written yet.
+    If the report is ok so far, the first fault becomes its verdict; all others become notes. `only`: make notes of all
+    of them, as in check mode, where the files are not written yet.
     """
     facts = Facts.of(endpoint, DEFAULT_TIMEOUT)
     common = {"name": facts.name, "host": facts.host, "app_user": user or "this user"}

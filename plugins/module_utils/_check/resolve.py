@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""The addresses of a host, and a TCP connection to one of them.
+"""Resolve a host name, and open a TCP connection to one of its addresses.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -35,7 +35,7 @@ class Address(NamedTuple):
 def resolve(host: str, port: int, deadline: Deadline) -> list[Address]:
     """The host's addresses in the system's order, without repeats, at most MAX_ADDRESSES. Raises ResolveError.
 
-    The system's resolver has no timeout of its own that a caller can set, so it runs in a thread that may be left.
+    A caller cannot set a timeout for the system's resolver, so it runs in a thread that is abandoned after the timeout.
     """
     answers: queue.Queue[Any] = queue.Queue()
 
@@ -51,20 +51,20 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Address]:
     except queue.Empty as exc:
         raise ResolveError("timeout", "no answer from the resolver") from exc
     if isinstance(answer, Exception):
-        raise _name_failed(answer) from answer
-    found = dict.fromkeys(Address(family, sockaddr) for family, _type, _proto, _canonical, sockaddr in answer)
-    if not found:
+        raise _resolve_error(answer) from answer
+    addresses = dict.fromkeys(Address(family, sockaddr) for family, _type, _proto, _canonical, sockaddr in answer)
+    if not addresses:
         raise ResolveError("not_found", "the name has no address")
-    return list(found)[:MAX_ADDRESSES]
+    return list(addresses)[:MAX_ADDRESSES]
 
 
-def _name_failed(error: Exception) -> ResolveError:
+def _resolve_error(error: Exception) -> ResolveError:
     if isinstance(error, UnicodeError):
-        return ResolveError("invalid", "the name has an empty or overlong part")
+        return ResolveError("invalid", "the name has a label that is empty or too long")
     if not isinstance(error, socket.gaierror):
         return ResolveError("failed", str(error))
     text = error.strerror or "no reason given"
-    # EAI_NODATA is not known everywhere.
+    # Not every system defines EAI_NODATA.
     if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
         return ResolveError("not_found", text)
     return ResolveError("temporary" if error.errno == socket.EAI_AGAIN else "failed", text)
@@ -72,20 +72,20 @@ def _name_failed(error: Exception) -> ResolveError:
 
 def connect(address: Address, deadline: Deadline) -> socket.socket:
     """A TCP connection to one address. Raises DialError."""
-    left = deadline.remaining()
-    if not left:
+    seconds = deadline.remaining()
+    if not seconds:
         raise DialError(errno.ETIMEDOUT, "no time left")
     try:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
     except OSError as exc:
         raise DialError(exc.errno or 0, exc.strerror or "no socket") from exc
     try:
-        sock.settimeout(left)
+        sock.settimeout(seconds)
         sock.connect(address.sockaddr)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except socket.timeout as exc:
         sock.close()
-        raise DialError(errno.ETIMEDOUT, f"no answer in {left:.1f} s") from exc
+        raise DialError(errno.ETIMEDOUT, f"no answer in {seconds:.1f} s") from exc
     except OSError as exc:
         sock.close()
         raise DialError(exc.errno or 0, exc.strerror or str(exc)) from exc

@@ -35,7 +35,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import 
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import CLOCK_SECONDS, Facts
 from ansible_collections.crdb.onboard.plugins.module_utils._check.notes import (
-    _FEW_AUTHORITIES,
+    MAX_OWN_AUTHORITIES,
     certificate_notes,
     slow_stages,
 )
@@ -57,23 +57,23 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import (
 MAX_PARALLEL = 16
 
 
-# The part of the timeout that a stage may use up, so that a dead resolver or a filtered port still leaves a verdict
-# in time. A serverless cluster that sleeps wakes up in 'route', which may take all that is left.
+# The part of the timeout that a stage may use, so that a dead resolver or a filtered port still gives a verdict in
+# time. A serverless cluster that sleeps wakes up in 'route', which may use all of the remaining time.
 _STAGE_SHARE = {"dns": 0.5, "tcp": 0.6, "tls": 0.6, "route": 1.0, "auth": 1.0, "sql": 1.0}
 
 
-_SECOND_LOOK_SECONDS = 3.0
+_CERTIFICATE_SECONDS = 3.0
 
 
-# FROM pg_database, because CockroachDB lets a session start on a database that does not exist: no row proves it.
-# Only names that CockroachDB and PostgreSQL both have.
+# CockroachDB opens a session on a database that does not exist: then pg_database has no row for it.
+# The query uses only names that CockroachDB and PostgreSQL both have.
 _PROOF = (
     "SELECT current_user, current_database(), version() FROM pg_catalog.pg_database WHERE datname = current_database()"
 )
 
 
 class SessionError(Exception):
-    """A session could not be opened. `diagnosis`: why, and what to do; without the password."""
+    """A session could not be opened. `diagnosis`: cause, cure and evidence, without the password."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         super().__init__(f"{diagnosis.cause} {diagnosis.cure}")
@@ -88,12 +88,12 @@ def check_endpoints(
 ) -> list[Report]:
     """Check all endpoints, up to MAX_PARALLEL at once, and report in their order.
 
-    Endpoints with the same login are checked one after the other, and not at all once its password was refused: the
-    service locks an address out after failed logins. `skew`: seconds that this machine's clock is ahead of the
-    controller's, where that is known. `refusals` are those of calls before, and are added to: from the text of a login
-    key to the name of the endpoint that was refused.
+    Endpoints with the same login are checked one after the other, and skipped once its password was refused, because
+    the service locks an address out after failed logins. `skew`: seconds that this machine's clock is ahead of the
+    controller's, None if unknown. `refusals` maps the text of a login key to the name of the endpoint that was refused;
+    it holds the refusals of earlier calls, and this call adds its own.
     """
-    known = {} if refusals is None else refusals
+    refused = {} if refusals is None else refusals
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, endpoint in enumerate(endpoints):
         groups.setdefault(endpoint.login_key(), []).append(index)
@@ -102,12 +102,12 @@ def check_endpoints(
     def run(indexes: list[int]) -> None:
         key = repr(endpoints[indexes[0]].login_key())
         for index in indexes:
-            if key in known:
-                reports[index] = not_tried(endpoints[index], timeout, known[key])
+            if key in refused:
+                reports[index] = not_tried(endpoints[index], timeout, refused[key])
                 continue
             reports[index] = check_endpoint(endpoints[index], timeout, skew)
             if login_was_refused(reports[index]):
-                known[key] = endpoints[index].name
+                refused[key] = endpoints[index].name
 
     if groups:
         with ThreadPoolExecutor(max_workers=min(MAX_PARALLEL, len(groups))) as pool:
@@ -124,9 +124,9 @@ def login_was_refused(report: Report) -> bool:
 
 
 def open_session(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT) -> Wire:
-    """A session that is logged in, verified and bounded as a check's; the caller closes it.
+    """Log in with the same verification and time limits as a check; the caller closes the session.
 
-    The password is sent at most once. Raises SessionError, with the diagnosis that a check would give.
+    The password is sent at most once. Raises SessionError with the diagnosis that a check would report.
     """
     return _Run(endpoint, timeout, None).open()
 
@@ -136,10 +136,10 @@ def not_tried(endpoint: Endpoint, timeout: float, other: str) -> Report:
 
 
 def check_endpoint(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT, skew: float | None = None) -> Report:
-    """Check one endpoint within `timeout` seconds. Never raises for what happens on the network.
+    """Check one endpoint within `timeout` seconds. Never raises for network errors: the report names them.
 
-    The password is sent at most once, after the server's certificate is verified. When that fails, a second
-    connection without login reads the certificates, so that the report can name what is in them.
+    The password is sent at most once, after the server's certificate is verified. If verification fails, a second
+    connection without login reads the certificates, so that the report can name them.
     """
     return _Run(endpoint, timeout, skew).report()
 
@@ -161,12 +161,12 @@ class _Run:
 
     def report(self) -> Report:
         try:
-            self._go()
+            self._run_stages()
             diagnosis = Diagnosis(OK, "", "", {})
         except WireError as exc:
-            self._look_again(exc)
+            self._read_certificates(exc)
             diagnosis = diagnose(self._step, exc, self._facts)
-        except Exception as exc:  # one endpoint's surprise must not take the others' reports away
+        except Exception as exc:  # an unexpected error of one endpoint must not lose the others' reports
             diagnosis = diagnose(self._step, exc, self._facts)
         finally:
             if self._wire is not None:
@@ -191,7 +191,7 @@ class _Run:
                 wire.ready()
             return wire
         except WireError as exc:
-            self._look_again(exc)
+            self._read_certificates(exc)
             if self._wire is not None:
                 self._wire.close()
             raise SessionError(self._without_password(diagnose(self._step, exc, self._facts))) from None
@@ -218,12 +218,12 @@ class _Run:
             request = wire.startup(self._startup_parameters())
         with self._stage("auth", "auth") as wire.deadline:
             if endpoint.hold_password and request.kind != 0:
-                raise PasswordHeldError("the password is held back")
+                raise PasswordHeldError("hold_password is set: the password was not sent")
             wire.login(request, endpoint.password)
             self._server["auth_method"] = clean(request.method)
         return wire
 
-    def _go(self) -> None:
+    def _run_stages(self) -> None:
         wire = self._log_in()
         with self._stage("sql", "login") as wire.deadline:
             wire.ready()
@@ -232,7 +232,7 @@ class _Run:
             if not rows:
                 raise DatabaseUnseenError("the session's database is not in pg_database")
             if len(rows) != 1 or len(rows[0]) != 3:
-                raise MalformedError("content", "the answer to the query has another shape")
+                raise MalformedError("content", "expected one row of three columns from the query")
             user, database, version_text = (clean(value) for value in rows[0])
             self._server.update(user=user, database=database, version=version_text)
         wire.terminate()
@@ -261,7 +261,7 @@ class _Run:
         return parameters
 
     def _dial(self, addresses: Sequence[Address], deadline: Deadline) -> socket.socket:
-        """Try the addresses in turn, each with its share of the time left. Raises DialError for the most telling."""
+        """Try the addresses in turn, each with its share of the remaining time. Raises the DialError to report."""
         failures: list[tuple[Address, DialError]] = []
         for index, address in enumerate(addresses):
             share = deadline.within(deadline.remaining() / (len(addresses) - index))
@@ -276,27 +276,28 @@ class _Run:
             with contextlib.suppress(OSError):
                 self._facts.local_address = str(sock.getsockname()[0])
             return sock
-        # Clusters are reached over IPv4: where it was tried, an IPv6 failure says nothing.
-        telling = [one for one in failures if one[0].family == socket.AF_INET] or failures
-        self._facts.address = telling[-1][0].text
-        raise telling[-1][1]
+        # Clusters are reached over IPv4, so an IPv4 failure is reported before an IPv6 one.
+        ipv4 = [failure for failure in failures if failure[0].family == socket.AF_INET]
+        address, error = (ipv4 or failures)[-1]
+        self._facts.address = address.text
+        raise error
 
-    def _look_again(self, error: WireError) -> None:
-        """After a certificate was refused, connect once more without login, to read what the report has to name."""
+    def _read_certificates(self, error: WireError) -> None:
+        """After a certificate was refused, connect again without login and read the certificates for the report."""
         self._clocks()
         if not isinstance(error, TlsError) or error.reason != "CERTIFICATE_VERIFY_FAILED" or self._target is None:
             return
         self._facts.public_roots = has_public_roots()
         self._facts.authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
-        deadline = self._total.within(_SECOND_LOOK_SECONDS)
-        # Before Python 3.13, ssl tells the server's own certificate only: the rest is read where it passes in clear.
+        deadline = self._total.within(_CERTIFICATE_SECONDS)
+        # Before Python 3.13, ssl returns only the server's own certificate: TLS 1.2 sends the others in clear.
         clear = not hasattr(ssl.SSLObject, "get_unverified_chain")
         self._facts.chain = self._presented(self._target, deadline, clear=clear)
         if clear and not self._facts.chain:
             self._facts.chain = self._presented(self._target, deadline, clear=False)
 
     def _presented(self, target: Address, deadline: Deadline, *, clear: bool) -> tuple[x509.Certificate, ...]:
-        """The certificates that the server presents to whoever asks; none when it does not."""
+        """The certificates that the server presents before any login; empty when it presents none."""
         try:
             wire = Wire(connect(target, deadline), deadline)
         except WireError:
@@ -317,10 +318,10 @@ class _Run:
                 self._facts.controller_now = self._facts.now - datetime.timedelta(seconds=self._skew)
 
     def _notes(self) -> list[dict[str, str]]:
-        """What is worth saying beside the verdict."""
+        """The notes beside the verdict: slow stages, a clock that differs, certificates."""
         facts = self._facts
         self._clocks()
-        found = [
+        notes = [
             note(
                 f"slow_{stage}", host=facts.host, address=facts.address or "no address", took=round(took), normal=limit
             )
@@ -328,20 +329,20 @@ class _Run:
         ]
         now, controller = facts.now, facts.controller_now
         if now and controller and abs((now - controller).total_seconds()) > CLOCK_SECONDS:
-            found.append(
+            notes.append(
                 note("clock_differs", host=facts.host, now=timestamp(now), controller_now=timestamp(controller))
             )
         if "tls_version" in self._server:
             authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
-            facts.authorities = authorities if len(authorities) <= _FEW_AUTHORITIES else ()
-            found += certificate_notes(facts)
-        return found
+            facts.authorities = authorities if len(authorities) <= MAX_OWN_AUTHORITIES else ()
+            notes += certificate_notes(facts)
+        return notes
 
     def _without_password(self, diagnosis: Diagnosis) -> Diagnosis:
         return Diagnosis(diagnosis.code, diagnosis.cause, diagnosis.cure, self._redacted(diagnosis.evidence))
 
     def _redacted(self, value: Any) -> Any:
-        """A server that was told the password may echo it."""
+        """The value with the password masked: a server that received it may echo it."""
         if isinstance(value, dict):
             return {key: self._redacted(item) for key, item in value.items()}
         if isinstance(value, list):
