@@ -25,7 +25,7 @@ attributes:
   diff_mode:
     support: none
     details:
-      - There is nothing to differ; M(crdb.onboard.app_config) shows the files.
+      - The module writes no files; M(crdb.onboard.app_config) shows their differences.
   idempotent:
     support: full
 options:
@@ -37,11 +37,11 @@ options:
     default: []
     suboptions:
       name:
-        description: The app.
+        description: Name of the app.
         type: str
         required: true
       user:
-        description: The user whose files the app's are; the default is the user that the module runs as.
+        description: The user who owns the app's files; the default is the user that the module runs as.
         type: str
         default: ""
       folder:
@@ -53,24 +53,24 @@ options:
         type: str
         default: ""
       reload:
-        description: What makes the app read its configuration again; nothing when it is not given.
+        description: The command that makes the app read its configuration again; without it, the app is not reloaded.
         type: dict
         suboptions: &command
           argv:
-            description: The program and its arguments; no shell reads them.
+            description: The program and its arguments; they are not passed through a shell.
             type: list
             elements: str
             required: true
           user:
-            description: The user with whose rights it runs; the default is the user that the module runs as.
+            description: The user to run the command as; the default is the user that the module runs as.
             type: str
             default: ""
           timeout:
-            description: Seconds that one attempt may take; the program and what it started are ended then.
+            description: Seconds that one attempt may take; then the program and its child processes are killed.
             type: float
             default: 60.0
           retries:
-            description: How often it is tried again.
+            description: How many times a failed command is tried again.
             type: int
             default: 0
           delay:
@@ -78,27 +78,27 @@ options:
             type: float
             default: 1.0
       health:
-        description: What ends with 0 when the app is well; the app is taken to be well when it is not given.
+        description: The command that exits with 0 if the app works; without it, the app is assumed to work.
         type: dict
         suboptions: *command
   units:
-    description: The systemd units whose drop-ins may have been taken away.
+    description: The systemd units whose drop-ins may have been removed.
     type: list
     elements: str
     default: []
   run:
-    description: The name of the run whose changes these are; every run's when it is empty.
+    description: The name of the run whose changes are confirmed; empty for the changes of every run.
     type: str
     default: ""
   secrets:
-    description: Texts that are masked in what the commands print.
+    description: Texts to mask in the output of the commands.
     type: list
     elements: str
     default: []
 """
 
 EXAMPLES = r"""
-- name: Reload one app, and ask whether it works
+- name: Reload one app and verify that it works
   crdb.onboard.app_reload:
     apps:
       - name: shop
@@ -111,7 +111,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 apps:
-  description: What became of each app that waited, by its name.
+  description: The outcome of each unconfirmed app, by its name.
   returned: when the commands were run
   type: dict
   sample:
@@ -142,14 +142,14 @@ _SYSTEMCTL_SECONDS = 60.0
 
 
 class Keeper:
-    """One user's record and what is kept of unconfirmed changes, locked from `open` to `close`."""
+    """One user's record and the files kept for unconfirmed changes, locked from `open` to `close`."""
 
     def __init__(self, state: str) -> None:
         self._state = state
         self._record: Optional[Record] = None
 
     def open(self) -> dict[str, Any]:
-        """What is not confirmed: the run of each app, and the files; `refused` when it cannot be told."""
+        """The unconfirmed changes: the run of each app, and the apps of each file; `refused` if unreadable."""
         try:
             if not Generation(self._state).apps:
                 return {"apps": {}, "files": {}}
@@ -160,29 +160,29 @@ class Keeper:
         return {"apps": generation.apps, "files": {path: kept["apps"] for path, kept in generation.files.items()}}
 
     def confirm(self, apps: list[str]) -> None:
-        """Let go what was there before the change of these apps. Raises OSError."""
+        """Forget the files from before the change of these apps. Raises OSError."""
         if self._record is not None:
             self._record.generation.forget(apps)
 
     def restore(self, apps: list[str]) -> list[dict[str, str]]:
-        """Give back what was there before the change of these apps. Raises OSError."""
+        """Restore the files from before the change of these apps. Raises OSError."""
         return [] if self._record is None else self._record.generation.restore(apps, self._record)
 
     def close(self) -> None:
-        """Let the lock go."""
+        """Release the lock."""
         if self._record is not None:
             self._record.close()
 
 
 def _systemctl(*words: str) -> str:
-    """What systemctl prints. Raises CommandError."""
+    """The output of systemctl. Raises CommandError."""
     try:
         done = subprocess.run(
             ["systemctl", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
             timeout=_SYSTEMCTL_SECONDS,
         )  # fmt: skip
     except OSError as exc:
-        raise CommandError(f"cannot be run: systemctl: {exc.strerror}") from None
+        raise CommandError(f"cannot be started: systemctl: {exc.strerror}") from None
     except subprocess.TimeoutExpired:
         raise CommandError(f"systemctl {words[0]} did not end within {_SYSTEMCTL_SECONDS:g} s") from None
     if done.returncode != 0:
@@ -190,8 +190,8 @@ def _systemctl(*words: str) -> str:
     return done.stdout.strip()
 
 
-class Roll:
-    """The apps of a host that wait to be confirmed, one after the other."""
+class Reloads:
+    """Reload and confirm the unconfirmed apps of a host, one after the other."""
 
     def __init__(self, params: dict[str, Any], keepers: list[Any]) -> None:
         self._params, self._keepers = params, keepers
@@ -200,38 +200,38 @@ class Roll:
         self.apps: dict[str, dict[str, Any]] = {}
 
     def open(self) -> list[str]:
-        """Take the locks, and look what waits: why it cannot be told, one sentence a user. Raises OSError."""
+        """Take the locks and read the unconfirmed changes; return one refusal for each user. Raises OSError."""
         refused = []
         for keeper in self._keepers:
-            found = keeper.open()
-            if "refused" in found:
-                refused.append(found["refused"])
+            unconfirmed = keeper.open()
+            if "refused" in unconfirmed:
+                refused.append(unconfirmed["refused"])
                 continue
-            self._waiting.update(found["apps"])
+            self._waiting.update(unconfirmed["apps"])
             self._drop_ins.update(
-                app for path, apps in found["files"].items() if path.startswith(_SYSTEMD) for app in apps
+                app for path, apps in unconfirmed["files"].items() if path.startswith(_SYSTEMD) for app in apps
             )
         return refused
 
-    def go(self) -> None:
-        """Reload and ask each app that waits, and end with the first that does not work. Raises OSError."""
+    def run(self) -> None:
+        """Reload and verify each unconfirmed app, and stop at the first that does not work. Raises OSError."""
         run = self._params["run"]
         waiting = [app for app in self._params["apps"] if app["name"] in self._waiting]
         mine = [app for app in waiting if not run or self._waiting[app["name"]] == run]
         for app in waiting:
             if app not in mine:
-                self._say(app, "overtaken", "another run changed its files meanwhile: it is left to that run.")
+                self._note(app, "overtaken", "another run changed its files meanwhile; that run will reload it.")
         for number, app in enumerate(mine):
             try:
                 self._reload(app)
             except CommandError as exc:
-                self._take_back(app, mine[number + 1 :], str(exc))
+                self._roll_back(app, mine[number + 1 :], str(exc))
                 return
             for keeper in self._keepers:
                 keeper.confirm([app["name"]])
-            self._say(app, "updated", "reloaded, and well." if app["health"] else "reloaded.")
+            self._note(app, "updated", "reloaded, and its health command succeeded." if app["health"] else "reloaded.")
 
-    def _say(self, app: dict[str, Any], outcome: str, detail: str, kept: Optional[list[str]] = None) -> None:
+    def _note(self, app: dict[str, Any], outcome: str, detail: str, kept: Optional[list[str]] = None) -> None:
         self.apps[app["name"]] = {"outcome": outcome, "detail": detail, "kept": kept or []}
 
     def _reload(self, app: dict[str, Any]) -> None:
@@ -244,27 +244,27 @@ class Roll:
             except CommandError as exc:
                 raise CommandError(f"its {what} command {exc}.") from None
 
-    def _take_back(self, failed: dict[str, Any], after: list[dict[str, Any]], reason: str) -> None:
+    def _roll_back(self, failed: dict[str, Any], after: list[dict[str, Any]], reason: str) -> None:
         names = [app["name"] for app in (failed, *after)]
         results = [result for keeper in reversed(self._keepers) for result in keeper.restore(names)]
         kept = [result["path"] for result in results if result["action"] == "kept"]
-        stays = f" {', '.join(kept)} was changed by somebody meanwhile, and stays." if kept else ""
+        stays = f" Kept because they were edited meanwhile: {', '.join(kept)}." if kept else ""
         try:
             self._reload(failed)
         except CommandError as exc:
-            self._say(failed, "stuck", f"{reason} Its old files are back, and {exc}{stays}", kept)
+            self._note(failed, "stuck", f"{reason} Its old files are back, and {exc}{stays}", kept)
         else:
             again = "It works again with its old files." if failed["health"] else "Its old files are back."
-            self._say(failed, "rolled_back", f"{reason} {again}{stays}", kept)
+            self._note(failed, "rolled_back", f"{reason} {again}{stays}", kept)
         for app in after:
-            detail = f"not reloaded, since {failed['name']} failed before it; its old files are back.{stays}"
-            self._say(app, "not_reached", detail, kept)
+            detail = f"not reloaded, because {failed['name']} failed first. Its old files are back.{stays}"
+            self._note(app, "not_reached", detail, kept)
 
 
 def _reload_units(module: AnsibleModule) -> None:
-    """Tell systemd of drop-ins that are gone; a host without systemd has none."""
+    """Tell systemd about removed drop-ins; a host without systemd has none."""
     try:
-        # NeedDaemonReload does not tell: older releases look into what they remember of the folders.
+        # NeedDaemonReload is not reliable: older releases use a cached list of the folders.
         needed = [
             unit
             for unit in module.params["units"]
@@ -273,8 +273,8 @@ def _reload_units(module: AnsibleModule) -> None:
         if needed and not module.check_mode:
             _systemctl("daemon-reload")
     except CommandError as exc:
-        module.exit_json(changed=False, apps={}, report=[f"systemd was not told of drop-ins: {exc}"])
-    module.exit_json(changed=False, apps={}, report=[f"{unit}: systemd knows its drop-ins again" for unit in needed])
+        module.exit_json(changed=False, apps={}, report=[f"systemd was not told about removed drop-ins: {exc}"])
+    module.exit_json(changed=False, apps={}, report=[f"{unit}: systemd has read its drop-ins again" for unit in needed])
 
 
 _COMMAND: dict[str, Any] = {
@@ -322,25 +322,25 @@ def main() -> None:
                 Owner(command["user"] if command else "")
     except UnknownOwnerError as exc:
         module.fail_json(msg=str(exc))
-    # In the order in which the files are written: two calls never wait for each other.
+    # Locks are taken in the order in which files are written, so two calls never wait for each other.
     keepers = [owners[uid].does(Keeper(owners[uid].state)) for uid in sorted(owners)]
-    roll = Roll(params, keepers)
+    reloads = Reloads(params, keepers)
     try:
-        refused = roll.open()
+        refused = reloads.open()
         if not refused:
-            roll.go()
+            reloads.run()
     except OSError as exc:
-        module.fail_json(msg=f"{exc.filename or 'A file'}: cannot be given back: {exc.strerror}.", apps=roll.apps)
+        module.fail_json(msg=f"{exc.filename or 'A file'}: cannot be restored: {exc.strerror}.", apps=reloads.apps)
     finally:
         for keeper in keepers:
             keeper.close()
     if refused:
         module.fail_json(msg=" ".join(refused))
-    report = [f"{name}: {app['outcome'].replace('_', ' ')}: {app['detail']}" for name, app in roll.apps.items()]
-    failed = any(app["outcome"] != "updated" for app in roll.apps.values())
+    report = [f"{name}: {app['outcome'].replace('_', ' ')}: {app['detail']}" for name, app in reloads.apps.items()]
+    failed = any(app["outcome"] != "updated" for app in reloads.apps.values())
     if failed:
-        module.fail_json(msg="\n".join(report), changed=True, apps=roll.apps, report=report)
-    module.exit_json(changed=bool(roll.apps), apps=roll.apps, report=report)
+        module.fail_json(msg="\n".join(report), changed=True, apps=reloads.apps, report=report)
+    module.exit_json(changed=bool(reloads.apps), apps=reloads.apps, report=report)
 
 
 if __name__ == "__main__":

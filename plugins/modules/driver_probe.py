@@ -21,7 +21,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - The probes read only; they run in check mode too.
+      - The probes only read, so they run in check mode too.
   diff_mode:
     support: none
   idempotent:
@@ -30,7 +30,7 @@ options:
   interpreters:
     description:
       - The program that runs each kind of probe, a path or a name in C(PATH).
-      - A path that is not absolute, such as C(venv/bin/python), begins in the folder of the app.
+      - A relative path, such as C(venv/bin/python), is relative to the folder of the app.
     type: dict
     default: {}
   environment:
@@ -39,7 +39,7 @@ options:
     type: dict
     default: {}
   timeout:
-    description: Seconds for one probe.
+    description: Seconds that one probe may take.
     type: float
     default: 60.0
   probes:
@@ -61,7 +61,7 @@ options:
         type: str
         required: true
       program:
-        description: Text of the program, given to the interpreter's standard input, or compiled.
+        description: Source text of the program, passed on standard input or compiled first.
         type: str
         required: true
       sources:
@@ -75,7 +75,7 @@ options:
         elements: str
         default: []
       environment_file:
-        description: A file of O(probes[].folder) whose variables the program is started with.
+        description: A file in O(probes[].folder) with environment variables for the program.
         type: str
         default: ""
       folder:
@@ -83,7 +83,7 @@ options:
         type: path
         required: true
       user:
-        description: The user to run as; another one than the module runs as needs root.
+        description: The user to run as; a user other than the current one needs root.
         type: str
         default: ""
 """
@@ -103,11 +103,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ok:
-  description: Whether no driver that was asked failed.
+  description: Whether no driver failed.
   returned: success
   type: bool
 probes:
-  description: One entry a framework and app.
+  description: One entry for each framework of each app.
   returned: success
   type: list
   elements: dict
@@ -142,7 +142,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._check.probe_options import PROBES
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import mask_urls
 
-# Not a verdict about the connection: the driver is not installed for this interpreter.
+# The driver is not installed for this interpreter, which says nothing about the connection.
 _NO_DRIVER = re.compile(
     r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND|LoadError|go.mod file not found"
     r"|no required module provides package|package [\w.]+ does not exist"
@@ -152,16 +152,16 @@ _JAVA_CLASS = re.compile(r"public final class (\w+)")
 _OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
 _MESSAGE_LIMIT = 600
 _PARALLEL = 4
-# Seconds; a Serverless cluster that sleeps takes some to wake up. libpq reads the variable itself, the probes do else.
+# Seconds; a sleeping Serverless cluster takes some to wake up. libpq reads the variable, or else the probe does.
 _CONNECT_TIMEOUT = "15"
 
 
-def _environment(given: dict[str, Any], home: Optional[str]) -> dict[str, str]:
+def _environment(extra: dict[str, Any], home: Optional[str]) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not _OTHER_CONNECTION.fullmatch(k)}
     environment["PGCONNECT_TIMEOUT"] = _CONNECT_TIMEOUT
-    # A probe leaves nothing in the folder of the app.
+    # A probe must not leave files in the folder of the app.
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    environment.update({str(k): str(v) for k, v in given.items()})
+    environment.update({str(k): str(v) for k, v in extra.items()})
     if home is not None:
         environment["HOME"] = home
     return environment
@@ -191,7 +191,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _go(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
-    """Build within the app's module, into which the program is laid without being written there."""
+    """Build the program as part of the app's module by an overlay, so nothing is written to the app's folder."""
     module = _silent([interpreter, "list", "-m"], common)
     if module.returncode != 0:
         return module
@@ -204,8 +204,8 @@ def _go(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str,
 
 
 def _java(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
-    found = _JAVA_CLASS.search(probe["program"])
-    name = found.group(1) if found else "Probe"
+    match = _JAVA_CLASS.search(probe["program"])
+    name = match.group(1) if match else "Probe"
     source = os.path.join(scratch, f"{name}.java")
     _write(source, probe["program"])
     compiler = os.path.join(os.path.dirname(shutil.which(interpreter) or ""), "javac")
@@ -227,15 +227,15 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     if "/" in interpreter:
         interpreter = os.path.join(probe["folder"], interpreter)
     if shutil.which(interpreter) is None:
-        return {**report, "message": f"there is no {interpreter} on this host"}
+        return {**report, "message": f"{interpreter} is not installed on this host"}
     if not os.path.isdir(probe["folder"]):
         verdict = "not_proved" if params["check_mode"] else "failed"
-        return {**report, "verdict": verdict, "message": f"the folder {probe['folder']} is not there"}
-    other: dict[str, Any] = {}
+        return {**report, "verdict": verdict, "message": f"the folder {probe['folder']} does not exist"}
+    ids: dict[str, Any] = {}
     home = None
     if probe["user"] and pwd.getpwnam(probe["user"]).pw_uid != os.geteuid():
         entry = pwd.getpwnam(probe["user"])
-        other = {
+        ids = {
             "user": entry.pw_uid,
             "group": entry.pw_gid,
             "extra_groups": os.getgrouplist(probe["user"], entry.pw_gid),
@@ -247,9 +247,9 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         if probe["environment_file"]:
             with open(os.path.join(probe["folder"], probe["environment_file"]), encoding="utf-8") as stream:
                 environment.update(_ASSIGNMENT.findall(stream.read()))
-        if other:
-            os.chown(scratch, other["user"], other["group"])
-        common = {"cwd": probe["folder"], "env": environment, "timeout": params["timeout"], **other}
+        if ids:
+            os.chown(scratch, ids["user"], ids["group"])
+        common = {"cwd": probe["folder"], "env": environment, "timeout": params["timeout"], **ids}
         answer = _COMPILED.get(kind, _interpreted)(interpreter, probe, scratch, common)
     except subprocess.TimeoutExpired:
         return {**report, "verdict": "failed", "message": f"no answer within {params['timeout']:g} s"}
@@ -296,7 +296,7 @@ def main() -> None:
         except KeyError:
             module.fail_json(msg=f"There is no user {probe['user']!r} on this host.")
         if owner != os.geteuid() != 0:
-            module.fail_json(msg=f"To run as {probe['user']} needs that user's rights: run as root (become).")
+            module.fail_json(msg=f"The probes of {probe['user']} need that user's rights: run as root (become).")
     with ThreadPoolExecutor(_PARALLEL) as pool:
         params = {**module.params, "check_mode": module.check_mode}
         reports = list(pool.map(lambda probe: _run(probe, params), probes))

@@ -27,7 +27,7 @@ attributes:
   diff_mode:
     support: none
     details:
-      - There is nothing to differ.
+      - The module changes nothing.
   idempotent:
     support: full
 options:
@@ -35,8 +35,8 @@ options:
     description:
       - What the apps' own files should hold, read back as the app's user. Contents are
         compared by digests.
-      - What an app could not connect with is a verdict of its endpoint when all stages passed; the rest are notes. In
-        check mode all are notes.
+      - A fault that keeps an app from connecting becomes the verdict of its endpoint if all stages passed. All other
+        findings are notes; in check mode all of them are.
     type: list
     elements: dict
     default: []
@@ -46,7 +46,7 @@ options:
         type: str
         required: true
       salt:
-        description: What the digests are made with.
+        description: The salt of the digests.
         type: str
         required: true
       files:
@@ -60,20 +60,20 @@ options:
             type: str
             required: true
           format:
-            description: V(whole) is compared as a whole, the others by their independent keys.
+            description: V(whole) compares the whole file, the others compare each key.
             type: str
             choices: [dotenv, pem, pgpass, service, whole]
             default: whole
           secret:
-            description: Whether it holds a password.
+            description: Whether the file holds a password.
             type: bool
             default: false
           digest:
-            description: Of the whole content.
+            description: Digest of the whole content.
             type: str
             default: ""
           variables:
-            description: What a file of independent keys has to set, or the lines with the password of another one.
+            description: The keys that the file must set; for V(whole), the lines with the password.
             type: list
             elements: dict
             default: []
@@ -83,21 +83,21 @@ options:
                 type: str
                 required: true
               digest:
-                description: Of its value.
+                description: Digest of its value.
                 type: str
                 required: true
               parts:
                 description: The parts of a connection string, without its password.
                 type: dict
               password_digest:
-                description: Of the password in it.
+                description: Digest of the password in the connection string.
                 type: str
                 default: ""
       ca_file:
         description: The CA file of the app.
         type: str
       ca_fingerprints:
-        description: SHA-256 of the certificates that it has to hold.
+        description: SHA-256 of the certificates that the CA file must contain.
         type: list
         elements: str
         default: []
@@ -105,12 +105,12 @@ options:
         description: The client certificate of the app.
         type: str
       sslkey:
-        description: Its key.
+        description: The key of the client certificate.
         type: str
   controller_time:
     description:
-      - What the controller's clock says, in seconds since 1970.
-      - Where a certificate's dates do not hold by this host's clock and hold by the controller's, the clock is named as
+      - The time on the controller, in seconds since 1970.
+      - If a certificate is valid by the controller's clock but not by this host's, the report names the host's clock as
         the cause.
     type: float
   timeout:
@@ -132,7 +132,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: One report an endpoint, in the order given.
+  description: One report for each endpoint, in the order of O(endpoints).
   returned: when the endpoints are valid
   type: list
   elements: dict
@@ -152,7 +152,7 @@ checks:
       type: int
       sample: 26257
     address:
-      description: The IP address that was connected to, or that the failure is about; null when none was tried.
+      description: The IP address of the connection or of the failure; null when none was tried.
       returned: always
       type: str
       sample: 203.0.113.7
@@ -166,17 +166,17 @@ checks:
       type: str
       sample: not_in_allowlist
     cause:
-      description: One sentence on what is wrong; empty when nothing is.
+      description: One sentence that says what is wrong; empty when nothing is wrong.
       returned: always
       type: str
     cure:
-      description: One sentence on what to do; empty when nothing has to be done.
+      description: One sentence that says what to do; empty when there is nothing to do.
       returned: always
       type: str
     evidence:
       description:
-        - What the diagnosis rests on. The keys depend on the failure; C(step) is always there.
-        - A server's text has its non-printable characters taken out and is cut at 300 characters.
+        - The facts behind the diagnosis. The keys depend on the failure; C(step) is always present.
+        - Non-printable characters are removed from a server's text, and it is cut at 300 characters.
       returned: always
       type: dict
       sample:
@@ -198,7 +198,7 @@ checks:
           ok: true
           milliseconds: 11.8
     server:
-      description: What was learned of the server; empty when TLS was not reached.
+      description: Facts about the server; empty when the TLS handshake did not succeed.
       returned: always
       type: dict
       sample:
@@ -216,13 +216,13 @@ checks:
         user: shop
         database: orders
     password_sent:
-      description: Whether the login got so far that the password, or a proof of it, was sent.
+      description: Whether the password, or a proof of it, was sent.
       returned: always
       type: bool
     notes:
       description:
-        - What is worth saying beside the verdict, and does not change it; each with a stable code.
-        - A stage that took longer than is normal, clocks that differ, clients stricter than libpq, what ends soon.
+        - Remarks that do not change the verdict, each with a stable code.
+        - They name slow stages, clocks that differ, clients stricter than libpq, and certificates that expire soon.
       returned: always
       type: list
       elements: dict
@@ -290,19 +290,19 @@ def _argument_spec() -> dict[str, object]:
 
 
 class Checker:
-    """The check of one user's endpoints, and of the files that their apps connect by."""
+    """Check one user's endpoints and the files of the apps that use them."""
 
     def __init__(self, user: str, endpoints: list[Endpoint], params: dict[str, Any], check_mode: bool) -> None:
         self._user, self._endpoints, self._params, self._check_mode = user, endpoints, params, check_mode
 
     def run(self, refused: dict[str, str]) -> dict[str, Any]:
-        """The reports, and which logins were `refused` so far; see check_endpoints."""
+        """The reports, and the logins that were refused so far as in check_endpoints: {reports, refused}."""
         controller = self._params["controller_time"]
         skew = None if controller is None or not math.isfinite(controller) else time.time() - controller
         names = {endpoint.name for endpoint in self._endpoints}
-        found = {app["endpoint"]: inspect(app) for app in self._params["apps"] if app["endpoint"] in names}
+        faults = {app["endpoint"]: inspect(app) for app in self._params["apps"] if app["endpoint"] in names}
         reports = [
-            with_findings(report, endpoint, found.get(endpoint.name, []), self._user, only=self._check_mode).as_dict()
+            with_findings(report, endpoint, faults.get(endpoint.name, []), self._user, only=self._check_mode).as_dict()
             for report, endpoint in zip(
                 check_endpoints(self._endpoints, self._params["timeout"], skew, refused), self._endpoints
             )
@@ -310,7 +310,7 @@ class Checker:
         return {"reports": reports, "refused": refused}
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """Do nothing: a Checker holds no lock."""
 
 
 def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
@@ -320,7 +320,7 @@ def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
     owners = {entry["run_as"]: Owner(entry["run_as"]) for entry in facts}
     reports: dict[int, dict[str, Any]] = {}
     refused: dict[str, str] = {}
-    # Other users' children first: they would not have the threads of one's own check.
+    # Other users' processes are forked first, before the check of this process starts threads.
     for name, owner in sorted(owners.items(), key=lambda item: not item[1].foreign):
         mine = [number for number, entry in enumerate(facts) if entry["run_as"] == name]
         checker = owner.does(Checker(name, [endpoints[number] for number in mine], params, check_mode))
@@ -337,13 +337,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=_argument_spec(), supports_check_mode=True)
     params = module.params
     if not 0 < params["timeout"] <= MAX_TIMEOUT:
-        module.fail_json(msg=f"timeout {params['timeout']:g} is not between 0 and {MAX_TIMEOUT:g} seconds")
+        module.fail_json(msg=f"timeout must be between 0 and {MAX_TIMEOUT:g} seconds, not {params['timeout']:g}")
     try:
         reports = _check(params, module.check_mode)
     except (EndpointError, UnknownOwnerError) as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
-        module.fail_json(msg=f"The check did not end: {exc.strerror}.")
+        module.fail_json(msg=f"The check could not be completed: {exc.strerror}.")
     module.exit_json(changed=False, checks=reports)
 
 

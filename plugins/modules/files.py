@@ -13,15 +13,15 @@ version_added: 0.1.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:
-  - Decides about every file before it writes the first one. It refuses all of them together, names each file, and tells
+  - Decides about every file before it writes the first one. It refuses all of them together, names each file, and says
     how to continue.
   - A file that this collection did not write is never overwritten unless you ask for it. A file that was changed after
     it was written stays while our version stays the same. When ours changes, the file is replaced and a copy is kept.
     In check mode such a file counts as changed and is shown in the difference.
   - All files are written or none (staged beside their places, synced, renamed; put back when one fails), with the ids
     of their user, never as root through a path that this user controls.
-  - What was written and what was there before is recorded in C(~/.local/state/crdb-onboard/files.json) of the files'
-    user, or in C(/var/lib/crdb-onboard/USER) for a user whose home folder is not there.
+  - What was written, and the earlier contents, are recorded in C(~/.local/state/crdb-onboard/files.json) of the files'
+    user, or in C(/var/lib/crdb-onboard/USER) for a user without a home folder of its own.
   - The modules M(crdb.onboard.ca) and M(crdb.onboard.app_config) render on the controller and call this one.
 extends_documentation_fragment:
   - crdb.onboard.attributes
@@ -39,16 +39,16 @@ options:
   state:
     description:
       - V(present) writes O(files).
-      - V(absent) takes away what the record says was written for O(purpose) and O(apps), and gives back what was there.
-        What somebody changed since is not what was written, and stays.
+      - V(absent) removes what was written for O(purpose) and O(apps) according to the record, and restores the earlier
+        files. Files that were edited since are kept.
     type: str
     choices: [present, absent]
     default: present
   files:
     description:
       - The files, of any number of apps and users.
-      - A file that several apps share is given once an app, each time with that app's keys; the keys of one app can
-        then be taken away alone.
+      - List a file that several apps share once for each app, with that app's keys, so that the keys of one app can be
+        removed alone.
     type: list
     elements: dict
     default: []
@@ -63,21 +63,21 @@ options:
         required: true
       format:
         description:
-          - How our part is told from what others wrote. V(whole) is a file of ours as a whole.
-          - Of V(dotenv) (assignments), V(pem) (certificates), V(pgpass) (lines) and V(service) (sections) only our keys
-            are touched, and every other byte and the order stay.
+          - The format, which decides which part of the file is ours. V(whole) means the whole file.
+          - In V(dotenv) (assignments), V(pem) (certificates), V(pgpass) (lines) and V(service) (sections), only our
+            keys are changed. All other bytes and the order stay.
         type: str
         choices: [dotenv, pem, pgpass, service, whole]
         default: whole
       mode:
         description:
-          - Permission bits in octal digits. A file with independent keys that others made keeps its own, but that
+          - Permission bits in octal digits. An existing file with keys of others keeps its own mode, except that
             nobody else may read a password.
         type: str
         default: "0644"
       user:
         description:
-          - The user whose file it is; another one than the module runs as needs root.
+          - The user who owns the file; a user other than the current one needs root.
           - The default is the user that the module runs as.
         type: str
         default: ""
@@ -90,12 +90,12 @@ options:
         type: bool
         default: false
       requires:
-        description: Files that must be there already, for the content names them.
+        description: Files that must already exist, because the content names them.
         type: list
         elements: path
         default: []
       trusts:
-        description: CA files that must be there already and be good, for the content names them.
+        description: CA files that must already exist and be valid, because the content names them.
         type: list
         elements: path
         default: []
@@ -109,7 +109,7 @@ options:
         type: bool
         default: false
       keep_previous:
-        description: Leave the keys that were written before beside today's, as a change of a CA needs it.
+        description: Keep the keys that were written before beside the new ones, as the change of a CA needs.
         type: bool
         default: false
       purpose:
@@ -144,11 +144,11 @@ options:
     type: str
     default: files
   apps:
-    description: The apps whose files are taken away; all when it is not given.
+    description: The apps whose files are removed; by default all apps.
     type: list
     elements: str
   users:
-    description: The users whose files are taken away, beside those of O(files).
+    description: The users whose files are removed, in addition to those in O(files).
     type: list
     elements: str
     default: []
@@ -180,7 +180,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The files in the order given.
+  description: The files, in the order of O(files).
   returned: always
   type: list
   elements: dict
@@ -206,7 +206,7 @@ unconfirmed:
   type: list
   elements: str
 refused:
-  description: Why nothing was written, one sentence a file.
+  description: Why nothing was written, one sentence for each file.
   returned: when a file is refused
   type: list
   elements: str
@@ -236,21 +236,21 @@ def _planned_file(module: AnsibleModule, entry: dict[str, Any]) -> PlannedFile:
     try:
         content = base64.b64decode(entry["content"], validate=True)
     except (binascii.Error, ValueError):
-        module.fail_json(msg=f"{path}: content is not base64.")
+        module.fail_json(msg=f"{path}: content must be base64.")
     try:
         mode = int(entry["mode"], 8)
     except ValueError:
-        module.fail_json(msg=f"{path}: mode {entry['mode']!r} is not octal digits, such as 0600.")
+        module.fail_json(msg=f"{path}: mode must be octal digits such as 0600, not {entry['mode']!r}.")
     if not os.path.isabs(path):
-        module.fail_json(msg=f"{path}: is not an absolute path.")
+        module.fail_json(msg=f"{path}: must be an absolute path.")
     if entry["secret"] and mode & 0o077:
-        module.fail_json(msg=f"{path}: holds a password and may be read by its user only, not mode {mode:04o}.")
+        module.fail_json(msg=f"{path}: holds a password, so its mode must be 0600 or stricter, not {mode:04o}.")
     gid = -1
     if entry["group"]:
         try:
             gid = grp.getgrnam(entry["group"]).gr_gid
         except KeyError:
-            module.fail_json(msg=f"There is no group {entry['group']!r} on this host.")
+            module.fail_json(msg=f"The group {entry['group']!r} does not exist on this host.")
     return PlannedFile(
         path=os.path.normpath(path),
         content=content,
@@ -277,7 +277,7 @@ class Writer:
         self._record: Optional[Record] = None
 
     def plan(self) -> list[str]:
-        """Decide about all files: the refusals."""
+        """Decide about all files, and return the refusals."""
         params = self._params
         try:
             self._record = Record(self._state, write=not params["check_mode"])
@@ -325,7 +325,7 @@ class Writer:
             generation.forget(written - set(self._params["unconfirmed"]))
 
     def rollback(self) -> None:
-        """Give back what was there."""
+        """Restore the earlier files."""
         self._transaction.rollback()
 
     def unconfirmed(self) -> list[str]:
@@ -333,7 +333,7 @@ class Writer:
         return sorted(self._transaction.record.generation.apps)
 
     def report(self) -> list[dict[str, Any]]:
-        """What became of each file."""
+        """The outcome of each file."""
         shown = self._params["diff"]
         required = sorted({path for file in self._planned for path in file.trusts})
         notes = [note for note in map(ca_file.expiry, required) if note is not None]
@@ -351,13 +351,13 @@ class Writer:
         ]
 
     def close(self) -> None:
-        """Let the lock go."""
+        """Release the lock."""
         if self._record is not None:
             self._record.close()
 
 
 class _NotProvedError(Exception):
-    """The new files would not connect; `reports` says why."""
+    """The connection with the new files failed; `reports` says why."""
 
     def __init__(self, reports: list[dict[str, Any]]) -> None:
         super().__init__()

@@ -179,7 +179,7 @@ def test_the_failing_host_works_with_its_old_config_and_those_after_it_are_untou
     }
     flat = " ".join(run.output.split())
     assert "shop: rolled back: its health command ended with 1. It works again with its old files." in flat
-    assert "reports: not reached: not reloaded, since shop failed before it; its old files are back." in flat
+    assert "reports: not reached: not reloaded, because shop failed first. Its old files are back." in flat
     for name in ("app3", "app5", "app6", "app7", "app8", "app9", "app10"):
         assert [contents(fleet.hosts[name], app) for app in APPS] == before[name], name
     assert at_rest(sandbox, fleet, ["funky_skunk", "steady_heron"]) == {"funky_skunk", "steady_heron"}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An app's own commands, run with the rights of a user of the host.
+"""Run an app's own commands with the rights of a user of the host.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -20,13 +20,13 @@ from typing import Any, Optional
 from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import masked
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner
 
-# Of what a command printed, characters and lines.
+# The last characters and lines of a command's output that a message quotes.
 TAIL = 600
 _LINES = 3
 
 
 class CommandError(Exception):
-    """A command did not end with 0; the message says how it ended, and the last of what it printed."""
+    """A command failed; the message has its exit code, and the end of its output."""
 
 
 def _environment(owner: Owner) -> dict[str, str]:
@@ -41,19 +41,19 @@ def _environment(owner: Owner) -> dict[str, str]:
 def _attempt(command: dict[str, Any], folder: str, secrets: list[str]) -> None:
     """Run a command once. Raises CommandError."""
     owner = Owner(command["user"])
-    rights: dict[str, Any] = {}
+    ids: dict[str, Any] = {}
     if owner.foreign:
         groups = os.getgrouplist(owner.user, owner.gid)
-        rights = {"user": owner.uid, "group": owner.gid, "extra_groups": groups}
-    # A file and no pipe: what goes on in the background keeps its output open, and is not waited for.
+        ids = {"user": owner.uid, "group": owner.gid, "extra_groups": groups}
+    # A file instead of a pipe: a background process that keeps its output open is not waited for.
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
                 command["argv"], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder,
-                env=_environment(owner), start_new_session=True, umask=0o022, **rights,
+                env=_environment(owner), start_new_session=True, umask=0o022, **ids,
             )  # fmt: skip
         except OSError as exc:
-            raise CommandError(f"cannot be run: {exc.filename or command['argv'][0]}: {exc.strerror}") from None
+            raise CommandError(f"cannot be started: {exc.filename or command['argv'][0]}: {exc.strerror}") from None
         try:
             code: Optional[int] = process.wait(command["timeout"])
         except subprocess.TimeoutExpired:
@@ -71,7 +71,7 @@ def _attempt(command: dict[str, Any], folder: str, secrets: list[str]) -> None:
 
 
 def run_command(command: Optional[dict[str, Any]], folder: str, secrets: list[str]) -> None:
-    """Run a command until it succeeds or has no attempts left. Raises CommandError for the last one."""
+    """Run a command until it succeeds or has no attempts left. Raises the CommandError of the last attempt."""
     if command is None:
         return
     for left in range(command["retries"], -1, -1):

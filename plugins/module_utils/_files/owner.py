@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Work with a user's own ids: what belongs to a user is never touched as root through a path that the user controls.
+"""Work with a user's own ids, so that root never follows a path that the user controls.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -20,16 +20,16 @@ import sys
 import traceback
 from typing import Any, Callable, NoReturn
 
-# Where the record of what was written lies: in a user's home, or for a user without one of its own, by name.
+# The folder of the record: in the user's home, or by the user's name when the user has no home of its own.
 HOME_STATE = ".local/state/crdb-onboard"
 SYSTEM_STATE = "/var/lib/crdb-onboard"
 
-# What Python loads at its first use, which the user may not be able to: this interpreter can lie where only we read.
+# Modules that Python imports on first use: imported early, since the user may not be able to read this interpreter.
 _LOADED_LATE = ("_strptime", "encodings.idna", "ssl")
 
 
 class UnknownOwnerError(Exception):
-    """There is no such user, or this process may not take that user's ids; the message says what to do."""
+    """The user does not exist, or this process may not take its ids; the message says what to do."""
 
 
 class Owner:
@@ -48,7 +48,7 @@ class Owner:
 
     @property
     def has_home(self) -> bool:
-        """Whether its home is there and its own: that of www-data is often root's /var/www, of daemon /usr/sbin."""
+        """Whether the home exists and is the user's own: www-data's is often root's /var/www, daemon's /usr/sbin."""
         try:
             status = os.stat(self.home)
         except OSError:
@@ -64,7 +64,7 @@ class Owner:
         return os.path.join(SYSTEM_STATE, self.user)
 
     def prepare(self) -> None:
-        """Make the folder of the record for a user who has no home of its own; root makes it, it is the user's."""
+        """Create the folder of the record, as root, for a user without a home of its own."""
         if self.foreign and not self.has_home:
             from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
 
@@ -73,7 +73,7 @@ class Owner:
             os.chown(self.state, self.uid, self.gid)
 
     def tidy(self) -> None:
-        """Take the folder that `prepare` made away again, where nothing is left in it."""
+        """Remove the folder that `prepare` created, if it is empty."""
         if self.foreign and not self.has_home:
             with contextlib.suppress(OSError):
                 os.rmdir(self.state)
@@ -81,11 +81,11 @@ class Owner:
 
     @property
     def foreign(self) -> bool:
-        """Whether this is another user than the process runs as."""
+        """Whether the user is not the one that this process runs as."""
         return self.uid != os.geteuid()
 
     def become(self) -> None:
-        """Take the ids of the user for good: only in a child process."""
+        """Take the ids of the user permanently: call it only in a child process."""
         os.umask(0o077)
         os.initgroups(self.user, self.gid)
         os.setgid(self.gid)
@@ -93,12 +93,12 @@ class Owner:
         os.environ["HOME"] = self.home
 
     def does(self, worker: Any) -> Any:
-        """The worker, whose methods run with this user's ids and take and return JSON; `close` ends it."""
+        """The worker with its methods run with this user's ids; arguments and results are JSON, `close` ends it."""
         return Child(self, worker) if self.foreign else worker
 
 
 class Child:
-    """A worker in a child process with a user's ids, spoken to by one JSON line a call."""
+    """A worker in a child process with a user's ids. Each call is one line of JSON."""
 
     def __init__(self, owner: Owner, worker: Any) -> None:
         self._owner, self._worker = owner, worker
@@ -128,7 +128,7 @@ class Child:
                         answer = {"error": [exc.errno, exc.strerror, exc.filename]}
                     out.write(json.dumps(answer) + "\n")
                     out.flush()
-                    # Another child may hold a copy of the other end of the pipe: its end would not be seen here.
+                    # Another child may hold a copy of the pipe's other end, so end of file may never come.
                     if step == "close":
                         break
             code = 0
@@ -156,7 +156,7 @@ class Child:
         return functools.partial(self._ask, step)
 
     def close(self) -> None:
-        """Let the worker go, and end the child."""
+        """Close the worker, and end the child."""
         with contextlib.suppress(OSError):
             self._ask("close")
         os.close(self._out)

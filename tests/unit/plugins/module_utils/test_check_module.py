@@ -71,8 +71,8 @@ def test_nothing_to_check_passes(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"endpoints": [endpoint(0)]}, "port must be a number from 1 to 65535, not 0"),
         ({"endpoints": [endpoint(1, ca_file="ca.crt")]}, "must be an absolute path, not ca.crt"),
-        ({"endpoints": [endpoint(1)], "timeout": 0}, "timeout 0"),
-        ({"endpoints": [endpoint(1)], "timeout": "nan"}, "timeout nan"),
+        ({"endpoints": [endpoint(1)], "timeout": 0}, "3600 seconds, not 0"),
+        ({"endpoints": [endpoint(1)], "timeout": "nan"}, "3600 seconds, not nan"),
         ({"endpoints": [endpoint(1, deployment="cloud")]}, "serverless"),
     ],
 )
