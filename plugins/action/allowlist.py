@@ -92,29 +92,29 @@ class ActionModule(CloudAction):
         self, settings: Settings, name: str, arguments: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         cluster = _cluster.lookup(settings, name)
-        wanted, known = self._wanted(settings, cluster, arguments, task_vars)
+        desired, known = self._desired(settings, cluster, arguments, task_vars)
         check = bool(self._task.check_mode)
         facts = [
-            [[e.cidr, e.name, e.sql, e.ui, str(e.expires)] for e in wanted.entries],
-            [wanted.state, wanted.prefix, wanted.names, wanted.remove_any, check],
+            [[e.cidr, e.name, e.sql, e.ui, str(e.expires)] for e in desired.entries],
+            [desired.state, desired.prefix, desired.names, desired.remove_any, check],
         ]
 
         def work() -> dict[str, Any]:
-            return self._reconcile(settings, cluster, wanted, known, arguments, check=check)
+            return self._reconcile(settings, cluster, desired, known, arguments, check=check)
 
         result = self.once(f"allowlist {settings.url} {cluster['id']}", facts, work)
         if result.get("repeated"):
             result["report"] = [f"{name}: done already in this run."]
         return result
 
-    def _wanted(
+    def _desired(
         self,
         settings: Settings,
         cluster: dict[str, Any],
         arguments: dict[str, Any],
         task_vars: dict[str, Any],
     ) -> tuple[_allowlist.DesiredAllowlist, list[str]]:
-        """What all hosts of the play ask for on this cluster, and the addresses that are known to be theirs."""
+        """The allowlist that the hosts of the play request for this cluster, and their known addresses."""
         requests = list(self._requests(settings, cluster, arguments, task_vars))
         explicit: list[Any] = []
         named_addresses: dict[str, str] = {}
@@ -133,7 +133,7 @@ class ActionModule(CloudAction):
         asked_all = arguments["current"] != "hosts" or len(known) == len(hosts_of_play(task_vars))
         if arguments["state"] == "exact" and not asked_all:
             raise OnboardingError(
-                "state exact with current hosts would remove the entries of hosts that were not asked yet. Run it"
+                "state exact with current hosts would remove the entries of hosts that were not read yet. Run it"
                 " without serial, with every host reachable."
             )
         if arguments["replace"]:
@@ -163,7 +163,7 @@ class ActionModule(CloudAction):
                 continue
             if options["state"] != arguments["state"]:
                 raise OnboardingError(
-                    f"The hosts of the play ask for different states of the allowlist of {cluster['name']}:"
+                    f"state must be the same for all hosts of the allowlist of {cluster['name']}, but it is"
                     f" {arguments['state']} and, on {host}, {options['state']}."
                 )
             yield host, options
@@ -171,7 +171,7 @@ class ActionModule(CloudAction):
     def _entries(
         self, explicit: list[Any], named_addresses: dict[str, str], arguments: dict[str, Any], dedicated: bool
     ) -> tuple[_cidr.Entry, ...]:
-        """The entries that were listed, and one for each address that none of these is."""
+        """The listed entries, and an entry for each address that is not among them."""
         entries = _cidr.unique(self._validate({**arguments, "entries": explicit}, dedicated))
         networks = {entry.network for entry in entries}
         for address, name in named_addresses.items():
@@ -187,7 +187,7 @@ class ActionModule(CloudAction):
             try:
                 return _egress.public_address(arguments["echo"], ca_file=arguments["echo_ca_file"] or None)
             except _egress.EgressError as exc:
-                raise OnboardingError(f"The public address of the controller is not known: {exc}.") from None
+                raise OnboardingError(f"The public address of the controller cannot be found: {exc}.") from None
 
         address, _first = _shared.once(f"egress {arguments['echo']}", work)
         return str(address)
@@ -196,7 +196,7 @@ class ActionModule(CloudAction):
         self,
         settings: Settings,
         cluster: dict[str, Any],
-        wanted: _allowlist.DesiredAllowlist,
+        desired: _allowlist.DesiredAllowlist,
         known: list[str],
         arguments: dict[str, Any],
         *,
@@ -205,7 +205,7 @@ class ActionModule(CloudAction):
         name = str(cluster["name"])
         api = CloudApi(settings)
         items, propagating = api.allowlist(cluster["id"])
-        todo = _allowlist.plan(_allowlist.read(items), wanted)
+        todo = _allowlist.plan(_allowlist.read(items), desired)
         _allowlist.refuse_too_many(todo, _cluster.entry_limit(cluster), name)
         if (todo.remove or todo.narrow) and not arguments["allow_lockout"]:
             out = _allowlist.locked_out(todo, [*known, self._controller(arguments)])
@@ -223,7 +223,7 @@ class ActionModule(CloudAction):
                 reconciler.wait(arguments["wait"])
         before, after = ([entry.shown() for entry in entries] for entries in (todo.before, todo.after))
         done = [f"{name}: {line}" for line in reconciler.done]
-        notes = [f"{name}: {note}" for note in (*todo.notes, *self._warnings(wanted))]
+        notes = [f"{name}: {note}" for note in (*todo.notes, *self._warnings(desired))]
         return {
             "cluster": name,
             "changed": not todo.empty,
@@ -239,11 +239,11 @@ class ActionModule(CloudAction):
         }
 
     @staticmethod
-    def _warnings(wanted: _allowlist.DesiredAllowlist) -> list[str]:
-        if wanted.state == "absent":
+    def _warnings(desired: _allowlist.DesiredAllowlist) -> list[str]:
+        if desired.state == "absent":
             return []
         return [
             f"{entry.cidr} {warning}"
-            for entry in wanted.entries
-            for warning in _cidr.warnings_of(entry, wanted.entries)
+            for entry in desired.entries
+            for warning in _cidr.warnings_of(entry, desired.entries)
         ]

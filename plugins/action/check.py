@@ -118,11 +118,11 @@ class ActionModule(OnboardingAction):
 
     def _note(self, checks: list[dict[str, Any]], apps: dict[int, str], task_vars: dict[str, Any]) -> None:
         failed = [number for number, check in enumerate(checks) if not check["ok"]]
-        said = ", ".join(f"{checks[number]['name']}: {checks[number]['code']}" for number in failed)
+        failures = ", ".join(f"{checks[number]['name']}: {checks[number]['code']}" for number in failed)
         # In check mode the files are not written.
         written = [number for number in failed if number in apps and not self._task.check_mode]
         replaced = [apps[number] for number in written if any(map(files_differ, _codes(checks[number])))]
-        _rollout.Rollout(self._task).note(task_vars, check=said, replaced=replaced)
+        _rollout.Rollout(self._task).note(task_vars, check=failures, replaced=replaced)
 
     def _check(
         self, endpoints: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
@@ -131,52 +131,54 @@ class ActionModule(OnboardingAction):
         host, task = str(task_vars.get("inventory_hostname", "")), str(self._task._uuid)
         logins = [_canary.login_of(endpoint) for endpoint in endpoints]
         marks = {login: _canary.mark_of(endpoint) for login, endpoint in zip(logins, endpoints, strict=True) if login}
-        found: dict[int, dict[str, Any]] = {}
-        looked: set[int] = set()
-        while len(found) < len(endpoints):
-            rest = [number for number in range(len(endpoints)) if number not in found]
+        reports: dict[int, dict[str, Any]] = {}
+        checked_early: set[int] = set()
+        while len(reports) < len(endpoints):
+            rest = [number for number in range(len(endpoints)) if number not in reports]
             mine = {login: marks[login] for number in rest if (login := logins[number])}
             turn = _canary.take_turn(mine, host, task, arguments["timeout"] * len(rest))
             for number in rest:
                 if other := turn.refused.get(logins[number] or ""):
                     code = "not_tried" if other == host else "canary_refused"
                     facts = _confirm.facts_of(endpoints[number])
-                    found[number] = skipped(
+                    reports[number] = skipped(
                         code, facts, "an earlier attempt of this run" if other == host else other
                     ).as_dict()
             if turn.busy:
-                early = [n for n in rest if n not in found and logins[n] in turn.early and n not in looked]
+                early = [n for n in rest if n not in reports and logins[n] in turn.early and n not in checked_early]
                 if early:
-                    looked.update(early)
+                    checked_early.update(early)
                     held = [{**endpoints[number], "hold_password": True} for number in early]
                     for number, check in zip(early, self._module(held, arguments, task_vars), strict=True):
                         if check["code"] != "password_held":
-                            found[number] = check
+                            reports[number] = check
                 else:
                     time.sleep(_canary.POLL_SECONDS)
                 continue
-            wanted = [number for number in rest if number not in found]
+            pending = [number for number in rest if number not in reports]
             outcomes = dict.fromkeys(turn.tried, "open")
             try:
-                if wanted:
-                    checks = self._module([endpoints[number] for number in wanted], arguments, task_vars)
-                    found.update(zip(wanted, checks, strict=True))
+                if pending:
+                    checks = self._module([endpoints[number] for number in pending], arguments, task_vars)
+                    reports.update(zip(pending, checks, strict=True))
                     for login in turn.tried | turn.free:
-                        own = [found[number] for number in wanted if logins[number] == login]
+                        own = [reports[number] for number in pending if logins[number] == login]
                         outcome = _canary.outcome(own, REFUSED_LOGINS)
                         if login in turn.tried or outcome == "refused":
                             outcomes[login] = outcome
             finally:
                 _canary.settle(outcomes, marks, host, task)
-        return [found[number] for number in range(len(endpoints))]
+        return [reports[number] for number in range(len(endpoints))]
 
     def _module(
         self, endpoints: list[dict[str, Any]], arguments: dict[str, Any], task_vars: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """One call on the host. Raises _CheckFailedError."""
-        sent = [{key: value for key, value in one.items() if key not in _OWN_KEYS} for one in endpoints]
+        sent = [{key: value for key, value in endpoint.items() if key not in _OWN_KEYS} for endpoint in endpoints]
         apps = [
-            {key: value for key, value in one["app"].items() if key != "name"} for one in endpoints if one.get("app")
+            {key: value for key, value in endpoint["app"].items() if key != "name"}
+            for endpoint in endpoints
+            if endpoint.get("app")
         ]
         common = {"timeout": arguments["timeout"], "controller_time": time.time()}
         # The digests of an app's files are worth hiding only where they could confirm a guess of its password.
@@ -212,7 +214,7 @@ class ActionModule(OnboardingAction):
 
     def _public_address(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> str:
         """The address by which the host reaches the internet. Raises OnboardingError."""
-        found = self._execute_module(
+        result = self._execute_module(
             module_name="crdb.onboard.egress",
             module_args={
                 "services": arguments["echo"],
@@ -221,9 +223,9 @@ class ActionModule(OnboardingAction):
             },
             task_vars=task_vars,
         )
-        if not found.get("address"):
-            raise OnboardingError(str(found.get("msg") or "the host did not tell it"))
-        return str(found["address"])
+        if not result.get("address"):
+            raise OnboardingError(str(result.get("msg") or "the host did not report its address"))
+        return str(result["address"])
 
     def _given(self, url: str, ca_file: str | None) -> dict[str, Any]:
         if not url.strip():
@@ -254,8 +256,8 @@ def _codes(check: dict[str, Any]) -> set[str]:
 
 def _warn_of_typed_passwords() -> None:
     """A password in the arguments of `ansible` or `ansible-playbook` is in the shell's history and in `ps`."""
-    given = context.CLIARGS.get("module_args"), *(context.CLIARGS.get("extra_vars") or ())
-    if any(isinstance(text, str) and _TYPED_PASSWORD.search(text) for text in given):
+    typed = context.CLIARGS.get("module_args"), *(context.CLIARGS.get("extra_vars") or ())
+    if any(isinstance(text, str) and _TYPED_PASSWORD.search(text) for text in typed):
         display.warning(
             "The command line holds a password: the shell's history keeps it, and every user of this machine can see it"
             " in the list of processes. Write -a \"url={{ lookup('env', 'DATABASE_URL') }}\" instead."

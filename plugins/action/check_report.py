@@ -23,17 +23,17 @@ _HEAD = 600
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Put a report in its place at once. Raises OnboardingError for a file there that is no report."""
+    """Write a report atomically. Raises OnboardingError instead of replacing a file that is not a report."""
     try:
         if path.exists():
-            with path.open("rb") as there:
-                if _OURS not in there.read(_HEAD):
+            with path.open("rb") as stream:
+                if _OURS not in stream.read(_HEAD):
                     raise OnboardingError(
                         f"{path} exists and is not a report of this collection, so it is not overwritten. Set"
                         " another folder or name, or move it away."
                     )
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The mode any program would give it: CI publishes reports as another user.
+        # The default mode of a new file: CI may publish reports as another user.
         umask = os.umask(0o022)
         os.umask(umask)
         replace.write(str(path.absolute()), content, 0o666 & ~umask, prefix=f".{path.name}.")
@@ -42,7 +42,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 class ActionModule(OnboardingAction):
-    """Gather what was registered for all hosts of the run, and render it. No host is spoken to."""
+    """Gather the registered results of all hosts and render them. No host is contacted."""
 
     _requires_connection = False
 

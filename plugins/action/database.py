@@ -22,7 +22,7 @@ _TRIES = 3
 
 
 class ActionModule(CloudAction):
-    """Create or remove a database of a cluster, once a run."""
+    """Create or remove a database of a cluster, once in each run."""
 
     OPTIONS = "database"
 
@@ -31,15 +31,15 @@ class ActionModule(CloudAction):
         name = arguments["name"]
         if not name or len(name) > _LONGEST or not name.isprintable() or "." in name or "/" in name:
             raise OnboardingError(
-                f"database {name!r}: a name has 1 to {_LONGEST} characters, and no '.' or '/': the Cloud's proxy cannot"
-                " route to one with a dot."
+                f"database {name!r}: the name must have 1 to {_LONGEST} characters without '.' and '/', because"
+                " the Cloud's proxy cannot route to a name with a dot."
             )
         settings = self.inventory(arguments).settings()
         cluster = _cluster.lookup(settings, arguments["cluster"])
         key = f"database {settings.url} {cluster['id']} {name}"
         check = bool(self._task.check_mode)
-        wanted = [arguments["state"], arguments["force"], check]
-        return self.once(key, wanted, lambda: self._reconcile(settings, cluster, arguments, check=check))
+        request = [arguments["state"], arguments["force"], check]
+        return self.once(key, request, lambda: self._reconcile(settings, cluster, arguments, check=check))
 
     def _reconcile(
         self, settings: Settings, cluster: dict[str, Any], arguments: dict[str, Any], *, check: bool
@@ -47,19 +47,19 @@ class ActionModule(CloudAction):
         api = CloudApi(settings)
         name = arguments["name"]
         before = api.databases(cluster["id"])
-        there, wanted = name in before, arguments["state"] == "present"
-        if there and not wanted and not arguments["force"] and before[name] != 0:
+        exists, should_exist = name in before, arguments["state"] == "present"
+        if exists and not should_exist and not arguments["force"] and before[name] != 0:
             count = "an unknown number of" if before[name] is None else before[name]
             raise OnboardingError(
-                f"The database {name} of {cluster['name']} has {count} tables, which would be lost: force: true removes"
-                " it all the same."
+                f"The database {name} of {cluster['name']} has {count} tables, which would be lost. Set"
+                " force: true to remove it anyway."
             )
-        for attempt in range(0 if check or there == wanted else _TRIES):
+        for attempt in range(0 if check or exists == should_exist else _TRIES):
             try:
-                (api.create_database if wanted else api.remove_database)(cluster["id"], name)
+                (api.create_database if should_exist else api.remove_database)(cluster["id"], name)
                 break
             except (ExistsError, NotFoundError) as exc:
-                if wanted == isinstance(exc, ExistsError):
+                if should_exist == isinstance(exc, ExistsError):
                     break
                 raise
             except CloudError as exc:
@@ -67,12 +67,12 @@ class ActionModule(CloudAction):
                     raise
         words = {True: "present\n", False: "absent\n"}
         header = f"database {name} of {cluster['name']}"
-        result: dict[str, Any] = {"changed": there != wanted, "cluster": cluster["name"], "name": name}
+        result: dict[str, Any] = {"changed": exists != should_exist, "cluster": cluster["name"], "name": name}
         if self._task.diff:
             result["diff"] = {
                 "before_header": header,
                 "after_header": header,
-                "before": words[there],
-                "after": words[wanted],
+                "before": words[exists],
+                "after": words[should_exist],
             }
         return result

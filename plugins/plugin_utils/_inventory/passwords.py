@@ -4,7 +4,7 @@
 
 """The store of generated passwords: one file on the controller, mode 0600, encrypted when the run has a vault secret.
 
-The Cloud API never gives a password back, so one is written here before it is set there.
+The Cloud API never returns a password, so each is written here before it is set there.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -25,12 +25,12 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
-# Nothing that a URL, a shell, YAML or a properties file would have to escape.
+# Characters that need no escaping in a URL, a shell, YAML or a properties file.
 ALPHABET = string.ascii_letters + string.digits + "_-"
 LENGTH = 32
 SHORTEST = 16
 _VAULT = b"$ANSIBLE_VAULT;"
-_TITLE = "Passwords of SQL users, written by crdb.onboard: keep this file, the service does not give them back."
+_TITLE = "Passwords of SQL users, written by crdb.onboard: keep this file, because the service cannot show them again."
 
 
 def _pair(users: Sequence[str]) -> str:
@@ -38,24 +38,26 @@ def _pair(users: Sequence[str]) -> str:
 
 
 def generate(length: int = LENGTH, alphabet: str = ALPHABET) -> str:
-    """A new password. Raises OnboardingError for one that could be guessed."""
+    """A new random password. Raises OnboardingError if its length or alphabet would be too small."""
     if length < SHORTEST:
-        raise OnboardingError(f"a password of {length} characters is too short: {SHORTEST} is the least.")
+        raise OnboardingError(f"the length of a password must be at least {SHORTEST}, not {length}.")
     if len(set(alphabet)) < 16 or any(not " " < char < "\x7f" for char in alphabet):
-        raise OnboardingError("the alphabet of passwords has fewer than 16 characters, or some beyond printable ASCII.")
+        raise OnboardingError(
+            "the alphabet of passwords must have at least 16 printable ASCII characters, and no others."
+        )
     return "".join(secrets.choice(alphabet) for _number in range(length))
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """Where the change of a connection's user, or of its password, stands.
+    """The progress of a change of a connection's user or password.
 
     Args:
-        current: whom programs log in as; empty before the first change.
-        following: whom they are to log in as; empty when no change is under way.
-        ready: whether that one can log in already.
-        since: seconds since the epoch when that was.
-        hosts: those that have it.
+        current: the user that programs log in as; empty before the first change.
+        following: the user that they will log in as; empty when no change is under way.
+        ready: whether `following` can log in already.
+        since: the time when `following` became ready, in seconds since the epoch.
+        hosts: the hosts that have the credentials of `following`.
     """
 
     current: str = ""
@@ -66,15 +68,15 @@ class Rotation:
 
     @property
     def in_use(self) -> str:
-        """Whom configurations name from now on; empty when that was never decided."""
+        """The user that new configurations name; empty before the first change."""
         return self.following if self.ready else self.current
 
 
 class PasswordStore:
-    """The store.
+    """The file with the generated passwords.
 
     Args:
-        path: of the file, which need not exist.
+        path: the file, which need not exist.
         vault: Ansible's VaultLib, with the run's secrets.
     """
 
@@ -88,7 +90,7 @@ class PasswordStore:
         return (None, False) if entry is None else (str(entry["password"]), bool(entry.get("pending")))
 
     def put(self, cluster: str, name: str, user: str, password: str, *, pending: bool) -> None:
-        """Keep a password."""
+        """Store a password."""
         with self._locked():
             content = self._read()
             of_cluster = content.setdefault(cluster, {"name": name, "users": {}})
@@ -96,7 +98,7 @@ class PasswordStore:
             self._write(content)
 
     def remove(self, cluster: str, user: str) -> bool:
-        """Forget a password; whether there was one."""
+        """Remove a password; return whether it was stored."""
         with self._locked():
             content = self._read()
             users = content.get(cluster, {}).get("users", {})
@@ -109,12 +111,12 @@ class PasswordStore:
             return True
 
     def rotation(self, cluster: str, users: Sequence[str]) -> Rotation:
-        """Where the rotation of these users stands, in whatever order they are named."""
+        """The progress of the rotation of these users, in any order."""
         kept = self._read().get(cluster, {}).get("rotations", {}).get(_pair(users), {})
         return Rotation(**{**kept, "hosts": tuple(kept.get("hosts", ()))})
 
     def set_rotation(self, cluster: str, name: str, users: Sequence[str], rotation: Rotation) -> None:
-        """Keep where it stands."""
+        """Store the progress of a rotation."""
         with self._locked():
             content = self._read()
             of_cluster = content.setdefault(cluster, {"name": name, "users": {}})
@@ -139,28 +141,28 @@ class PasswordStore:
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = self._path.stat()
+            status = self._path.stat()
             data = self._path.read_bytes()
         except FileNotFoundError:
             return {}
         except OSError as exc:
             raise self._fail(f"cannot be read: {exc.strerror}.") from None
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            raise self._fail(f"others can read it; run: chmod 600 {self._path}")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise self._fail(f"must not be readable by other users; run: chmod 600 {self._path}")
         if data.startswith(_VAULT):
             if self._vault is None or not self._vault.secrets:
                 raise self._fail(
-                    "is encrypted, and the run has no vault secret: add --vault-password-file or --ask-vault-pass."
+                    "is encrypted, but the run has no vault secret: add --vault-password-file or --ask-vault-pass."
                 )
             try:
                 data = self._vault.decrypt(data)
             except Exception:
-                # Whatever it says may quote what was decrypted.
+                # The exception may quote decrypted text.
                 raise self._fail("cannot be decrypted with the run's vault secrets.") from None
         try:
             content = json.loads(data)["clusters"]
         except (ValueError, KeyError, TypeError):
-            raise self._fail("is no password store of this collection; name another file.") from None
+            raise self._fail("is not a password store of this collection; set another file.") from None
         return dict(content)
 
     def _write(self, content: dict[str, Any]) -> None:

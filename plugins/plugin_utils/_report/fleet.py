@@ -29,7 +29,7 @@ LOST = "failed_before"
 NOT_CHECKED = "not_checked"
 # The codes of endpoints that were left out because their login was refused elsewhere.
 _NOT_TRIED = ("not_tried", "canary_refused")
-# How many hosts are what: the plural reads the same.
+# The words for each status in a summary, the same in singular and plural.
 STATUSES: Mapping[str, str] = {
     PROVED: "proved",
     FAILED: "failed",
@@ -56,22 +56,20 @@ _SHORTEST_MS = 0.1
 _LONGEST_MS = 30_000.0
 _BINS = 16
 
-_UNREACHABLE_CURE = (
-    "Make Ansible reach it (`ansible HOST -m ansible.builtin.ping` tells more), then check it again with `-l HOST`."
-)
-_ELSEWHERE_CAUSE = "The check did not run there: the host failed, or could not be reached, in a task before it."
-_ELSEWHERE_CURE = "Look for the host in the run's output, above its recap, and check it again with `-l HOST`."
-_NO_ANSWER_CURE = "Correct what the message names, then check again."
+_UNREACHABLE_CURE = "Run `ansible HOST -m ansible.builtin.ping` to see why, then check the host again with `-l HOST`."
+_EARLIER_CAUSE = "The check did not run on this host, because an earlier task failed or could not reach it."
+_EARLIER_CURE = "Find the host's error in the output above the recap, then check it again with `-l HOST`."
+_NO_ANSWER_CURE = "Fix the error in the message, then check again."
 _PROBE_CURE = (
-    "Run the check with -v for all that the driver said; where the stages pass, the framework's files or driver are at"
-    " fault."
+    "Run the check with -v for the driver's full output. If all stages pass, the error is in the framework's files or"
+    " in the driver."
 )
 
 
 def line(text: object, cap: int = _TEXT_CAP) -> str:
     """A text of unknown origin on one line: non-printable characters (colours, direction marks) out, length capped."""
-    given = str(text)[: 4 * cap]
-    kept = given if given.isprintable() else "".join(char for char in given if char.isprintable() or char.isspace())
+    start = str(text)[: 4 * cap]
+    kept = start if start.isprintable() else "".join(char for char in start if char.isprintable() or char.isspace())
     printable = re.sub(r"\s+", " ", kept).strip()
     return printable if len(printable) <= cap else printable[: cap - 3] + "..."
 
@@ -111,13 +109,13 @@ class Check:
 
     @property
     def tried(self) -> bool:
-        """Whether it was tried at all: after a refused login others are left out."""
+        """Whether the endpoint was tried: after a refused login, others with the same login are skipped."""
         return self.code not in _NOT_TRIED
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a framework's own driver said. `verdict`: proved, failed, or not_proved (there is no driver to ask)."""
+    """The result of a framework's own driver. `verdict`: proved, failed, or not_proved (no driver is installed)."""
 
     app: str
     framework: str
@@ -133,7 +131,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Host:
-    """One host's results. `message`: why there are no checks, where there are none."""
+    """One host's results. `message`: why there are no checks, if there are none."""
 
     name: str
     status: str
@@ -144,7 +142,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Cause:
-    """What went wrong in the same way on some hosts. `members`: (host, endpoint or driver, evidence)."""
+    """One cause of failure and the hosts that have it. `members`: (host, endpoint or driver, evidence)."""
 
     code: str
     where: str
@@ -197,9 +195,9 @@ class Fleet:
 
     @functools.cached_property
     def counts(self) -> dict[str, int]:
-        """How many hosts have each status, those that none has included."""
-        found = Counter(host.status for host in self.hosts)
-        return {status: found[status] for status in STATUSES}
+        """The number of hosts with each status, also where it is 0."""
+        hosts_by_status = Counter(host.status for host in self.hosts)
+        return {status: hosts_by_status[status] for status in STATUSES}
 
     @property
     def summary(self) -> str:
@@ -216,19 +214,19 @@ class Fleet:
                     if stage.ok:
                         by_stage = times.setdefault(check.name, {})
                         by_stage.setdefault(stage.stage, []).append((stage.milliseconds, host.name))
-        order = sorted(times, key=lambda name: (-max(len(found) for found in times[name].values()), name))
+        order = sorted(times, key=lambda name: (-max(map(len, times[name].values())), name))
         return {
-            name: {stage: _spread(found) for stage, found in times[name].items()} for name in order[:_CONNECTIONS_SHOWN]
+            name: {stage: _spread(pairs) for stage, pairs in times[name].items()} for name in order[:_CONNECTIONS_SHOWN]
         }
 
     @functools.cached_property
     def drivers(self) -> dict[str, Counter[str]]:
-        """How many hosts' drivers gave which of VERDICTS, by app and framework."""
-        found: dict[str, Counter[str]] = {}
+        """The number of hosts with each of VERDICTS, by app and framework."""
+        hosts_by_verdict: dict[str, Counter[str]] = {}
         for host in self.hosts:
             for probe in host.probes:
-                found.setdefault(probe.name, Counter())[probe.verdict] += 1
-        return dict(sorted(found.items()))
+                hosts_by_verdict.setdefault(probe.name, Counter())[probe.verdict] += 1
+        return dict(sorted(hosts_by_verdict.items()))
 
 
 def count(number: int, noun: str) -> str:
@@ -243,22 +241,22 @@ def duration(milliseconds: float) -> str:
     return f"{milliseconds:.1f} ms" if milliseconds < 10_000 else f"{milliseconds / 1000:.1f} s"
 
 
-def _spread(found: list[tuple[float, str]]) -> Spread:
-    times = [milliseconds for milliseconds, _host in found]
+def _spread(times_by_host: list[tuple[float, str]]) -> Spread:
+    times = [milliseconds for milliseconds, _host in times_by_host]
     bins = Counter(min(_BINS - 1, int(on_scale(milliseconds) * _BINS)) for milliseconds in times)
-    slowest, host = max(found)
+    slowest, host = max(times_by_host)
     return Spread(
         len(times), duration(statistics.median(times)), duration(slowest), host, tuple(bins[n] for n in range(_BINS))
     )
 
 
 def on_scale(milliseconds: float) -> float:
-    """Where a time lies on the logarithmic scale, from 0 to 1."""
-    held = min(max(milliseconds, _SHORTEST_MS), _LONGEST_MS)
-    return math.log(held / _SHORTEST_MS) / math.log(_LONGEST_MS / _SHORTEST_MS)
+    """The position of a time on the logarithmic scale, from 0 to 1."""
+    bounded = min(max(milliseconds, _SHORTEST_MS), _LONGEST_MS)
+    return math.log(bounded / _SHORTEST_MS) / math.log(_LONGEST_MS / _SHORTEST_MS)
 
 
-# Reading what a host answered
+# Reading a host's results
 
 
 def read_host(name: str, checks: object, probes: object = None, *, lost: bool = False) -> Host:
@@ -275,17 +273,18 @@ def read_host(name: str, checks: object, probes: object = None, *, lost: bool = 
     message = line(result.get("msg", ""))
     if result.get("unreachable"):
         return Host(name, UNREACHABLE, message or "Ansible could not reach the host.")
-    found = tuple(_check(facts) for facts in _dicts(result.get("checks")))
-    answered = probes if isinstance(probes, Mapping) else {}
-    drivers = tuple(_probe(facts) for facts in _dicts(answered.get("probes")))
-    if found:
-        bad = any(not check.ok for check in found) or any(probe.verdict == "failed" for probe in drivers)
-        return Host(name, FAILED if bad else PROVED, "", found, drivers)
+    endpoint_checks = tuple(_check(facts) for facts in _dicts(result.get("checks")))
+    probe_result = probes if isinstance(probes, Mapping) else {}
+    drivers = tuple(_probe(facts) for facts in _dicts(probe_result.get("probes")))
+    if endpoint_checks:
+        failed = any(not check.ok for check in endpoint_checks) or any(probe.verdict == "failed" for probe in drivers)
+        return Host(name, FAILED if failed else PROVED, "", endpoint_checks, drivers)
     if result.get("failed"):
-        return Host(name, FAILED, message or "The check failed and did not say why.", (), drivers)
+        return Host(name, FAILED, message or "The check failed without a message.", (), drivers)
     if lost:
-        return Host(name, LOST, _ELSEWHERE_CAUSE)
-    return Host(name, NOT_CHECKED, "The host has no connection to check." if result else "The check has not run there.")
+        return Host(name, LOST, _EARLIER_CAUSE)
+    message = "The host has no connection to check." if result else "The check has not run on this host."
+    return Host(name, NOT_CHECKED, message)
 
 
 def _dicts(value: object) -> list[Mapping[Any, Any]]:
@@ -356,7 +355,7 @@ def _flat(value: object, path: str = "", depth: int = 0) -> Iterable[tuple[str, 
 
 
 def _plain(value: object, depth: int = 0) -> Any:
-    """A copy that JSON can hold: no tags of Ansible's, no infinite numbers, capped in depth and length."""
+    """A copy for JSON: without Ansible's tags and infinite numbers, limited in depth and length."""
     if isinstance(value, Mapping):
         entries = list(value.items())[:_LIST_CAP] if depth < 2 * _DEPTH_CAP else []
         return {line(key): _plain(item, depth + 1) for key, item in entries}
@@ -374,28 +373,28 @@ def _plain(value: object, depth: int = 0) -> Any:
 
 @dataclass
 class _Variant:
-    """Sentences that differ in some values only."""
+    """Sentences that differ only in some values."""
 
     words: list[str]
     other: dict[int, dict[str, None]] = field(default_factory=dict)
     members: list[tuple[str, str, tuple[tuple[str, str], ...]]] = field(default_factory=list)
 
-    def takes(self, words: list[str]) -> bool:
+    def absorb(self, words: list[str]) -> bool:
         if len(words) != len(self.words):
             return False
-        apart = {n for n, pair in enumerate(zip(words, self.words, strict=True)) if pair[0] != pair[1]}
-        if len(apart | set(self.other)) > _WORDS_APART:
+        different = {n for n, pair in enumerate(zip(words, self.words, strict=True)) if pair[0] != pair[1]}
+        if len(different | set(self.other)) > _WORDS_APART:
             return False
-        for n in apart:
+        for n in different:
             self.other.setdefault(n, {self.words[n]: None})[words[n]] = None
         return True
 
     def text(self) -> str:
-        return " ".join(_together(list(self.other[n])) if n in self.other else w for n, w in enumerate(self.words))
+        return " ".join(_listed(list(self.other[n])) if n in self.other else w for n, w in enumerate(self.words))
 
 
-def _together(words: list[str]) -> str:
-    """Words in one place of a sentence, as a list, the punctuation around them once."""
+def _listed(words: list[str]) -> str:
+    """The words for one place of a sentence as a list, with the punctuation around it once."""
     before = re.match(r"[('\"`]*", words[0])
     after = re.search(r"[)'\"`.,:;]*$", words[0])
     head, tail = before.group() if before else "", after.group() if after else ""
@@ -404,7 +403,7 @@ def _together(words: list[str]) -> str:
     return head + and_more([word[len(head) : len(word) - len(tail)] for word in words], VALUES_SHOWN) + tail
 
 
-# Between the sentence of cause and the one of cure, which are merged as one text.
+# Separates cause and cure, which are merged as one text.
 _SPLIT = "\x1f"
 
 
@@ -424,7 +423,7 @@ class _Groups:
         words = f"{sentences[0]} {_SPLIT} {sentences[1]}".split(" ")
         variants = self._variants.setdefault((code, where, len(words)), [])
         for variant in variants[:_VARIANTS]:
-            if variant.takes(words):
+            if variant.absorb(words):
                 break
         else:
             variant = _Variant(words)
@@ -432,17 +431,17 @@ class _Groups:
         variant.members.append((host, name, evidence))
 
     def causes(self) -> tuple[Cause, ...]:
-        found = []
+        causes = []
         for (code, where, _length), variants in self._variants.items():
             for variant in variants:
                 cause, _split, cure = variant.text().partition(_SPLIT)
-                found.append(Cause(code, where, cause.strip(), cure.strip(), tuple(variant.members)))
-        return tuple(sorted(found, key=lambda cause: -len(cause.hosts)))
+                causes.append(Cause(code, where, cause.strip(), cure.strip(), tuple(variant.members)))
+        return tuple(sorted(causes, key=lambda cause: -len(cause.hosts)))
 
 
 def _causes(hosts: Sequence[Host]) -> tuple[Cause, ...]:
     groups = _Groups()
-    cures = {UNREACHABLE: _UNREACHABLE_CURE, LOST: _ELSEWHERE_CURE, FAILED: _NO_ANSWER_CURE}
+    cures = {UNREACHABLE: _UNREACHABLE_CURE, LOST: _EARLIER_CURE, FAILED: _NO_ANSWER_CURE}
     for host in hosts:
         if not host.checks and host.status in cures:
             code = "check_failed" if host.status == FAILED else host.status
