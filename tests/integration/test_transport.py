@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
@@ -49,9 +50,18 @@ def su(controller):
     if os.geteuid() != 0:
         pytest.skip("su asks everybody but root for a password")
     controller.home = new_state()
-    shutil.chown(controller.home, USER)
-    # -m keeps HOME; the user has no login shell.
-    yield ["-b", "--become-method", "su", "--become-user", USER, "-e", "{ansible_become_flags: -m -s /bin/sh}"]
+    temporary = controller.home / "tmp"
+    temporary.mkdir()
+    for folder in (controller.home, temporary):
+        shutil.chown(folder, USER)
+    become = {
+        # -m keeps HOME, where Ansible's own folder would be root's; the user has no login shell.
+        "ansible_become_flags": "-m -s /bin/sh",
+        "ansible_remote_tmp": str(temporary),
+        # The checkout, and the Python in it, may be root's alone.
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
+    yield ["-b", "--become-method", "su", "--become-user", USER, "-e", json.dumps(become)]
     shutil.rmtree(controller.home)
 
 
