@@ -186,11 +186,18 @@ def declared(specifications: list[dict[str, Any]]) -> str:
     names = {name for specification in specifications for name in specification["argument_specs"]["main"]["options"]}
     for role in ROLES:
         names |= registers(role)
-    names |= {"crdb_client_install", "crdb_inputs_connections", "crdb_inputs_apps", "crdb_inputs_cloud"}
-    content = {
-        "__crdb_inputs_reserved": sorted({*SHORTHANDS.values(), *(f"{role.name}_" for role in ROLES)}),
-        "__crdb_inputs_declared": sorted(names),
+    names |= {"crdb_client_install", "crdb_inputs", "crdb_inputs_connections", "crdb_inputs_apps", "crdb_inputs_cloud"}
+    # Each is one text, since Ansible evaluates a list of so many names in every task of every host.
+    sources = {
+        "prefixes": dict(SHORTHANDS),
+        "wholes": {"connections": "crdb_connections", "apps": "crdb_apps"},
+        "also": {"frameworks": "crdb_frameworks"},
+        "every": ["samples"],
+        "values": {"password_store": "crdb_sql_user_password_store"},
+        "reserved": ", ".join(sorted({*SHORTHANDS.values(), *(f"{role.name}_" for role in ROLES)})),
+        "declared": ", ".join(sorted(names)),
     }
+    content = {"__crdb_inputs_sources": sources}
     return "---\n# Written by make docs.\n" + _dump(content).removeprefix("---\n")
 
 

@@ -17,38 +17,45 @@ description:
     most likely mistyped.
 options:
   _terms:
-    description: The option to read, one of V(connections), V(apps) and V(cloud).
+    description:
+      - The options to read, such as V(connections).
+      - V(all) is one dictionary of all of them and of O(values), as the option C(inputs) of the modules takes it.
     type: list
     elements: str
-    choices: [connections, apps, cloud]
+    choices: [connections, apps, cloud, all]
     required: true
-  prefix:
-    description: What the names of the variables begin with.
-    type: str
+  prefixes:
+    description: What the names of the variables begin with, by option.
+    type: dict
     required: true
-  whole:
-    description: Name of the variable that holds the whole option. Combined with variables of O(prefix), it is refused.
-    type: str
-    default: ""
+  wholes:
+    description:
+      - Names of the variables that hold a whole option. Combined with variables of O(prefixes), they are refused.
+    type: dict
+    default: {}
   also:
-    description: Variables of other names, by the key that they set.
+    description: Variables of other names that set a key of V(apps), by the key.
     type: dict
     default: {}
   every:
-    description: Keys that apply to every entry of O(whole) which does not set them.
+    description: Keys of V(apps) that apply to every entry of the whole option which does not set them.
     type: list
     elements: str
     default: []
+  values:
+    description: Variables that hold one more option of V(all) each, by option.
+    type: dict
+    default: {}
   declared:
-    description: Names of declared variables, among them those with O(prefix) that mean something else.
-    type: list
-    elements: str
-    default: []
+    description:
+      - Names of declared variables, among them those with O(prefixes) that mean something else.
+      - Separated by commas in one text, which takes Ansible a tenth of the time of a list.
+    type: str
+    default: ""
   reserved:
-    description: Prefixes whose variables must all be declared.
-    type: list
-    elements: str
-    default: []
+    description: Prefixes whose variables must all be declared, separated by commas.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -83,9 +90,14 @@ class LookupModule(LookupBase):
         inputs = shorthand.Inputs(
             names=list(known),
             value_of=lambda name: self._templar.template(known[name]),
-            **{name: self.get_option(name) for name in ("prefix", "whole", "also", "every", "declared", "reserved")},
+            declared=self._names("declared"),
+            reserved=self._names("reserved"),
+            **{name: self.get_option(name) for name in ("prefixes", "wholes", "also", "every", "values")},
         )
         try:
-            return [inputs.read(str(term)) for term in terms]
+            return [inputs.all() if term == "all" else inputs.read(str(term)) for term in terms]
         except OnboardingError as exc:
             raise AnsibleError(str(exc)) from None
+
+    def _names(self, option: str) -> list[str]:
+        return str(self.get_option(option)).replace(",", " ").split()

@@ -73,12 +73,14 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
             transport.prepare(cls.MODULE)
         if cls.OPTIONS:
             options.arguments(cls.OPTIONS)
+            options.prepare()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task; see ActionBase."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
         try:
+            self._task.args = options.with_inputs(self.OPTIONS, self._task.args)
+            _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
             result.update(self.work(arguments, task_vars or {}))
         except (OnboardingError, InvalidConnectionError) as exc:
             result.update(failed=True, msg=str(exc))

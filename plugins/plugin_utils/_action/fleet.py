@@ -63,7 +63,10 @@ class FleetOptions:
             play=self._task.get_play(), host=self._hostvars._inventory.get_host(host), task=self._task
         )
         templar = self._templar.copy_with_new_env(available_variables=variables)
+        inputs = templar.template(self._expressions["inputs"]) if "inputs" in self._expressions else {}
         return {
-            name: templar.template(self._expressions[name]) if name in self._expressions else self._arguments[name]
+            name: templar.template(self._expressions[name])
+            if name in self._expressions
+            else inputs.get(name, self._arguments[name])
             for name in names
         }

@@ -14,12 +14,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible.plugins.loader import lookup_loader
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 
 _MODULES = Path(__file__).parents[2] / "modules"
 _COLLECTION = "crdb.onboard."
+_INPUTS = ("connections", "apps", "cloud", "password_store")
 _BY_ENTRY = ("apps",)
 """Lists whose entries `schema.validated` checks one by one, so that an error names the entry."""
+
+
+@cache
+def prepare() -> None:
+    """Read what every task needs: in the main process, this is done once for all tasks, which are forked from it."""
+    for name in ("connections", "apps", "cloud"):
+        schema.validator(name)
+    lookup_loader.get(f"{_COLLECTION}inputs")
 
 
 @cache
@@ -30,6 +41,20 @@ def documented(module: str) -> Mapping[str, Any]:
     for name in document.get("extends_documentation_fragment") or ():
         options.update(schema.fragment(name.removeprefix(_COLLECTION)))
     return {**options, **(document.get("options") or {})}
+
+
+def with_inputs(module: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task, with those that its option `inputs` holds and that are not given by themselves.
+
+    Raises OnboardingError for a key of `inputs` that is none of the options it may hold.
+    """
+    inputs = given.get("inputs") or {}
+    if not isinstance(inputs, Mapping):
+        raise OnboardingError("inputs: must be a dictionary.")
+    schema.refuse_unknown(inputs, _INPUTS, "inputs")
+    own = {name: value for name, value in given.items() if name != "inputs"}
+    known = documented(module)
+    return {**{name: value for name, value in inputs.items() if name in known}, **own}
 
 
 @cache

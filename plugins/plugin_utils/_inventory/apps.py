@@ -174,15 +174,26 @@ def _text_checks(entry: Mapping[str, Any], where: str) -> None:
             raise OnboardingError(
                 f"{where}: {key} {entry[key]!r} must consist of letters, digits, '.', '_' and '-', at most 63 of them."
             )
-    folder = entry["folder"]
-    if not folder.startswith(("/", "~")) or "\0" in folder or "\n" in folder:
+    folder, environment_file = entry["folder"], entry["environment_file"]
+    for key in ("folder", "environment_file"):
+        if not entry[key].isprintable():
+            raise OnboardingError(f"{where}: {key} {entry[key]!r} must not contain characters that cannot be printed.")
+        if ".." in PurePosixPath(entry[key]).parts:
+            raise OnboardingError(f"{where}: {key} {entry[key]!r} must not contain '..': write the path that it means.")
+    if not folder.startswith(("/", "~")):
         raise OnboardingError(f"{where}: folder {folder!r} must be an absolute path: begin it with / or ~/.")
     for key in ("user", "group"):
         if entry[key] and not _SYSTEM_NAME.fullmatch(entry[key]):
             raise OnboardingError(f"{where}: {key} {entry[key]!r} is not a valid system {key} name.")
-    environment_file = PurePosixPath(entry["environment_file"])
-    if environment_file.is_absolute() or ".." in environment_file.parts:
-        raise OnboardingError(f"{where}: environment_file {str(environment_file)!r} must stay inside the app's folder.")
+    if (
+        environment_file.startswith(("/", "~"))
+        or environment_file.endswith("/")
+        or not PurePosixPath(environment_file).name
+    ):
+        raise OnboardingError(
+            f"{where}: environment_file {environment_file!r} must be a file inside the app's folder: give its name, or"
+            " its path from there."
+        )
 
 
 def _source_of(entry: Mapping[str, Any], sources: Mapping[str, Source], where: str) -> Source:

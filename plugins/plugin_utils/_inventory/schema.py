@@ -81,7 +81,8 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> No
 
 
 @cache
-def _validator(name: str) -> ArgumentSpecValidator:
+def validator(name: str) -> ArgumentSpecValidator:
+    """The validator of one entry of `connections` or `apps`, or of `cloud`."""
     return ArgumentSpecValidator(argument_spec(keys(name)))
 
 
@@ -103,7 +104,7 @@ def validated(name: str, entry: Any, where: str) -> dict[str, Any]:
         raise OnboardingError(f"{where}: must be a dictionary with the keys {', '.join(sorted(keys(name)))}.")
     entry = plain(entry)
     refuse_unknown(entry, keys(name), where)
-    result = _validator(name).validate({key: value for key, value in entry.items() if value not in (None, "")})
+    result = validator(name).validate({key: value for key, value in entry.items() if value not in (None, "")})
     if result.error_messages:
         raise OnboardingError(f"{where}: {result.error_messages[0]}.")
     return {key: value for key, value in result.validated_parameters.items() if value is not None}

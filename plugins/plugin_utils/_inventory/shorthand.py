@@ -17,6 +17,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import DEFAULT_NAME
 
+_OPTIONS = ("connections", "apps", "cloud")
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -25,25 +27,32 @@ class Inputs:
     Args:
         names: of all variables.
         value_of: a variable's value by its name, evaluated.
-        prefix, whole, also, every, declared, reserved: see the lookup `inputs`.
+        prefixes, wholes, also, every, values, declared, reserved: see the lookup `inputs`.
     """
 
     names: Sequence[str]
     value_of: Callable[[str], Any]
-    prefix: str
-    whole: str
+    prefixes: Mapping[str, str]
+    wholes: Mapping[str, str]
     also: Mapping[str, str]
     every: Sequence[str]
+    values: Mapping[str, str]
     declared: Sequence[str]
     reserved: Sequence[str]
 
+    def all(self) -> dict[str, Any]:
+        """All options. Raises OnboardingError for a variable that nobody declares."""
+        values = {option: self.value_of(name) for option, name in self.values.items() if name in self.names}
+        return {**{option: self.read(option) for option in _OPTIONS}, **values}
+
     def read(self, option: str) -> Any:
-        """The option; raises OnboardingError for a variable that nobody declares."""
-        if option not in ("connections", "apps", "cloud"):
-            raise OnboardingError(f"There is no option {option!r} to read: it must be connections, apps or cloud.")
+        """One option. Raises OnboardingError for a variable that nobody declares."""
+        if option not in _OPTIONS:
+            raise OnboardingError(f"There is no option {option!r} to read: it must be {', '.join(_OPTIONS)} or all.")
         self._refuse_undeclared(option)
         keys = self._keys(option)
-        whole = self.value_of(self.whole) if self.whole in self.names else None
+        whole_name = self.wholes.get(option, "")
+        whole = self.value_of(whole_name) if whole_name in self.names else None
         if option == "cloud":
             return keys
         if option == "apps":
@@ -53,17 +62,18 @@ class Inputs:
         set_keys = [key for key, value in keys.items() if value != documented[key].get("default")]
         if whole and set_keys:
             raise OnboardingError(
-                f"{self.whole} and {self.prefix}{set_keys[0]} are both set. Move the value into the entry of"
-                f" {self.whole}"
-                f" that it belongs to ({', '.join(map(str, whole))})."
+                f"{whole_name} and {self.prefixes[option]}{set_keys[0]} are both set. Move the value into the entry of"
+                f" {whole_name} that it belongs to ({', '.join(map(str, whole))})."
             )
         return whole or ({DEFAULT_NAME: keys} if keys else {})
 
     def _refuse_undeclared(self, option: str) -> None:
-        keys = {f"{self.prefix}{key}" for key in schema.keys(option)}
-        declared = {*keys, *self.declared}
-        for name in self.names:
-            if name.startswith((self.prefix, *self.reserved)) and name not in declared:
+        prefix = self.prefixes[option]
+        prefixes = (prefix, *self.reserved)
+        suspects = [name for name in self.names if name.startswith(prefixes)]
+        declared = {*(f"{prefix}{key}" for key in schema.keys(option)), *self.declared} if suspects else set()
+        for name in suspects:
+            if name not in declared:
                 nearest = schema.nearest(name, declared)
                 raise OnboardingError(
                     f"There is no variable {name}."
@@ -73,7 +83,9 @@ class Inputs:
 
     def _keys(self, option: str) -> dict[str, Any]:
         """The keys that variables set; an empty value sets nothing."""
-        variables = {key: f"{self.prefix}{key}" for key in schema.keys(option)} | dict(self.also)
+        variables = {key: f"{self.prefixes[option]}{key}" for key in schema.keys(option)}
+        if option == "apps":
+            variables.update(self.also)
         names = set(self.names)
         values = {key: self.value_of(name) for key, name in variables.items() if name in names}
         return {key: value for key, value in values.items() if value is not None and value != ""}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._program.start import BASIC
@@ -48,17 +49,22 @@ def _catches_import_errors(handlers: list[ast.ExceptHandler]) -> bool:
     return any(part is None or (isinstance(part, ast.Name) and part.id in _IMPORT_ERRORS) for part in types)
 
 
+# The parts of a node that hold statements: an import never stands within an expression.
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
 def _statements(node: ast.AST, optional: bool = False) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
     """The import statements that may run on a host, and whether the code goes on without what they import."""
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         yield node, optional
         return
-    children = list(ast.iter_child_nodes(node))
-    if isinstance(node, ast.If) and _type_checking(node.test):
-        children = list(node.orelse)
-    attempt = set(node.body) if isinstance(node, ast.Try) and _catches_import_errors(node.handlers) else set()
-    for child in children:
-        yield from _statements(child, optional or child in attempt)
+    skipped = {"body"} if isinstance(node, ast.If) and _type_checking(node.test) else set()
+    attempted = {"body"} if isinstance(node, ast.Try) and _catches_import_errors(node.handlers) else set()
+    for block in _BLOCKS:
+        if block in skipped:
+            continue
+        for child in getattr(node, block, ()):
+            yield from _statements(child, optional or block in attempted)
 
 
 def _imports(name: str, source: str, *, package: bool) -> Iterator[_Import]:
@@ -82,6 +88,16 @@ class _Collection:
 
     def __init__(self, plugins: Path) -> None:
         self._plugins = plugins
+        self._files: dict[str, Path | None] = {}
+        self._needs: dict[str, tuple[str, list[tuple[_Import, list[str] | None]]]] = {}
+
+    def needs(self, name: str, path: Path) -> tuple[str, list[tuple[_Import, list[str] | None]]]:
+        """The source of a file, and what it imports: the modules that each import loads, as `_resolve` finds them."""
+        if name not in self._needs:
+            source = path.read_text(encoding="utf-8")
+            imports = _imports(name, source, package=path.name == "__init__.py")
+            self._needs[name] = source, [(wanted, _resolve(wanted, self)) for wanted in imports]
+        return self._needs[name]
 
     def _path(self, name: str) -> Path | None:
         """The path of a name without its suffix; None when it is not a name of this collection's plugins."""
@@ -96,11 +112,11 @@ class _Collection:
 
     def file(self, name: str) -> Path | None:
         """The file of a module, or the `__init__.py` of a package; None when there is none."""
-        path = self._path(name)
-        if path is None:
-            return None
-        candidates = (path / "__init__.py", path.with_name(f"{path.name}.py"))
-        return next((candidate for candidate in candidates if candidate.is_file()), None)
+        if name not in self._files:
+            path = self._path(name)
+            candidates = () if path is None else (path / "__init__.py", path.with_name(f"{path.name}.py"))
+            self._files[name] = next((candidate for candidate in candidates if candidate.is_file()), None)
+        return self._files[name]
 
     def package(self, name: str) -> bool:
         """Whether a name is a package, with or without an `__init__.py`."""
@@ -134,12 +150,18 @@ def _with_parents(name: str) -> list[str]:
     return [f"{COLLECTION}.{'.'.join(parts[:end])}" for end in range(1, len(parts) + 1)]
 
 
+@cache
+def _collection(plugins: Path) -> _Collection:
+    """One collection a folder: its files do not change during a run."""
+    return _Collection(plugins)
+
+
 def sources(module: str, plugins: Path = PLUGINS) -> Mapping[str, str]:
     """The source of a module and of all files of the collection that it needs, by full name.
 
     Raises UnresolvedImportError when a file imports what a host does not have.
     """
-    collection = _Collection(plugins)
+    collection = _collection(plugins)
     result: dict[str, str] = {}
     waiting = _with_parents(f"{COLLECTION}.modules.{module}")
     while waiting:
@@ -147,9 +169,8 @@ def sources(module: str, plugins: Path = PLUGINS) -> Mapping[str, str]:
         path = collection.file(name)
         if name in result or path is None:
             continue
-        result[name] = path.read_text(encoding="utf-8")
-        for wanted in _imports(name, result[name], package=path.name == "__init__.py"):
-            names = _resolve(wanted, collection)
+        result[name], needs = collection.needs(name, path)
+        for wanted, names in needs:
             if names is None and not wanted.optional:
                 text = f"{wanted.module}.{wanted.name}" if wanted.name else wanted.module
                 raise UnresolvedImportError(

@@ -42,6 +42,7 @@ begin["start"](%(sources)s, "%(module)s", "%(request)s")
 """
 
 
+@cache
 def _packed(source: str) -> str:
     return base64.b64encode(zlib.compress(source.encode("utf-8"))).decode("ascii")
 

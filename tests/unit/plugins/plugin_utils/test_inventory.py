@@ -125,10 +125,15 @@ class TestApps:
             ),
             ({"connection": "other"}, "there is no connection 'other'. The connections are db."),
             ({"folder": "srv/app"}, "must be an absolute path"),
-            ({"folder": "/srv/a\nb"}, "must be an absolute path"),
+            ({"folder": "/srv/a\nb"}, "cannot be printed"),
             ({"user": "a; reboot"}, "is not a valid system user name"),
-            ({"environment_file": "../.env"}, "must stay inside"),
-            ({"environment_file": "/etc/environment"}, "must stay inside"),
+            ({"environment_file": "../.env"}, "must not contain '..'"),
+            ({"environment_file": "a/"}, "must be a file inside"),
+            ({"environment_file": "."}, "must be a file inside"),
+            ({"environment_file": "~/.env"}, "must be a file inside"),
+            ({"environment_file": ".e\u202env"}, "cannot be printed"),
+            ({"folder": "/srv/../etc"}, "must not contain '..'"),
+            ({"environment_file": "/etc/environment"}, "must be a file inside"),
             (
                 {"frameworks": ["djanga"]},
                 "Did you mean django? The frameworks are gorm, pgx, pq, hibernate, jdbc, node-postgres",
@@ -398,9 +403,12 @@ class Variables:
     def __init__(self, **values):
         self.values = values
 
-    def read(self, option, prefix, declared=(), **more):
-        options = {"whole": "", "also": {}, "every": [], "reserved": [], **more}
-        inputs = shorthand.Inputs(list(self.values), self.values.__getitem__, prefix, declared=declared, **options)
+    def read(self, option, prefix, declared=(), *, whole="", **more):
+        options = {"also": {}, "every": [], "values": {}, "reserved": [], **more}
+        inputs = shorthand.Inputs(
+            list(self.values), self.values.__getitem__, {option: prefix}, {option: whole} if whole else {},
+            declared=declared, **options,
+        )  # fmt: skip
         return inputs.read(option)
 
 
