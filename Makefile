@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(CURDIR)/.demo
-DEBIAN_PACKAGES := aardvark-dns chromium chromium-driver containernetworking-plugins debootstrap fonts-dejavu-core git \
+DEBIAN_PACKAGES := acl aardvark-dns chromium chromium-driver containernetworking-plugins debootstrap fonts-dejavu-core git \
     iptables make netavark openssh-client openssh-server podman postgresql procps python3 python3-venv ruby \
     ruby-activerecord ruby-dotenv ruby-pg runc shellcheck util-linux
 

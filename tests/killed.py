@@ -18,7 +18,8 @@ _PROGRAM = """
     def counted(real):
         def call(*args, **kwargs):
             global calls
-            calls += 1
+            # A descriptor that is opened to look changes nothing.
+            calls += real.__name__ != "open" or bool(args[1] & os.O_CREAT)
             if calls == {point}:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*args, **kwargs)

@@ -193,8 +193,9 @@ def _systemctl(*words: str) -> str:
 class Reloads:
     """Reload and confirm the unconfirmed apps of a host, one after the other."""
 
-    def __init__(self, params: dict[str, Any], keepers: list[Any]) -> None:
-        self._params, self._keepers = params, keepers
+    def __init__(self, params: dict[str, Any], keepers: dict[int, Any], uids: dict[str, int]) -> None:
+        """`keepers` by user id; `uids` has the id of each app's user."""
+        self._params, self._keepers, self._uids = params, keepers, uids
         self._waiting: dict[str, str] = {}
         self._drop_ins: set[str] = set()
         self.apps: dict[str, dict[str, Any]] = {}
@@ -202,15 +203,19 @@ class Reloads:
     def open(self) -> list[str]:
         """Take the locks and read the unconfirmed changes; return one refusal for each user. Raises OSError."""
         refused = []
-        for keeper in self._keepers:
+        for uid, keeper in self._keepers.items():
             unconfirmed = keeper.open()
             if "refused" in unconfirmed:
                 refused.append(unconfirmed["refused"])
                 continue
-            self._waiting.update(unconfirmed["apps"])
-            self._drop_ins.update(
-                app for path, apps in unconfirmed["files"].items() if path.startswith(_SYSTEMD) for app in apps
+            # A user's own file says nothing about the apps of another user, nor about systemd: only root's does.
+            self._waiting.update(
+                {app: run for app, run in unconfirmed["apps"].items() if uid in (0, self._uids.get(app))}
             )
+            if uid == 0:
+                self._drop_ins.update(
+                    app for path, apps in unconfirmed["files"].items() if path.startswith(_SYSTEMD) for app in apps
+                )
         return refused
 
     def run(self) -> None:
@@ -227,7 +232,7 @@ class Reloads:
             except CommandError as exc:
                 self._roll_back(app, mine[number + 1 :], str(exc))
                 return
-            for keeper in self._keepers:
+            for keeper in self._keepers.values():
                 keeper.confirm([app["name"]])
             self._note(app, "updated", "reloaded, and its health command succeeded." if app["health"] else "reloaded.")
 
@@ -246,7 +251,7 @@ class Reloads:
 
     def _roll_back(self, failed: dict[str, Any], after: list[dict[str, Any]], reason: str) -> None:
         names = [app["name"] for app in (failed, *after)]
-        results = [result for keeper in reversed(self._keepers) for result in keeper.restore(names)]
+        results = [result for keeper in reversed(list(self._keepers.values())) for result in keeper.restore(names)]
         kept = [result["path"] for result in results if result["action"] == "kept"]
         stays = f" Kept because they were edited meanwhile: {', '.join(kept)}." if kept else ""
         try:
@@ -323,8 +328,8 @@ def main() -> None:
     except UnknownOwnerError as exc:
         module.fail_json(msg=str(exc))
     # Locks are taken in the order in which files are written, so two calls never wait for each other.
-    keepers = [owners[uid].does(Keeper(owners[uid].state)) for uid in sorted(owners)]
-    reloads = Reloads(params, keepers)
+    keepers = {uid: owners[uid].does(Keeper(owners[uid].state)) for uid in sorted(owners)}
+    reloads = Reloads(params, keepers, {app["name"]: Owner(app["user"]).uid for app in params["apps"]})
     try:
         refused = reloads.open()
         if not refused:
@@ -332,7 +337,7 @@ def main() -> None:
     except OSError as exc:
         module.fail_json(msg=f"{exc.filename or 'A file'}: cannot be restored: {exc.strerror}.", apps=reloads.apps)
     finally:
-        for keeper in keepers:
+        for keeper in keepers.values():
             keeper.close()
     if refused:
         module.fail_json(msg=" ".join(refused))

@@ -135,12 +135,15 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._check.probe_options import PROBES
+from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import mask_urls
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner
 
 # The driver is not installed for this interpreter, which says nothing about the connection.
 _NO_DRIVER = re.compile(
@@ -220,6 +223,39 @@ def _java(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[st
 _COMPILED = {"go": _go, "java": _java}
 
 
+class _EnvironmentFile:
+    """An app's environment file, read with the rights of its user: a link there leads no further than they do."""
+
+    def read(self, path: str) -> str:
+        """The text of the file. Raises OSError."""
+        return tree.read_file(path).content.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+def _assignments(probe: dict[str, Any]) -> dict[str, str]:
+    """The variables that the app's environment file sets. Raises OSError."""
+    reader = Owner(probe["user"]).does(_EnvironmentFile())
+    try:
+        text = reader.read(os.path.join(probe["folder"], probe["environment_file"]))
+    finally:
+        reader.close()
+    return dict(_ASSIGNMENT.findall(text))
+
+
+def _untrusted(paths: Sequence[str]) -> str:
+    """Why root must not run a program in these places; empty when nobody else can change them."""
+    try:
+        for path in paths:
+            tree.resolve(path)
+    except tree.UntrustedPathError as exc:
+        return f"{exc.strerror}. {exc.cure}"
+    except OSError as exc:
+        return f"{exc.filename}: {exc.strerror}"
+    return ""
+
+
 def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     report = {"app": probe["app"], "framework": probe["framework"], "verdict": "not_proved", "message": "", "facts": {}}
     kind = probe["interpreter"]
@@ -241,12 +277,15 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
             "extra_groups": os.getgrouplist(probe["user"], entry.pw_gid),
         }
         home = entry.pw_dir
+    if not ids:
+        reason = _untrusted([probe["folder"], *([interpreter] if "/" in interpreter else [])])
+        if reason:
+            return {**report, "verdict": "failed", "message": reason}
     scratch = tempfile.mkdtemp(prefix="crdb-probe-")
     try:
         environment = _environment(params["environment"], home)
         if probe["environment_file"]:
-            with open(os.path.join(probe["folder"], probe["environment_file"]), encoding="utf-8") as stream:
-                environment.update(_ASSIGNMENT.findall(stream.read()))
+            environment.update(_assignments(probe))
         if ids:
             os.chown(scratch, ids["user"], ids["group"])
         common = {"cwd": probe["folder"], "env": environment, "timeout": params["timeout"], **ids}

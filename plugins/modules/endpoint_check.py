@@ -243,7 +243,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.options import
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import with_findings
 from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoints
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
-from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import STEP_SECONDS, Owner, UnknownOwnerError
 
 
 def _argument_spec() -> dict[str, object]:
@@ -323,7 +323,8 @@ def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
     # Other users' processes are forked first, before the check of this process starts threads.
     for name, owner in sorted(owners.items(), key=lambda item: not item[1].foreign):
         mine = [number for number, entry in enumerate(facts) if entry["run_as"] == name]
-        checker = owner.does(Checker(name, [endpoints[number] for number in mine], params, check_mode))
+        seconds = STEP_SECONDS + 10 * params["timeout"] * len(mine)
+        checker = owner.does(Checker(name, [endpoints[number] for number in mine], params, check_mode), seconds)
         try:
             answer = checker.run(refused)
         finally:

@@ -225,10 +225,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file
 from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import diff
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
-from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import STEP_SECONDS, Owner, UnknownOwnerError
 from ansible_collections.crdb.onboard.plugins.module_utils._files.plan import plan, plan_undo
 from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
 from ansible_collections.crdb.onboard.plugins.module_utils._files.transaction import Transaction
+from ansible_collections.crdb.onboard.plugins.module_utils._files.tree import UntrustedPathError
 
 
 def _planned_file(module: AnsibleModule, entry: dict[str, Any]) -> PlannedFile:
@@ -324,9 +325,9 @@ class Writer:
             written = {app for file in self._planned for app in file.apps}
             generation.forget(written - set(self._params["unconfirmed"]))
 
-    def rollback(self) -> None:
-        """Restore the earlier files."""
-        self._transaction.rollback()
+    def rollback(self) -> list[str]:
+        """Restore the earlier files; the paths of which that is not possible."""
+        return self._transaction.rollback()
 
     def unconfirmed(self) -> list[str]:
         """The apps whose change waits to be confirmed."""
@@ -364,10 +365,15 @@ class _NotProvedError(Exception):
         self.reports = reports
 
 
+class _PartlyError(Exception):
+    """The task failed with files of its own in their places; the message names them."""
+
+
 def _write(writers: Sequence[Any], prove: bool) -> list[dict[str, Any]]:
     """All users' files as one step; the reports of the proof.
 
-    Raises OSError, or _NotProvedError before anything is in its place; what was there is then given back.
+    Raises OSError, or _NotProvedError before anything is in its place; what was there is then restored. Raises
+    _PartlyError where that is not possible, or when the record cannot be saved at the end.
     """
     reports: list[dict[str, Any]] = []
     try:
@@ -380,13 +386,33 @@ def _write(writers: Sequence[Any], prove: bool) -> list[dict[str, Any]]:
                 raise _NotProvedError(reports)
         for writer in writers:
             writer.commit()
-    except (OSError, _NotProvedError):
-        for writer in writers:
-            writer.rollback()
+    except (OSError, _NotProvedError) as exc:
+        left = [path for writer in writers for path in _rolled_back(writer)]
+        if left and isinstance(exc, OSError):
+            raise _PartlyError(
+                f"{_reason(exc)} These files were written before that, and could not be restored: {', '.join(left)}."
+            ) from None
         raise
-    for writer in writers:
-        writer.finish()
+    try:
+        for writer in writers:
+            writer.finish()
+    except OSError as exc:
+        raise _PartlyError(f"The files were written, but what was written was not recorded: {_reason(exc)}") from None
     return reports
+
+
+def _rolled_back(writer: Any) -> list[str]:
+    """The files that a writer could not restore."""
+    try:
+        left: list[str] = writer.rollback()
+    except OSError as exc:
+        return [exc.filename or str(exc.strerror)]
+    return left
+
+
+def _reason(exc: OSError) -> str:
+    cure = f" {exc.cure}" if isinstance(exc, UntrustedPathError) else ""
+    return f"{exc.filename or 'A file'} cannot be written: {exc.strerror}.{cure}"
 
 
 def _owners(module: AnsibleModule) -> dict[str, Owner]:
@@ -451,7 +477,9 @@ def _writers(module: AnsibleModule, owners: dict[str, Owner], writers: list[Any]
     for uid, owner in {owner.uid: owner for owner in owners.values()}.items():
         if not module.check_mode:
             owner.prepare()
-        writers.append(owner.does(Writer(owner.state, planned.get(uid, []), endpoints.get(uid, []), options)))
+        mine = endpoints.get(uid, [])
+        seconds = STEP_SECONDS + 10 * params["timeout"] * len(mine)
+        writers.append(owner.does(Writer(owner.state, planned.get(uid, []), mine, options), seconds))
 
 
 def _run(module: AnsibleModule) -> dict[str, Any]:
@@ -469,7 +497,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         _writers(module, owners, writers)
         refusals = [refusal for writer in writers for refusal in writer.plan()]
         if refusals:
-            module.fail_json(msg="Nothing was written. " + " ".join(refusals), refused=refusals, files=[])
+            module.fail_json(msg="This task wrote no file. " + " ".join(refusals), refused=refusals, files=[])
         if not module.check_mode:
             proofs = _write(writers, prove)
         return {
@@ -478,9 +506,11 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
             "unconfirmed": sorted({app for writer in writers for app in writer.unconfirmed()}),
         }
     except OSError as exc:
-        module.fail_json(msg=f"Nothing was written. {exc.filename or 'A file'} cannot be written: {exc.strerror}.")
+        module.fail_json(msg=f"This task wrote no file. {_reason(exc)}")
+    except _PartlyError as exc:
+        module.fail_json(msg=str(exc), changed=True)
     except _NotProvedError as exc:
-        text = f"Nothing was written, because with the new configuration {failure_text(exc.reports)}"
+        text = f"This task wrote no file, because with the new configuration {failure_text(exc.reports)}"
         module.fail_json(msg=text, proofs=exc.reports, files=[])
     finally:
         for writer in writers:

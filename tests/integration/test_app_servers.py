@@ -142,7 +142,9 @@ def test_what_is_not_proved_is_not_written_and_stops_at_the_first_host(controlle
     assert run.status == 2, run.output
     assert last_report(run) == {"refused": ["app1"], "untouched": list(fleet.hosts)[1:]}
     flat = " ".join(run.output.split())
-    assert "Nothing was written, because with the new configuration 1 of 1 endpoints did not pass the check." in flat
+    assert (
+        "This task wrote no file, because with the new configuration 1 of 1 endpoints did not pass the check." in flat
+    )
     assert "shop: db: password_rejected. Cause: " in flat
     assert "Cure: " in flat
     assert "Not-The-0ne" not in run.output

@@ -74,7 +74,7 @@ def test_a_folder_of_the_user(controller, place):
         (lambda place: (place / "own" / "sub").symlink_to(place / "root"), "own/sub/precious", "precious: belongs to"),
         (lambda place: (place / "own" / "sub").symlink_to(place / "root"), "own/sub/new", "is not writable"),
         (lambda place: (place / "own").chmod(0o555), "own/x", "is not writable for this user"),
-        (lambda place: (place / "root").chmod(0o700), "root/precious", "cannot be examined: Permission denied"),
+        (lambda place: (place / "root").chmod(0o700), "root/precious", "cannot be read: Permission denied"),
     ],
 )
 def test_refused_and_nothing_written_elsewhere(controller, place, arrange, path, message):
@@ -132,7 +132,8 @@ def test_files_of_two_users_are_one_step(controller, place):
 
 
 def test_two_users_may_share_a_folder(controller, place):
-    (place / "own").chmod(0o777)
+    shutil.chown(place / "own", "root")
+    (place / "own").chmod(0o1777)
     users = (USER, HOME_OF_ROOTS, "root")
     run = write(controller, *[{"user": u, "path": str(place / "own" / u), "content": u} for u in users])
     assert run.status == 0, run.output

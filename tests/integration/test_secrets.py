@@ -200,6 +200,55 @@ def test_from_the_inventory(person, sandbox, drivers, canary_user, how):
     assert_nothing_leaked(person, sandbox, *outputs, holders=["shop/.env"])
 
 
+THEIRS = "0thers-canary"
+
+
+def test_a_difference_shows_no_secret_whoever_keeps_it(person, canary_user):
+    """Others' files are replaced, the password changes, everything is taken away: `--diff` shows names and lines."""
+    frameworks = [
+        {"name": "django", "password_place": "inline"},
+        {"name": "typeorm", "version": "0.2.45", "variant": "json"},
+    ]
+    app = {"name": "shop", "connection": "shop", "folder": "~/shop", "frameworks": frameworks, "psql_service": "shop"}
+    folder = inventory(person, canary_user, "lookup", [app])
+    theirs = {
+        "shop/.env": f"export API_AUTH={THEIRS}\nSENTRY_DSN=https://{THEIRS}@sentry.example/1\nDATABASE_URL='{THEIRS}'\n",
+        "shop/crdb_settings.py": f'API = {{"auth": "{THEIRS}"}}\n{THEIRS!r}\n',
+        "shop/ormconfig.json": json.dumps({"password": THEIRS, "extra": [THEIRS]}),
+        ".pgpass": f"*:*:*:me:{THEIRS}\n",
+        ".pg_service.conf": f"[mine]\npassword={THEIRS}\n",
+    }
+    for name, text in theirs.items():
+        path = person.home / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text)
+        path.chmod(0o600)
+    outputs = []
+
+    def run(playbook, password, *words):
+        done = person.playbook(
+            f"crdb.onboard.{playbook}", {"crdb_hosts": "localhost", "crdb_app_config_force": True}, "-i", folder,
+            "--diff", *words, SHOP_PASSWORD=password,
+        )  # fmt: skip
+        outputs.append(done.output)
+        return done
+
+    assert run("dev_machine", CANARY, "--check").status == 0, outputs[-1]
+    assert run("dev_machine", CANARY).status == 0, outputs[-1]
+    for name in ("shop/.env", "shop/crdb_settings.py", "shop/ormconfig.json"):
+        assert leaks((person.home / name).read_bytes()), name
+    # The second password is refused by the server; what is written and shown on the way counts here.
+    run("dev_machine", f"another-{CANARY}", "-vvvv")
+    (person.home / "shop" / "crdb_settings.py").write_text(f"PASSWORD = '{THEIRS}'\n")
+    run("dev_machine", CANARY, "--check")
+    assert run("offboard", CANARY, "-vvvv").status == 0, outputs[-1]
+    for output in outputs:
+        assert leaks(output.encode(errors="surrogateescape")) == []
+        assert THEIRS not in output
+    assert "API_AUTH" not in outputs[1]
+    assert "DATABASE_URL=********" in outputs[1]
+
+
 def test_every_framework_from_the_environment(person, sandbox, canary_user):
     """All frameworks there are, the password in the environment file, and inline where the framework can."""
     facts = {**canary_user, "password": quote(CANARY, safe="")}

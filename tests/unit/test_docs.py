@@ -45,6 +45,16 @@ def _blocks(page, *languages):
     return [body for language, body in found if language in languages]
 
 
+def test_each_promise_names_tests_that_exist():
+    rows = [line for line in _text(TOP / "docs" / "security.md").splitlines() if line.startswith("| ")]
+    promises = [row for row in rows if not row.startswith(("| promise", "| ---"))]
+    assert promises
+    for row in promises:
+        tests = re.findall(r"`(tests/[\w/.]+)`", row.rsplit("|", 2)[-2])
+        assert tests, row
+        assert [path for path in tests if not (TOP / path).exists()] == []
+
+
 def _commands():
     """Every call of ansible-playbook in a code block or in a code span."""
     for page in PAGES:

@@ -16,6 +16,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._client.errors import
 from ansible_collections.crdb.onboard.plugins.module_utils._client.installation import Installation
 from ansible_collections.crdb.onboard.plugins.module_utils._client.options import ClientOptions
 from ansible_collections.crdb.onboard.plugins.module_utils._client.program import running_nodes
+from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
 
 
 def check_replaceable(installation: Installation, product: str) -> None:
@@ -48,12 +49,15 @@ def check_writable(installation: Installation) -> None:
                 f"{folder} cannot be written: {parent} is not a folder that this user may write to. Run as root"
                 " (become), or set prefix to a folder of the user, such as ~/.local."
             )
-        owner = os.stat(parent).st_uid
-        if os.geteuid() == 0 and owner != 0:
+        try:
+            tree.resolve(folder)
+        except tree.UntrustedPathError as exc:
             raise ClientError(
-                f"{folder} cannot be written: {parent} belongs to the user {owner}, and root does not write through a"
-                " folder of another user. Run as that user (become_user)."
-            )
+                f"{folder} cannot be written: {exc.strerror}. Run as the user that it belongs to (become_user), or set"
+                " another prefix."
+            ) from None
+        except OSError as exc:
+            raise ClientError(f"{folder} cannot be written: {exc.strerror}.") from None
 
 
 def check_urls(options: ClientOptions, names: list[str]) -> None:

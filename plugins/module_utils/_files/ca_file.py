@@ -10,10 +10,12 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any, Optional, Union
 
+from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
+
 WARN_DAYS = 30
+_MAX_BYTES = 1024 * 1024
 _DAY = 86400
 
 
@@ -24,13 +26,15 @@ def _name(certificate: dict[str, Any]) -> str:
 def authorities(path: str) -> Union[str, list[dict[str, Any]]]:
     """The authorities in a PEM file (`subject`, `not_after` in seconds of the epoch), or why it is not usable as a CA.
 
-    Authorities outside their validity are left out, as TLS does; a file without a valid one is not usable.
+    Authorities outside their validity are left out, as TLS does; a file without a valid one is not usable. Raises
+    UntrustedPathError when this process is root and others could change the file.
     """
     import ssl  # a thirtieth of the time of a call that looks into no CA
 
     try:
-        with Path(path).open("rb") as stream:
-            content = stream.read(1024 * 1024)
+        content = tree.read_file(path, _MAX_BYTES).content
+    except tree.UntrustedPathError:
+        raise
     except OSError as exc:
         return f"cannot be read: {exc.strerror}"
     if b"-----BEGIN CERTIFICATE-----" not in content:

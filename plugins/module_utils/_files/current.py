@@ -9,6 +9,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -16,17 +17,32 @@ import struct
 import subprocess
 import sys
 
+from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import CurrentFile, FileRefusedError
 
+# Seconds that git may take to answer for one file.
+_GIT_SECONDS = 30.0
 _LINUX_GETFLAGS = 0x80086601
 _LINUX_IMMUTABLE_OR_APPEND = 0x10 | 0x20
 
 
+def refusal(path: str, exc: OSError) -> FileRefusedError:
+    """The refusal of a file that cannot be examined or read, with its cure where there is one."""
+    if isinstance(exc, tree.UntrustedPathError):
+        return FileRefusedError(f"{path}: {exc.strerror}. {exc.cure}")
+    if isinstance(exc, NotADirectoryError):
+        return FileRefusedError(f"{path}: one of its parents is not a folder.")
+    return FileRefusedError(f"{path}: cannot be read: {exc.strerror}.")
+
+
 def read_current(path: str) -> CurrentFile:
-    """What is at a path now. Raises FileRefusedError unless it is a readable regular file or absent."""
-    target = os.path.realpath(path)
+    """What is at a path now. Raises FileRefusedError unless it is absent, or a regular file that can be read.
+
+    Root reads it only where nobody else can change it, or what leads to it.
+    """
     try:
-        status = os.stat(target)
+        target = tree.resolve(path)
+        found = tree.read_file(target)
     except FileNotFoundError:
         parent = os.path.dirname(path)
         while not os.path.exists(parent):
@@ -34,18 +50,15 @@ def read_current(path: str) -> CurrentFile:
                 raise FileRefusedError(f"{path}: {parent} is a link that leads nowhere.") from None
             parent = os.path.dirname(parent)
         return CurrentFile(target, None, 0)
-    except NotADirectoryError:
-        raise FileRefusedError(f"{path}: one of its parents is not a folder.") from None
     except OSError as exc:
-        raise FileRefusedError(f"{path}: cannot be examined: {exc.strerror}.") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise FileRefusedError(f"{path}: is not a regular file.")
-    try:
-        with open(target, "rb") as stream:
-            content = stream.read()
-    except OSError as exc:
-        raise FileRefusedError(f"{path}: cannot be read: {exc.strerror}.") from None
-    return CurrentFile(target, content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        if exc.errno == errno.EINVAL:
+            raise FileRefusedError(f"{path}: is not a regular file.") from None
+        raise refusal(path, exc) from None
+    status = found.status
+    return CurrentFile(
+        target, found.content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_nlink,
+        found.attributes,
+    )  # fmt: skip
 
 
 def _immutable(path: str) -> bool:
@@ -70,6 +83,11 @@ def writable(current: CurrentFile) -> None:
         raise FileRefusedError(f"{path}: belongs to another user (id {current.uid}).")
     if there and os.geteuid() != 0 and current.gid not in (os.getegid(), *os.getgroups()):
         raise FileRefusedError(f"{path}: has a group (id {current.gid}) that this user is not in, and would lose it.")
+    if current.names > 1:
+        raise FileRefusedError(
+            f"{path}: has {current.names} names (hard links), and the others would keep the old content. Make this name"
+            " a file of its own first: copy it, then move the copy to this name."
+        )
     parent = os.path.dirname(path)
     while not os.path.lexists(parent):
         parent = os.path.dirname(parent)
@@ -97,7 +115,13 @@ def ignored_by_git(path: str) -> None:
         answer = subprocess.run(
             ["git", "-C", top, "check-ignore", "-q", "--", path],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+            timeout=_GIT_SECONDS,
         )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise FileRefusedError(
+            f"{path}: holds a password and lies in the git work tree {top}, and git did not tell within"
+            f" {_GIT_SECONDS:g} s whether it is ignored. Choose a folder outside the work tree."
+        ) from None
     except OSError:
         raise FileRefusedError(
             f"{path}: holds a password and lies in the git work tree {top}, and git is missing,"

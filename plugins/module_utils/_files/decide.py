@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
+from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import may_be_shown
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import (
     FORMATS,
     HEADER,
@@ -89,6 +91,7 @@ def decide(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any], fo
     copy kept, when ours moved on: the rule of dpkg for configuration files. A key that is not ours is refused. `force`
     replaces both. Raises FileRefusedError.
     """
+    earlier = _known_digests(entry, WHOLE)
     entry = _entry(planned, current, entry)
     try:
         segments = FORMATS[planned.format](current.content) if current.content is not None else []
@@ -115,9 +118,11 @@ def decide(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any], fo
         action = "mode"
     else:
         action = "drifted" if file.drifted else "ok"
+    ours_now = current.content is not None and digest(current.content) in earlier
+    shown = planned.format == "whole" and may_be_shown(current, secret=planned.secret, ours=ours_now)
     return Decision(
         planned.path, current, action, content, mode, planned.secret, planned.gid, ideal,
-        file.copy and action == "changed", entry, planned.apps,
+        file.copy and action == "changed", entry, planned.apps, shown,
     )  # fmt: skip
 
 
@@ -161,6 +166,9 @@ def _decide_key(
         key_entry["sha256"] = new
         key_entry.pop("next", None)
         return
+    if sum(other.key == segment.key for other in file.after) > 1:
+        # Setting one of them would leave the other's value, and which one counts differs by loader.
+        raise FileRefusedError(f"{planned.path}: has {key} more than once. Keep one of its lines, then run this again.")
     foreign = present is not None and not known
     if foreign and not force:
         raise _foreign_error(planned.path, key)
@@ -213,6 +221,14 @@ def _take(format_: str, segments: list[Segment], key: str, entry: dict[str, Any]
     return take(segments, key, base64.b64decode(before) if before else None, bool(key_entry.get("unended")))
 
 
+def _read_copy(path: str, copy: str) -> bytes:
+    """The content of the copy of a file that was replaced. Raises FileRefusedError."""
+    try:
+        return tree.read_file(copy).content
+    except OSError as exc:
+        raise FileRefusedError(f"{path}: its copy {copy} cannot be read: {exc.strerror}.") from None
+
+
 def undo(
     path: str, current: CurrentFile, entry: dict[str, Any], apps: Optional[Sequence[str]], force: bool
 ) -> Decision:
@@ -257,9 +273,8 @@ def undo(
     mode = current.mode
     copy = entry.get("copy")
     if not keys and not kept:
-        if copy and os.path.exists(copy):
-            with open(copy, "rb") as stream:
-                content = stream.read()
+        if copy and os.path.lexists(copy):
+            content = _read_copy(path, copy)
         elif not entry["existed"] and not (content or b"").strip():
             content = None
         mode = int(entry["mode"], 8) if entry.get("mode") else mode

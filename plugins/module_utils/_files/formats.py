@@ -21,8 +21,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.pem import BEG
 # Our first line in a file that we made: known, so that it can be taken away again.
 HEADER = "# Written by crdb.onboard"
 MASK = "********"
-# The password part of a URL, whatever its value: what stood in a file before is not among the secrets that we know.
-_URL_PASSWORD = re.compile(r"(://[^:/@\s'\"]*:)[^@\s'\"]+(?=@)|([?&;]password=)[^&\s'\"]+")
+# The password part of a URL, whatever its value: what stood in a file before is not among the secrets that we know. A
+# name without a password may be a key, as in `https://key@host`.
+_URL_SECRET = re.compile(
+    r"(://[^:/@\s'\"]*:)[^@\s'\"]+(?=@)|(://)[^:/@\s'\"]+(?=@)|([?&;](?:password|sslpassword)=)[^&\s'\"]+"
+)
 # The one key of a file that is ours as a whole.
 WHOLE = ""
 
@@ -40,8 +43,8 @@ class Segment:
 
 
 def mask_urls(text: str) -> str:
-    """A text in which the passwords of URLs are masked."""
-    return _URL_PASSWORD.sub(lambda m: (m.group(1) or m.group(2)) + MASK, text)
+    """A text in which the passwords of URLs are masked, and names that stand there alone."""
+    return _URL_SECRET.sub(lambda match: (match.group(1) or match.group(2) or match.group(3)) + MASK, text)
 
 
 def split_whole(content: bytes) -> list[Segment]:
@@ -214,12 +217,14 @@ def put(segments: list[Segment], ours: Segment, end: bytes, first: bool = False)
 def take(segments: list[Segment], key: str, before: Optional[bytes], unended: bool) -> list[Segment]:
     """The segments with a key as it was: `before` in its place, or gone; `unended` takes back an added line end."""
     kept: list[Segment] = []
+    last = max((number for number, segment in enumerate(segments) if segment.key == key), default=-1)
     for number, segment in enumerate(segments):
         if segment.key != key:
             kept.append(segment)
             continue
         if before is not None:
-            kept.append(Segment(key, before))
+            if number == last:
+                kept.append(Segment(key, before))
         elif unended and number == len(segments) - 1 and kept:
             kept[-1] = Segment(kept[-1].key, re.sub(rb"\r?\n\Z", b"", kept[-1].raw))
     return kept

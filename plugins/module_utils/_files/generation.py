@@ -16,16 +16,19 @@ import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Optional
 
-from ansible_collections.crdb.onboard.plugins.module_utils._files.current import read_current
+from ansible_collections.crdb.onboard.plugins.module_utils._files.current import read_current, refusal
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, digest
 from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import (
     put_in_place,
+    remove,
     remove_folders,
     stage,
     sweep,
     sync_folder,
     write,
 )
+from ansible_collections.crdb.onboard.plugins.module_utils._files.state import UNCONFIRMED, load
+from ansible_collections.crdb.onboard.plugins.module_utils._files.tree import UntrustedPathError
 
 if TYPE_CHECKING:
     from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
@@ -45,13 +48,14 @@ class Generation:
         self.apps: dict[str, str] = {}
         self.files: dict[str, dict[str, Any]] = {}
         try:
-            with open(self.path, encoding="utf-8") as stream:
-                data = json.load(stream)
-            self.apps, self.files = dict(data["apps"]), dict(data["files"])
+            data = load(self.path, UNCONFIRMED)
+            self.apps, self.files = data["apps"], data["files"]
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else "it is not valid"
+        except UntrustedPathError as exc:
+            raise refusal(folder, exc) from None
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise FileRefusedError(
                 f"{self.path}: what was replaced and not confirmed cannot be read: {reason}."
             ) from None
@@ -67,7 +71,7 @@ class Generation:
         self.apps, self.files = state["apps"], state["files"]
         if not self.apps:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
+                remove(self.path)
         elif state != before:
             write(self.path, (json.dumps(state, indent=1) + "\n").encode(), 0o600)
 
@@ -129,14 +133,15 @@ def _give_back(path: str, kept: dict[str, Any]) -> str:
         return "kept"
     if before is None:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(current.target)
+            remove(current.target)
         action = "removed"
     else:
         mode = int(kept["mode"], 8)
-        put_in_place(stage(current.target, before, mode, kept["gid"], kept["uid"]), current.target)
+        staged = stage(current.target, before, mode, kept["gid"], attributes=current.attributes)
+        put_in_place(staged, current.target)
         action = "restored"
     sync_folder(os.path.dirname(current.target))
     if kept["copy"]:
         with contextlib.suppress(OSError):
-            os.unlink(kept["copy"])
+            remove(kept["copy"])
     return action

@@ -49,13 +49,18 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class CurrentFile:
-    """A file as it is: None for `content` when there is none; `target` is where a link leads."""
+    """A file as it is: None for `content` when there is none; `target` is where a link leads.
+
+    `names` counts its hard links, `attributes` are its extended attributes.
+    """
 
     target: str
     content: Optional[bytes]
     mode: int
     uid: int = -1
     gid: int = -1
+    names: int = 1
+    attributes: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,6 +82,8 @@ class Decision:
     copy: bool = False
     entry: dict[str, Any] = field(default_factory=dict)
     apps: tuple[str, ...] = ()
+    shown: bool = False
+    """Whether a difference may show the contents."""
 
     @property
     def changed(self) -> bool:

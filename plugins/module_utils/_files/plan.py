@@ -13,8 +13,13 @@ import os
 from collections.abc import Sequence
 from typing import Optional
 
-from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file
-from ansible_collections.crdb.onboard.plugins.module_utils._files.current import ignored_by_git, read_current, writable
+from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file, tree
+from ansible_collections.crdb.onboard.plugins.module_utils._files.current import (
+    ignored_by_git,
+    read_current,
+    refusal,
+    writable,
+)
 from ansible_collections.crdb.onboard.plugins.module_utils._files.decide import decide, undo
 from ansible_collections.crdb.onboard.plugins.module_utils._files.merge import merge
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import Decision, FileRefusedError, PlannedFile
@@ -31,15 +36,7 @@ def plan(files: Sequence[PlannedFile], record: Record, force: bool) -> tuple[lis
         return [], [str(exc)]
     for planned in files:
         try:
-            for path in planned.requires:
-                if not os.path.isfile(path):
-                    raise FileRefusedError(f"{planned.path}: names {path}, which does not exist.")
-            for path in planned.trusts:
-                if not os.path.isfile(path):
-                    raise FileRefusedError(f"{planned.path}: names the CA {path}, which does not exist.")
-                problem = ca_file.authorities(path)
-                if isinstance(problem, str):
-                    raise FileRefusedError(f"{planned.path}: names the CA {path}, which {problem}.")
+            _verify_named(planned)
             current = read_current(planned.path)
             decision = decide(planned, current, record.files.get(planned.path, {}), force)
             if decision.changed:
@@ -50,6 +47,21 @@ def plan(files: Sequence[PlannedFile], record: Record, force: bool) -> tuple[lis
         except FileRefusedError as exc:
             refusals.append(str(exc))
     return decisions, refusals
+
+
+def _verify_named(planned: PlannedFile) -> None:
+    """Raise FileRefusedError unless the files that a file names exist, and its CAs are usable."""
+    for name, paths in (("", planned.requires), ("the CA ", planned.trusts)):
+        for path in paths:
+            if not os.path.isfile(path):
+                raise FileRefusedError(f"{planned.path}: names {name}{path}, which does not exist.")
+            try:
+                tree.resolve(path)
+                problem = ca_file.authorities(path) if name else ""
+            except OSError as exc:
+                raise refusal(planned.path, exc) from None
+            if isinstance(problem, str) and problem:
+                raise FileRefusedError(f"{planned.path}: names the CA {path}, which {problem}.")
 
 
 def plan_undo(

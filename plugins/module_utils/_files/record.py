@@ -16,10 +16,13 @@ import os
 import time
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.module_utils._files import state, tree
+from ansible_collections.crdb.onboard.plugins.module_utils._files.current import refusal
 from ansible_collections.crdb.onboard.plugins.module_utils._files.generation import Generation
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError
 from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import (
     make_folder,
+    remove,
     remove_folders,
     sweep,
     write,
@@ -38,23 +41,24 @@ class Record:
 
     def __init__(self, folder: str, write: bool = True) -> None:
         """Raises FileRefusedError when the record cannot be read, or another run holds its lock for a minute."""
-        self.folder = folder
-        self.path = os.path.join(folder, "files.json")
         self._lock = -1
         made: list[str] = []
         try:
+            self.folder = folder = tree.resolve(folder)
+            self.path = os.path.join(folder, "files.json")
             if write:
                 made = make_folder(folder, 0o700)
                 self._take_lock()
                 sweep(folder)
-            with open(self.path, encoding="utf-8") as stream:
-                data = json.load(stream)
+            data = state.load(self.path, state.RECORD)
             self.files: dict[str, dict[str, Any]] = data["files"]
             self.folders: list[str] = data["folders"]
         except FileNotFoundError:
             self.files, self.folders = {}, made or [folder]
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else "it is not a record"
+        except tree.UntrustedPathError as exc:
+            raise refusal(folder, exc) from None
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise FileRefusedError(f"{self.path}: the record of what was written cannot be used: {reason}.") from None
         self.generation = Generation(folder)
 
@@ -94,7 +98,7 @@ class Record:
             return
         if not self.files:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
+                remove(self.path)
             remove_folders(self.folders)
         os.close(self._lock)
         self._lock = -1

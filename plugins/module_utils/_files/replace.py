@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
+import secrets
 import stat
-import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+
+from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
 
 TEMPORARY = ".crdb-onboard."
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def missing_folders(path: str) -> list[str]:
@@ -26,22 +29,32 @@ def missing_folders(path: str) -> list[str]:
 
 
 def make_folder(path: str, mode: int = 0o755) -> list[str]:
-    """Make a folder and its missing parents, whatever the umask; the folders that were made, outermost first."""
+    """Make a folder and its missing parents, whatever the umask; the folders that were made, outermost first.
+
+    Raises OSError.
+    """
     if os.path.isdir(path):
         return []
     made = make_folder(os.path.dirname(path))
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-        os.chmod(path, mode)
-        made.append(path)
-    return made
+    with tree.opened(os.path.dirname(path)) as parent:
+        name = os.path.basename(path)
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            return made
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            os.fchmod(handle, mode)
+        finally:
+            os.close(handle)
+    return [*made, path]
 
 
 def remove_folders(folders: Sequence[str]) -> None:
     """Remove folders that are empty, innermost first."""
     for folder in sorted(set(folders), key=len, reverse=True):
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
+        with contextlib.suppress(OSError), tree.opened(os.path.dirname(folder)) as parent:
+            os.rmdir(os.path.basename(folder), dir_fd=parent)
 
 
 def _temporary() -> str:
@@ -49,52 +62,105 @@ def _temporary() -> str:
     return f"{TEMPORARY}{os.geteuid()}."
 
 
-def stage(path: str, content: bytes, mode: int, gid: int = -1, uid: int = -1, prefix: str = "") -> str:
-    """Write bytes to a new file beside a path, synced, with mode and ids; its name. Raises OSError.
+def _keep_attributes(handle: int, attributes: Mapping[str, bytes]) -> None:
+    """Give a new file the extended attributes of the one that it replaces. Raises OSError that names one."""
+    there = set(os.listxattr(handle)) if attributes else set()
+    for name, value in attributes.items():
+        if name in there and os.getxattr(handle, name) == value:
+            continue
+        try:
+            os.setxattr(handle, name, value)
+        except OSError as exc:
+            raise OSError(exc.errno, f"its extended attribute {name} cannot be kept: {exc.strerror}") from None
+
+
+def stage(
+    path: str,
+    content: bytes,
+    mode: int,
+    gid: int = -1,
+    prefix: str = "",
+    attributes: Mapping[str, bytes] = MappingProxyType({}),
+) -> str:
+    """Write bytes to a new file beside a path, synced, with mode, group and attributes; its name. Raises OSError.
 
     `prefix` begins the name of a file that `sweep` must leave alone, since no record's lock protects it.
     """
-    handle, temporary = tempfile.mkstemp(prefix=prefix or _temporary(), dir=os.path.dirname(path))
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            if gid != -1 or uid != -1:
-                os.fchown(stream.fileno(), uid, gid)
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-    except OSError as exc:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise OSError(exc.errno, exc.strerror, path) from None
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    return temporary
+    folder = os.path.dirname(path)
+    name = f"{prefix or _temporary()}{secrets.token_hex(8)}"
+    with tree.opened(folder) as parent:
+        try:
+            handle = os.open(name, _NEW, 0o600, dir_fd=parent)
+        except OSError as exc:
+            raise OSError(exc.errno, exc.strerror, path) from None
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                if gid != -1:
+                    os.fchown(stream.fileno(), -1, gid)
+                _keep_attributes(stream.fileno(), attributes)
+                # The mode comes last: it also bounds what an access control list among the attributes gives to others.
+                os.fchmod(stream.fileno(), mode)
+                os.fsync(stream.fileno())
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=parent)
+            raise OSError(exc.errno, exc.strerror, path) from None
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=parent)
+            raise
+    return os.path.join(folder, name)
 
 
 def put_in_place(temporary: str, path: str) -> None:
     """Rename a staged file to its path, or remove it when that fails; `sync_folder` makes it last. Raises OSError."""
-    try:
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with tree.opened(os.path.dirname(path)) as parent:
+        name = os.path.basename(temporary)
+        try:
+            os.replace(name, os.path.basename(path), src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=parent)
+            raise
 
 
-def sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def remove(path: str) -> None:
+    """Remove a file. Raises OSError."""
+    with tree.opened(os.path.dirname(path)) as parent:
+        os.unlink(os.path.basename(path), dir_fd=parent)
+
+
+def set_mode(path: str, mode: int) -> None:
+    """Set the permission bits of a regular file. Raises OSError."""
+    handle = tree.open_file(path)
     try:
-        os.fsync(handle)
+        os.fchmod(handle, mode)
     finally:
         os.close(handle)
 
 
-def write(path: str, content: bytes, mode: int, gid: int = -1, prefix: str = "") -> None:
+def sync_folder(folder: str) -> None:
+    """Make what was renamed or removed in a folder last. Raises OSError."""
+    with tree.opened(folder) as parent:
+        handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write(
+    path: str,
+    content: bytes,
+    mode: int,
+    gid: int = -1,
+    prefix: str = "",
+    attributes: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
     """Replace a file at once: write and sync a temporary file in its folder, and rename it. Raises OSError."""
-    put_in_place(stage(path, content, mode, gid, prefix=prefix), path)
+    put_in_place(stage(path, content, mode, gid, prefix, attributes), path)
     sync_folder(os.path.dirname(path))
 
 
@@ -109,8 +175,15 @@ def backup(path: str, content: bytes, mode: int) -> str:
 
 
 def sweep(folder: str, keep: Collection[str] = ()) -> None:
-    """Take away what a run of this user that was killed left in a folder: the record's lock says that none goes on."""
-    for path in glob.glob(os.path.join(glob.escape(folder), _temporary() + "*")):
-        if path not in keep and os.path.isfile(path) and not os.path.islink(path):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+    """Remove what a run of this user that was killed left in a folder: the record's lock says that none goes on."""
+    start = _temporary()
+    with contextlib.suppress(OSError), tree.opened(folder) as parent:
+        handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            names = [entry.name for entry in os.scandir(handle) if entry.is_file(follow_symlinks=False)]
+        finally:
+            os.close(handle)
+        for name in names:
+            if name.startswith(start) and os.path.join(folder, name) not in keep:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=parent)

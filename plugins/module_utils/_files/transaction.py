@@ -22,7 +22,9 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import
     make_folder,
     missing_folders,
     put_in_place,
+    remove,
     remove_folders,
+    set_mode,
     stage,
     sweep,
     sync_folder,
@@ -67,9 +69,10 @@ class Transaction:
             folder = os.path.dirname(current.target)
             self._made += make_folder(folder)
             sweep(folder, keep=set(self._staged.values()))
-            uid = current.uid if current.uid != os.geteuid() else -1
             gid = decision.gid if decision.gid != -1 else current.gid if current.gid != os.getegid() else -1
-            self._staged[decision.path] = stage(current.target, decision.after, decision.mode, gid, uid)
+            self._staged[decision.path] = stage(
+                current.target, decision.after, decision.mode, gid, attributes=current.attributes
+            )
         if self.copies:
             self._note(done=False)
         self._keep(changing)
@@ -87,7 +90,6 @@ class Transaction:
                     "before": None if current.content is None else base64.b64encode(current.content).decode("ascii"),
                     "target": current.target,
                     "mode": f"{current.mode:04o}",
-                    "uid": current.uid if current.uid != os.geteuid() else -1,
                     "gid": current.gid,
                     "entry": self._saved.get(decision.path),
                     "copy": self.copies.get(decision.path),
@@ -137,9 +139,9 @@ class Transaction:
                     put_in_place(self._staged[decision.path], target)
                     del self._staged[decision.path]
                 elif decision.after is None:
-                    os.unlink(target)
+                    remove(target)
                 else:
-                    os.chmod(target, decision.mode)
+                    set_mode(target, decision.mode)
             except OSError as exc:
                 self._done.pop()
                 raise OSError(exc.errno, exc.strerror, decision.path) from None
@@ -154,29 +156,51 @@ class Transaction:
             copy = decision.entry.get("copy")
             if copy and decision.action == "restored":
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(copy)
+                    remove(copy)
         self._note(done=True)
-        remove_folders([folder for decision in gone for folder in decision.entry.get("folders", [])])
+        folders = [folder for decision in gone for folder in decision.entry.get("folders", [])]
+        remove_folders(folders)
+        self._hand_over([folder for folder in folders if os.path.isdir(folder)])
 
-    def rollback(self) -> None:
-        """Give back what was there; what cannot be is left and named by the error that caused this."""
+    def _hand_over(self, folders: Sequence[str]) -> None:
+        """Note folders of ours that still hold files of ours with those files: the last one takes them away."""
+        heirs = [
+            (entry, folder)
+            for folder in folders
+            for path, entry in self.record.files.items()
+            if path.startswith(folder + os.sep) and folder not in entry["folders"]
+        ]
+        for entry, folder in heirs:
+            entry["folders"] = sorted({*entry["folders"], folder})
+        if heirs:
+            self.record.save()
+
+    def rollback(self) -> list[str]:
+        """Give back what was there; the paths of which that is not possible."""
+        left = []
         for temporary in self._staged.values():
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                remove(temporary)
         for decision in reversed(self._done):
             current = decision.current
-            with contextlib.suppress(OSError):
+            try:
                 if current.content is None:
-                    os.unlink(current.target)
+                    remove(current.target)
                 else:
-                    write(current.target, current.content, current.mode, current.gid)
-        for copy in self.copies.values():
-            with contextlib.suppress(OSError):
-                os.unlink(copy)
+                    write(current.target, current.content, current.mode, current.gid, attributes=current.attributes)
+            except FileNotFoundError:
+                pass
+            except OSError:
+                left.append(decision.path)
+        for path, copy in self.copies.items():
+            if path not in left:
+                with contextlib.suppress(OSError):
+                    remove(copy)
         with contextlib.suppress(OSError):
             self.record.generation.set(self._kept)
-        self.record.files = self._saved
+        self.record.files = {**self._saved, **{d.path: d.entry for d in self._done if d.path in left}}
         if self.record.files:
             with contextlib.suppress(OSError):
                 self.record.save()
         remove_folders(self._made)
+        return left

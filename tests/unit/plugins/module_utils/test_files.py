@@ -185,8 +185,8 @@ def test_a_difference_shows_no_password_of_a_pgpass_whoever_wrote_it(home):
     record.close()
     assert refusals == []
     shown = diff(decisions[0], [])
-    assert shown["before"] == "mode: 0644\n# a comment\n*:*:*:me:********\n"
-    assert shown["after"] == "mode: 0600\n# a comment\nh:1:d:u:********\n*:*:*:me:********\n"
+    assert shown["before"] == "mode: 0644\n"
+    assert shown["after"] == "mode: 0600\nh:1:d:u:********\n"
 
 
 class TestDrift:
@@ -338,10 +338,10 @@ def test_an_error_at_the_last_rename_gives_everything_back(home, monkeypatch):
     before = tree(home)
     real = os.replace
 
-    def failing(source, target):
+    def failing(source, target, **folders):
         if target.endswith("third"):
             raise OSError(28, "No space left on device")
-        real(source, target)
+        real(source, target, **folders)
 
     monkeypatch.setattr(os, "replace", failing)
     with pytest.raises(OSError, match="third"):
@@ -391,7 +391,7 @@ def test_killed_at_every_point_it_converges(tmp_path, first):
         if not first:
             remove(home)
             assert list(tmp_path.iterdir()) == []
-    assert point > 180
+    assert point > 150
 
 
 def test_two_runs_at_once_end_in_one_of_the_two(tmp_path):
@@ -432,6 +432,12 @@ class TestMask:
             ),
             ("DB_PASSWORD=pw\nA=1", "DB_PASSWORD=********\nA=1"),
             ("the s3cret here", "the ******** here"),
+            ("SENTRY_DSN=https://key@host/1", "SENTRY_DSN=********"),
+            ("at https://key@host/1", "at https://********@host/1"),
+            ("export API_AUTH=pw", "export API_AUTH=********"),
+            ('{"password": "p\\"w", "port": 1}', '{"password": ********, "port": 1}'),
+            ("  dbPassword: pw", "  dbPassword: ********"),
+            ("'token' => 'pw', 'a' => 1", "'token' => ********, 'a' => 1"),
         ],
     )
     def test_masked(self, text, shown):

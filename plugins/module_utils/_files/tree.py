@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""Reach a file folder by folder, by descriptors. Root goes only through what is root's own.
+
+Whoever can write to a folder can replace what is in it between two calls, so root neither writes nor reads through a
+folder, a link or a file of another account, and looks at each of them after it is open. Every other user has no more
+rights than the files that it meets, and follows links as usual.
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MAX_BYTES = 16 * 1024 * 1024
+"""The largest file that is read, in bytes."""
+_MAX_LINKS = 40
+# Only the right to search a folder is needed, so a descriptor that cannot list it will do. macOS has no O_PATH.
+_FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+# Its members can become root anyway: they may replace the programs that root runs.
+_ADMINISTRATORS = "admin" if sys.platform == "darwin" else "staff"
+
+
+class UntrustedPathError(OSError):
+    """Root would have to go through something that is not its own: `strerror` says why, `cure` what to do."""
+
+    def __init__(self, path: str, reason: str, user: str) -> None:
+        super().__init__(errno.EPERM, f"{path} {reason}, and root uses only what nobody else can change", path)
+        owner = f"user: {user}" if user else "user: to the user that they belong to"
+        self.cure = f"Set {owner} for what lies there, or make {path} root's own and writable for root alone."
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def examine(path: str, status: os.stat_result) -> None:
+    """Raise UntrustedPathError when this process is root and others could change what `status` describes."""
+    if os.geteuid() != 0:
+        return
+    if status.st_uid != 0:
+        user = _user_name(status.st_uid)
+        raise UntrustedPathError(path, f"belongs to {user or f'the user id {status.st_uid}'}", user)
+    # Only a folder decides what a name leads to. In a sticky one, what is root's cannot be replaced by others.
+    if not stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_ISVTX:
+        return
+    if status.st_mode & stat.S_IWOTH:
+        raise UntrustedPathError(path, "can be written to by everybody", "")
+    # The bits of the group are also the most that an access control list gives to anybody.
+    if status.st_mode & stat.S_IWGRP and status.st_gid != 0:
+        group = _group_name(status.st_gid)
+        if group != _ADMINISTRATORS:
+            raise UntrustedPathError(path, f"can be written to by the group {group}", "")
+
+
+def _enter(parent: int, name: str, path: str) -> int:
+    """A descriptor of the folder `name` in `parent`, examined. Raises OSError."""
+    try:
+        handle = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError as exc:
+        raise OSError(exc.errno, exc.strerror, path) from None
+    try:
+        examine(path, os.fstat(handle))
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+class _Walk:
+    """A position in the tree: the descriptor of a folder, and its path without links."""
+
+    def __init__(self) -> None:
+        self._handle = -1
+        self.path = "/"
+        self.start()
+
+    def start(self) -> None:
+        """Go to the root folder. Raises OSError."""
+        self.close()
+        self._handle, self.path = os.open("/", _FOLDER), "/"
+        examine("/", os.fstat(self._handle))
+
+    def enter(self, name: str) -> None:
+        """Go to a folder, or up. Raises OSError."""
+        path = os.path.dirname(self.path) if name == ".." else os.path.join(self.path, name)
+        handle = _enter(self._handle, name, path)
+        self.close()
+        self._handle, self.path = handle, path
+
+    def look(self, name: str) -> os.stat_result:
+        """The status of what is in the folder, examined; links are not followed. Raises OSError."""
+        status = os.stat(name, dir_fd=self._handle, follow_symlinks=False)
+        examine(os.path.join(self.path, name), status)
+        return status
+
+    def link(self, name: str) -> str:
+        """Where a link in the folder leads. Raises OSError."""
+        return os.readlink(name, dir_fd=self._handle)
+
+    def take(self) -> int:
+        """The descriptor, which the caller closes."""
+        handle, self._handle = self._handle, -1
+        return handle
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self._handle != -1:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def resolve(path: str) -> str:
+    """An absolute path without links; from the first part that does not exist, as it was given.
+
+    Raises OSError, and UntrustedPathError for root.
+    """
+    if os.geteuid() != 0:
+        return os.path.realpath(path)
+    walk = _Walk()
+    left = _parts(path)[::-1]
+    links = 0
+    try:
+        while left:
+            name = left.pop()
+            if name == "..":
+                walk.enter(name)
+                continue
+            try:
+                status = walk.look(name)
+            except FileNotFoundError:
+                return os.path.join(walk.path, name, *left[::-1])
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                if links > _MAX_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                target = walk.link(name)
+                if target.startswith("/"):
+                    walk.start()
+                left += _parts(target)[::-1]
+            elif left or stat.S_ISDIR(status.st_mode):
+                walk.enter(name)
+            else:
+                return os.path.join(walk.path, name)
+        return walk.path
+    finally:
+        walk.close()
+
+
+@contextlib.contextmanager
+def opened(folder: str) -> Iterator[int]:
+    """The descriptor of an existing folder, for `dir_fd`; root gets there without following a link. Raises OSError."""
+    if os.geteuid() != 0:
+        handle = os.open(folder, _FOLDER)
+    else:
+        walk = _Walk()
+        try:
+            for name in _parts(folder):
+                walk.enter(name)
+            handle = walk.take()
+        finally:
+            walk.close()
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def open_file(path: str) -> int:
+    """A descriptor of a regular file to read from, never waiting for a pipe; its last part is no link.
+
+    Raises OSError, and UntrustedPathError for root.
+    """
+    folder, name = os.path.split(path)
+    with opened(folder) as parent:
+        handle = os.open(name, _FILE, dir_fd=parent)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        examine(path, status)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+class FoundFile(NamedTuple):
+    """A file that was read: its content, its status, and its extended attributes (access control lists among them)."""
+
+    content: bytes
+    status: os.stat_result
+    attributes: dict[str, bytes]
+
+
+def read_file(path: str, limit: int = MAX_BYTES) -> FoundFile:
+    """A regular file of at most `limit` bytes, links followed. Raises OSError."""
+    handle = open_file(resolve(path))
+    with os.fdopen(handle, "rb") as stream:
+        content = stream.read(limit + 1)
+        found = FoundFile(content, os.fstat(stream.fileno()), _attributes(stream.fileno()))
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", path)
+    return found
+
+
+def _attributes(handle: int) -> dict[str, bytes]:
+    # Python has these calls on Linux only.
+    if not hasattr(os, "listxattr"):
+        return {}
+    try:
+        return {name: os.getxattr(handle, name) for name in os.listxattr(handle)}
+    except OSError:
+        return {}
