@@ -9,23 +9,39 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import unicodedata
-
-# Control, format (bidi marks, zero-width characters), surrogate and private characters.
-_REMOVED = ("Cc", "Cf", "Cs", "Co")
+from typing import Any
 
 
-def clean(text: str, limit: int = 300) -> str:
+def _kept(character: str) -> bool:
+    return character.isprintable() or character.isspace()
+
+
+def clean(text: object, limit: int = 300) -> str:
     """Return the text on one line, without characters that change how a terminal shows it.
 
-    Removes control, format, surrogate and private characters, joins whitespace to single spaces, and shortens the text
-    with an ellipsis to at most `limit` characters.
+    Removes control, format (direction marks, zero-width characters), surrogate and private characters, joins whitespace
+    to single spaces, and shortens the text with three dots to at most `limit` characters.
     """
-    kept = (
-        " " if character.isspace() else "" if unicodedata.category(character) in _REMOVED else character
-        for character in text
-    )
-    joined = " ".join("".join(kept).split())
-    if len(joined) <= limit:
-        return joined
-    return joined[: limit - 1].rstrip() + "…" if limit > 0 else ""
+    # What is cut off is not looked at: a server may send megabytes.
+    start = str(text)[: 4 * limit]
+    kept = start if start.isprintable() else "".join(filter(_kept, start))
+    joined = " ".join(kept.split())
+    return joined if len(joined) <= limit else joined[: max(0, limit - 3)].rstrip() + "..."[:limit]
+
+
+def escaped(value: Any) -> Any:
+    """Return a result with such characters of its texts as escapes (``\\x1b``); line ends and tabs stay."""
+    if isinstance(value, str):
+        if value.isprintable():
+            return value
+        return "".join(
+            character
+            if character.isprintable() or character in "\n\t\u00a0"
+            else character.encode("unicode_escape").decode("ascii")
+            for character in value
+        )
+    if isinstance(value, dict):
+        return {escaped(key): escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [escaped(item) for item in value]
+    return value

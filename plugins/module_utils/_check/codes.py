@@ -26,7 +26,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue impo
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entry import Entry
 from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.notes import NOTES
-from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 
 STAGES = ("dns", "tcp", "tls", "route", "auth", "sql")
 OK = "ok"

@@ -18,7 +18,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.chain import f
 from ansible_collections.crdb.onboard.plugins.module_utils._check.classify import classify
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE, STEPS
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts, cluster_sent
-from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean, timestamp
+from ansible_collections.crdb.onboard.plugins.module_utils._check.text import timestamp
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
     ClosedError,

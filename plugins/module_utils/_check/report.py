@@ -22,7 +22,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis impo
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
-from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WireError
 
 

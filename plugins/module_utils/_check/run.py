@@ -42,7 +42,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.notes import (
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import Report, skipped
 from ansible_collections.crdb.onboard.plugins.module_utils._check.resolve import Address, connect, resolve
-from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean, timestamp
+from ansible_collections.crdb.onboard.plugins.module_utils._check.text import timestamp
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import MalformedError, TlsError, WireError

@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""Make texts from a server or a file safe to show.
+"""How the check writes a moment.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -12,16 +12,6 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import datetime
-import re
-
-_MAX_LENGTH = 300
-
-
-def clean(text: object) -> str:
-    """The text on one line, without non-printable characters (colours, direction marks), at most _MAX_LENGTH long."""
-    spaced = re.sub(r"\s+", " ", str(text)).strip()
-    printable = "".join(char for char in spaced if char.isprintable())
-    return printable if len(printable) <= _MAX_LENGTH else printable[: _MAX_LENGTH - 3] + "..."
 
 
 def timestamp(moment: datetime.datetime) -> str:

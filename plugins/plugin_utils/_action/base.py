@@ -21,6 +21,7 @@ from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader
 from ansible.utils.display import Display
+from ansible_collections.crdb.onboard.plugins.module_utils._text import escaped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities
@@ -84,7 +85,9 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
             result.update(self.work(arguments, task_vars or {}))
         except (OnboardingError, InvalidConnectionError) as exc:
             result.update(failed=True, msg=str(exc))
-        return result
+        # Names of clusters, answers of servers and files of hosts end at a terminal.
+        cleaned: dict[str, Any] = escaped(result)
+        return cleaned
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the task and return its result."""
@@ -95,7 +98,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     ) -> None:
         """Note the lines that the lookup `distinct_reports` shows for this host; lines with a secret stay in memory."""
         host = str(task_vars["inventory_hostname"])
-        run_reports.note(subject, str(self._task._uuid), host, lines, secret=secret)
+        run_reports.note(subject, str(self._task._uuid), host, escaped(list(lines)), secret=secret)
 
     def inventory(self, arguments: Mapping[str, Any], *, ask: bool = False) -> HostInventory:
         """The connections and apps of these options; `ask` at the terminal for what is missing."""

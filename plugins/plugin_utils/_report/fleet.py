@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import OK, STAGES
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 
 PROVED = "proved"
 FAILED = "failed"
@@ -67,11 +68,8 @@ _PROBE_CURE = (
 
 
 def line(text: object, cap: int = _TEXT_CAP) -> str:
-    """A text of unknown origin on one line: non-printable characters (colours, direction marks) out, length capped."""
-    start = str(text)[: 4 * cap]
-    kept = start if start.isprintable() else "".join(char for char in start if char.isprintable() or char.isspace())
-    printable = re.sub(r"\s+", " ", kept).strip()
-    return printable if len(printable) <= cap else printable[: cap - 3] + "..."
+    """A text of unknown origin on one line, its length capped."""
+    return clean(text, cap)
 
 
 @dataclass(frozen=True)

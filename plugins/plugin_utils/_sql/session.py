@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import EndpointError
 from ansible_collections.crdb.onboard.plugins.module_utils._check.run import SessionError, open_session
-from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import ServerError, WireError
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.scram import scram_verifier

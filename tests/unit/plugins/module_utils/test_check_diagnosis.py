@@ -15,7 +15,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis impo
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import DialError, ResolveError
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEPLOYMENTS
-from ansible_collections.crdb.onboard.plugins.module_utils._check.text import clean
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
     FileUnusableError,
     NetworkLostError,

@@ -7,8 +7,7 @@
 from __future__ import annotations
 
 import pytest
-
-from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean, escaped
 
 
 @pytest.mark.parametrize(
@@ -31,11 +30,18 @@ def test_only_printable_text_on_one_line_is_kept(text: str, expected: str) -> No
 
 def test_long_text_is_shortened_with_an_ellipsis() -> None:
     assert clean("x" * 300) == "x" * 300
-    assert clean("x" * 301) == "x" * 299 + "…"
-    assert clean("one two three", limit=8) == "one two…"
-    assert clean("one two three", limit=5) == "one…"
+    assert clean("x" * 301) == "x" * 297 + "..."
+    assert clean("one two three", limit=11) == "one two..."
+    assert clean("one two three", limit=7) == "one..."
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2])
 def test_the_result_is_never_longer_than_the_limit(limit: int) -> None:
     assert len(clean("some text", limit)) <= limit
+
+
+def test_a_result_keeps_its_form_and_shows_what_is_hidden() -> None:
+    result = {"msg": "one\n\ttwo \x1b[31m", "list": ["txt\u202eexe", 1, None, True], "\x07": {"a": 1.5}}
+    assert escaped(result) == {
+        "msg": "one\n\ttwo \\x1b[31m", "list": ["txt\\u202eexe", 1, None, True], "\\x07": {"a": 1.5}
+    }  # fmt: skip
