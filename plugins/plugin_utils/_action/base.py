@@ -30,6 +30,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as run_reports
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run.orphan import RunGoneError, still_wanted
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
 display = Display()
@@ -80,7 +81,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
         try:
             result.update(self.work(arguments, task_vars or {}))
-        except (OnboardingError, InvalidConnectionError) as exc:
+        except (OnboardingError, InvalidConnectionError, RunGoneError) as exc:
             result.update(failed=True, msg=str(exc))
         return result
 
@@ -168,7 +169,8 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     def call(
         self, arguments: dict[str, Any], task_vars: dict[str, Any], *, module: str = "", secret: bool | None = None
     ) -> dict[str, Any]:
-        """Run `MODULE`, or another module, on the host; see `call` of `_transport`."""
+        """Run `MODULE`, or another module, on the host; see `call` of `_transport`. Raises RunGoneError."""
+        still_wanted()
         return transport.call(self, module or self.MODULE, arguments, task_vars, secret=secret)
 
 
