@@ -81,12 +81,15 @@ class CloudStage:
         self.exchanges: list[tuple[Request, Response]] = []
         self.history: list[tuple[Entry, ...]] = []
         """The first cluster's entries after every request."""
+        self.effective: list[tuple[Request, tuple[Entry, ...]]] = []
+        """Every request with the first cluster's entries that were in effect when it came."""
         self._server = HttpsServer(self._handle)
         sockets = bind_loopback(0)
         self.url = f"https://localhost:{sockets[0].getsockname()[1]}"
         self.run(self._server.listen(sockets, files.server.certificate, files.server.key))
 
     async def _handle(self, request: Request) -> Response:
+        self.effective.append((request, self.clusters["funky-skunk"].effective.entries))
         response = await self.api.handle(request)
         self.exchanges.append((request, response))
         self.history.append(tuple(self.clusters["funky-skunk"].stored.values()))
@@ -105,6 +108,7 @@ class CloudStage:
             self.api.requests.clear()
             self.exchanges.clear()
             self.history.clear()
+            self.effective.clear()
 
         self.run(replace())
 
@@ -121,6 +125,26 @@ class CloudStage:
             cluster.effective.replace(entries)
 
         self.run(replace())
+
+    def add(self, name: str, entry: Entry) -> None:
+        """Add an entry to a cluster's allowlist as a colleague does: it takes effect after the propagation delay."""
+
+        async def add() -> None:
+            cluster = self.clusters[name]
+            cluster.stored[_key(entry)] = entry
+            self.api._propagate(cluster)
+
+        self.run(add())
+
+    def propagate(self, name: str) -> None:
+        """Let all changes of a cluster's allowlist take effect now."""
+
+        async def propagate() -> None:
+            cluster = self.clusters[name]
+            cluster.propagated_at = 0.0
+            cluster.effective.replace(cluster.stored.values())
+
+        self.run(propagate())
 
     def networks(self, name: str) -> list[str]:
         """The networks of a cluster's allowlist."""

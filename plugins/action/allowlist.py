@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import datetime
 import getpass
+import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
@@ -38,6 +39,19 @@ def _refuse_invalid(verdicts: list[_cidr.Verdict]) -> None:
         )
 
 
+def _distinct(lists: Iterable[Sequence[Any]]) -> list[Any]:
+    """The entries of all lists, each once, in order."""
+    entries: dict[str, Any] = {}
+    previous: Sequence[Any] = []
+    for entries_of_host in lists:
+        # Most hosts of a fleet give the same list.
+        if entries_of_host != previous:
+            for entry in entries_of_host:
+                entries.setdefault(json.dumps(entry, sort_keys=True, default=str), entry)
+        previous = entries_of_host
+    return list(entries.values())
+
+
 class ActionModule(CloudAction):
     """Reconcile the allowlist of each cluster that the host means, once a run for all hosts of the play."""
 
@@ -54,7 +68,7 @@ class ActionModule(CloudAction):
             for facts in inventory.clusters.values()
             if facts.get("endpoint") == "private" and not arguments["clusters"]
         ]
-        self._validate(arguments)
+        count = len(_cidr.unique(self._validate(arguments)))
         if not names:
             return {
                 "changed": False,
@@ -62,7 +76,10 @@ class ActionModule(CloudAction):
                 "report": skipped or ["Nothing to do: no connection of this host names a cluster."],
             }
         settings = inventory.settings()
-        results = [self._cluster(settings, name, arguments, task_vars) for name in names]
+        clusters = [_cluster.lookup(settings, name) for name in names]
+        for cluster in clusters if arguments["state"] != "absent" else ():
+            _allowlist.refuse_more_than(_cluster.entry_limit(cluster), count, str(cluster["name"]))
+        results = [self._reconciled(settings, cluster, arguments, task_vars) for cluster in clusters]
         report = [line for result in results for line in result["report"]] + skipped
         outcome: dict[str, Any] = {
             "changed": any(result["changed"] for result in results),
@@ -88,10 +105,10 @@ class ActionModule(CloudAction):
         _refuse_invalid(verdicts)
         return verdicts
 
-    def _cluster(
-        self, settings: Settings, name: str, arguments: dict[str, Any], task_vars: dict[str, Any]
+    def _reconciled(
+        self, settings: Settings, cluster: dict[str, Any], arguments: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
-        cluster = _cluster.lookup(settings, name)
+        name = str(cluster["name"])
         desired, known = self._desired(settings, cluster, arguments, task_vars)
         check = bool(self._task.check_mode)
         facts = [
@@ -116,12 +133,11 @@ class ActionModule(CloudAction):
     ) -> tuple[_allowlist.DesiredAllowlist, list[str]]:
         """The allowlist that the hosts of the play request for this cluster, and their known addresses."""
         requests = list(self._requests(settings, cluster, arguments, task_vars))
-        explicit: list[Any] = []
+        explicit = _distinct(options["entries"] or [] for _host, options in requests)
         named_addresses: dict[str, str] = {}
         known: list[str] = []
         removed: list[str] = []
         for host, options in requests:
-            explicit += [entry for entry in options["entries"] or [] if entry not in explicit]
             name = str(options["name"] or "")
             if arguments["state"] == "absent" and name:
                 removed.append(name)
@@ -203,11 +219,12 @@ class ActionModule(CloudAction):
         check: bool,
     ) -> dict[str, Any]:
         name = str(cluster["name"])
-        api = CloudApi(settings)
-        items, propagating = api.allowlist(cluster["id"])
-        todo = _allowlist.plan(_allowlist.read(items), desired)
-        _allowlist.refuse_too_many(todo, _cluster.entry_limit(cluster), name)
-        if (todo.remove or todo.narrow) and not arguments["allow_lockout"]:
+        limit = _cluster.entry_limit(cluster)
+        if desired.state != "absent":
+            _allowlist.refuse_more_than(limit, len(desired.entries), name)
+        reconciler = _allowlist.Reconciler(CloudApi(settings), cluster["id"], name)
+        todo, propagating = reconciler.plan(desired, limit, None if check else arguments["wait"])
+        if todo.takes and not arguments["allow_lockout"]:
             out = _allowlist.locked_out(todo, [*known, self._controller(arguments)])
             if out:
                 raise OnboardingError(
@@ -215,7 +232,6 @@ class ActionModule(CloudAction):
                     " managed host connects. Nothing was changed. Add an entry that keeps it in, or set"
                     " allow_lockout: true."
                 )
-        reconciler = _allowlist.Reconciler(api, cluster["id"], name)
         if not check:
             if not todo.empty:
                 reconciler.carry_out(todo, arguments["wait"])
@@ -224,6 +240,8 @@ class ActionModule(CloudAction):
         before, after = ([entry.shown() for entry in entries] for entries in (todo.before, todo.after))
         done = [f"{name}: {line}" for line in reconciler.done]
         notes = [f"{name}: {note}" for note in (*todo.notes, *self._warnings(desired))]
+        if check and propagating and todo.takes:
+            notes.append(f"{name}: an earlier change is not in effect yet. A run waits for it before removing access.")
         return {
             "cluster": name,
             "changed": not todo.empty,
@@ -242,8 +260,5 @@ class ActionModule(CloudAction):
     def _warnings(desired: _allowlist.DesiredAllowlist) -> list[str]:
         if desired.state == "absent":
             return []
-        return [
-            f"{entry.cidr} {warning}"
-            for entry in desired.entries
-            for warning in _cidr.warnings_of(entry, desired.entries)
-        ]
+        others = _cidr.coverage(desired.entries)
+        return [f"{entry.cidr} {warning}" for entry in desired.entries for warning in _cidr.warnings_of(entry, others)]

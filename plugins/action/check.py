@@ -30,6 +30,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files imp
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 # A password in a connection string that was typed, and not one that is looked up.
@@ -153,7 +154,7 @@ class ActionModule(OnboardingAction):
                         if check["code"] != "password_held":
                             reports[number] = check
                 else:
-                    time.sleep(_canary.POLL_SECONDS)
+                    _orphan.pause(_canary.POLL_SECONDS)
                 continue
             pending = [number for number in rest if number not in reports]
             outcomes = dict.fromkeys(turn.tried, "open")

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +15,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._client.errors import
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 _CRDB_SQL = Path(builds.__file__).with_name("crdb-sql")
 
@@ -26,7 +27,7 @@ def _controller_archive(name: str, arguments: dict[str, Any]) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     target = folder / name
     with (folder / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _shared.lock_file(lock.fileno())
         if target.exists():
             return target
         digest, path = _fetch(name, arguments, folder)
@@ -128,6 +129,7 @@ class ActionModule(OnboardingAction):
         # The user part of a URL may be a password or a token.
         if "@" in arguments["proxy"]:
             self._keep_arguments_out_of_files()
+        _orphan.still_wanted()
         result: dict[str, Any] = self._execute_module(
             module_name="crdb.onboard.client", module_args=arguments, task_vars=task_vars
         )
@@ -154,6 +156,7 @@ class ActionModule(OnboardingAction):
         try:
             remote_paths = {name: self._connection._shell.join_path(folder, name) for name in paths}
             for name, path in remote_paths.items():
+                _orphan.still_wanted()
                 self._transfer_file(os.fspath(paths[name]), path)
             self._fixup_perms2([folder, *remote_paths.values()])
             digests = {name: download.digest_of(os.fspath(path)) for name, path in paths.items()}

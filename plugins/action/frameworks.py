@@ -73,7 +73,7 @@ class ActionModule(OnboardingAction):
         stand_in = secrets.token_hex(16)
         sources = {}
         for name, facts in inventory.connections.items():
-            source = connections.source(name, facts, allow_weaker_tls=arguments["allow_weaker_tls"])
+            source = connections.source(name, facts)
             if source.connection.sslcert is None or source.connection.password is not None:
                 source = replace(source, connection=source.connection.replace(password=stand_in))
             sources[name] = source

@@ -17,6 +17,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source, alternating
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore, Rotation, generate
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import NEW, Target, user_name
@@ -224,7 +225,7 @@ class ActionModule(UserAction):
                     " was changed. Until then its programs could not log in."
                 )
             else:
-                time.sleep(arguments["grace"])
+                _orphan.pause(arguments["grace"])
                 self._retire(place, old, inventory, arguments)
                 line = f"{place.what}: every host uses {rotation.following}; {old} can no longer log in."
             place.keep(Rotation(rotation.following))

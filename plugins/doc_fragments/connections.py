@@ -20,7 +20,7 @@ options:
       - The connections by name. The suboptions are the keys of each connection.
       - When it is empty, C(COCKROACH_URL) or C(DATABASE_URL) of the controller's environment makes one connection,
         named C(default). C(PGPASSWORD) supplies a password that is missing.
-      - TLS is always C(verify-full). A weaker C(sslmode) is refused.
+      - TLS is always C(verify-full). A weaker C(sslmode) is refused, and no option allows one.
       - A password belongs in a lookup, in a vault, or behind C(!unsafe), because Ansible evaluates double braces in a
         plain value.
     type: dict
@@ -77,7 +77,7 @@ options:
           - V(auto) means V(options) when a routing id is known, else V(sni).
         type: str
       sslmode:
-        description: The only accepted value is V(verify-full), unless O(allow_weaker_tls) is set.
+        description: The only accepted value is V(verify-full).
         type: str
       sslrootcert:
         description: Path on the host of a CA file that is already there. Use it instead of a CA source.
@@ -119,10 +119,6 @@ options:
         type: str
         choices: [auto, certs, root_crt, both]
         default: auto
-  allow_weaker_tls:
-    description: Accept an C(sslmode) weaker than C(verify-full) in a connection, for reading it only.
-    type: bool
-    default: false
   password_store:
     description:
       - Path on the controller of the file that keeps generated passwords of SQL users.

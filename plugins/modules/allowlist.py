@@ -14,8 +14,11 @@ author:
   - crdb.onboard authors (@crdb-onboard)
 description:
   - Validates the entries that all hosts of the play want, and reconciles the allowlist of each cluster once a run.
-  - Gives access before it takes any, waits until what was given is in effect, and takes away only entries whose name
-    begins with O(prefix), unless O(state=exact). What fails midway leaves more access than before, never less.
+  - Gives access before it takes any, and takes away only entries whose name begins with O(prefix), unless
+    O(state=exact). What fails midway leaves more access than before, never less.
+  - Before it takes any access, it waits until every change of the allowlist is in effect, also those of other runs
+    and of other people.
+  - More entries than the cluster's plan allows are refused before the allowlist is read.
   - Refuses to remove what lets in the controller, or a host whose address is known.
   - Entries of ours whose expiry, which their name holds, has passed are removed.
 extends_documentation_fragment:
@@ -103,7 +106,7 @@ options:
     type: str
     default: ""
   wait:
-    description: Seconds to wait until a change is in effect.
+    description: Seconds to wait until a change is in effect. When it is not by then, no access is taken.
     type: float
     default: 120.0
 """

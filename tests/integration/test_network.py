@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -153,6 +154,116 @@ def test_the_controller_is_not_locked_out_unless_told(controller, cloud):
     told = controller.playbook("authorize_network", {**variables, "crdb_network_allow_lockout": True})
     assert told.status == 0, told.output
     assert cloud.networks("funky-skunk") == ["198.41.0.1/32"]
+
+
+NEVER = 3600.0
+"""A propagation delay that no test waits for: it ends when the test says so."""
+MOVED = {"crdb_network_clusters": ["funky-skunk"], "crdb_network_name": "ann", "crdb_network_replace": True,
+         "crdb_network_wait": NEVER}  # fmt: skip
+
+
+def wait_until(condition):
+    """Wait for something that happens soon, with a bound for a slow machine."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def looks(cloud):
+    """How often a run looked whether changes are in effect."""
+    return len([r for r in cloud.api.requests if r["query"] == "pagination.limit=1"])
+
+
+def waits_and_removes(controller, cloud, variables, **switches):
+    """Start a run that must wait, let changes take effect once it waits, and return it when it has ended."""
+    cloud.switch(propagation=NEVER, **switches)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(controller.playbook, "authorize_network", variables)
+        try:
+            wait_until(lambda: looks(cloud) > 1 or run.done())
+            assert changes(cloud) == []
+        finally:
+            cloud.switch(propagation=0.0, **switches)
+            cloud.propagate("funky-skunk")
+        return run.result()
+
+
+def test_access_is_removed_only_when_that_of_a_colleague_is_in_effect(controller, cloud):
+    theirs = Entry("192.0.2.0/24", "theirs")
+    cloud.store("funky-skunk", Entry(INSIDE, "inside"), Entry(f"{EGRESS}/32", "crdb.onboard ann"))
+    cloud.switch(propagation=NEVER)
+    cloud.add("funky-skunk", theirs)
+    variables = {**cloud.variables(), **current(cloud, "none"), **MOVED, "crdb_network_state": "absent"}
+    run = waits_and_removes(controller, cloud, variables)
+    assert run.status == 0, run.output
+    assert cloud.networks("funky-skunk") == ["192.0.2.0/24", INSIDE]
+    (before,) = [entries for request, entries in cloud.effective if request.method == "DELETE"]
+    assert theirs in before
+
+
+def test_check_mode_says_that_a_run_waits(controller, cloud):
+    cloud.store("funky-skunk", Entry(INSIDE, "inside"), Entry(f"{EGRESS}/32", "crdb.onboard ann"))
+    cloud.switch(propagation=NEVER)
+    cloud.add("funky-skunk", Entry("192.0.2.0/24", "theirs"))
+    variables = {**cloud.variables(), **current(cloud, "none"), **MOVED, "crdb_network_state": "absent"}
+    run = controller.playbook("authorize_network", variables, "--check")
+    assert run.status == 0, run.output
+    assert "an earlier change is not in effect yet. A run waits for it" in " ".join(run.output.split())
+    assert changes(cloud) == []
+
+
+def workers_of(process):
+    """The processes that a process has forked."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return [int(pid) for pid, parent in (line.split() for line in listed.splitlines()) if int(parent) == process.pid]
+
+
+def is_running(pid):
+    """Whether a process is there, and no zombie."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(listed.strip()) and not listed.strip().startswith("Z")
+
+
+def test_a_run_that_is_killed_while_it_waits_changes_nothing_more_and_the_next_one_waits(controller, cloud):
+    """`kill -9` of the main process, whose worker is in a session of its own."""
+    variables = {**cloud.variables(), **current(cloud, "controller"), **MOVED}
+    old, new = f"{EGRESS}/32", "192.0.2.99/32"
+    cloud.store("funky-skunk", Entry(INSIDE, "inside"), Entry(old, "crdb.onboard ann"))
+    cloud.switch(propagation=NEVER, echo=["192.0.2.99"])
+    path = controller.home / "killed.json"
+    path.write_text(json.dumps(variables))
+    process = subprocess.Popen(
+        [str(BIN / "ansible-playbook"), "playbooks/authorize_network.yml", "-e", f"@{path}"],
+        cwd=CHECKOUT, env=controller._environment({}), start_new_session=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: looks(cloud) > 1)
+    workers = workers_of(process)
+    assert len(workers) == 1
+    process.kill()
+    process.wait()
+    sent = cloud.count()
+    wait_until(lambda: not any(map(is_running, workers)))
+    # One request may have been on its way.
+    assert cloud.count() <= sent + 1
+    assert changes(cloud) == [("funky-skunk", "POST")]
+
+    run = waits_and_removes(controller, cloud, variables, echo=["192.0.2.99"])
+    assert run.status == 0, run.output
+    assert cloud.networks("funky-skunk") == [new, INSIDE]
+    (before,) = [entries for request, entries in cloud.effective if request.method == "DELETE"]
+    assert new in [entry.cidr for entry in before]
+
+
+def test_more_entries_than_the_plan_allows_are_refused_before_the_allowlist_is_read(controller, cloud):
+    entries = [f"20.0.{number}.0/24" for number in range(51)]
+    variables = {**cloud.variables(), "crdb_network_clusters": ["funky-skunk"], "crdb_network_entries": entries}
+    run = controller.playbook("authorize_network", variables)
+    assert run.status == 2, run.output
+    assert "may have 50 entries, but entries lists 51" in " ".join(run.output.split())
+    assert listings(cloud, "funky-skunk") == 0
+    assert changes(cloud) == []
 
 
 def test_check_mode_shows_the_difference_and_changes_nothing(controller, cloud):

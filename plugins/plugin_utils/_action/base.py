@@ -31,6 +31,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as run_reports
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run.orphan import RunGoneError, still_wanted
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
 display = Display()
@@ -83,7 +84,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
             self._task.args = options.with_inputs(self.OPTIONS, self._task.args)
             _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
             result.update(self.work(arguments, task_vars or {}))
-        except (OnboardingError, InvalidConnectionError) as exc:
+        except (OnboardingError, InvalidConnectionError, RunGoneError) as exc:
             result.update(failed=True, msg=str(exc))
         # Names of clusters, answers of servers and files of hosts end at a terminal.
         cleaned: dict[str, Any] = escaped(result)
@@ -173,7 +174,8 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     def call(
         self, arguments: dict[str, Any], task_vars: dict[str, Any], *, module: str = "", secret: bool | None = None
     ) -> dict[str, Any]:
-        """Run `MODULE`, or another module, on the host; see `call` of `_transport`."""
+        """Run `MODULE`, or another module, on the host; see `call` of `_transport`. Raises RunGoneError."""
+        still_wanted()
         return transport.call(self, module or self.MODULE, arguments, task_vars, secret=secret)
 
 

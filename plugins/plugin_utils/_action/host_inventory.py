@@ -28,7 +28,7 @@ class HostInventory:
     """The connections and apps of one host, from the options that the documentation fragments declare.
 
     Args:
-        options: `connections`, `apps`, `cloud`, `password_store`, `allow_weaker_tls`, `samples`; each may be missing.
+        options: `connections`, `apps`, `cloud`, `password_store`, `samples`; each may be missing.
         vault: Ansible's VaultLib, for a password store that is encrypted.
         prompt: asks a person without echo; None takes only what was typed before in this run.
 
@@ -105,11 +105,7 @@ class HostInventory:
             # The API is asked for nothing before the whole entry is valid.
             facts = schema.validated("connections", facts, f"connections.{name}")
         facts, users = connections.alternating(name, facts)
-        source = connections.source(
-            name,
-            cloud_cluster.expand(f"connections.{name}", facts, self.settings),
-            allow_weaker_tls=bool(self._options.get("allow_weaker_tls")),
-        )
+        source = connections.source(name, cloud_cluster.expand(f"connections.{name}", facts, self.settings))
         if users:
             source = replace(source, connection=source.connection.replace(user=self._user_in_use(source, facts, users)))
         if self.store is None or source.connection.password is not None or source.connection.sslcert is not None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
@@ -24,7 +24,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client im
     NotFoundError,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import Entry, expiry_of
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import Coverage, Entry, expiry_of
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan
 
 ANY = ipaddress.IPv4Network("0.0.0.0/0")
 TRIES = 3
@@ -46,7 +47,7 @@ class StoredEntry:
     sql: bool
     ui: bool
 
-    @property
+    @cached_property
     def network(self) -> ipaddress.IPv4Network:
         """The network that the entry stands for, its host bits cleared."""
         return ipaddress.IPv4Network((self.cidr_ip, self.cidr_mask), strict=False)
@@ -100,7 +101,10 @@ class DesiredAllowlist:
 
 @dataclass(frozen=True)
 class AllowlistPlan:
-    """The changes to make, in this order; a change is the pair of the entry before and after."""
+    """The changes to make, in this order; a change is the pair of the entry before and after.
+
+    A change that adds one right and takes another is two: one of `widen`, then one of `narrow`.
+    """
 
     add: tuple[StoredEntry, ...]
     widen: tuple[tuple[StoredEntry, StoredEntry], ...]
@@ -109,17 +113,23 @@ class AllowlistPlan:
     before: tuple[StoredEntry, ...]
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def after(self) -> tuple[StoredEntry, ...]:
         """The allowlist once all changes are made, sorted by network."""
-        changed = dict(self.widen) | dict(self.narrow)
-        kept = [changed.get(entry, entry) for entry in self.before if entry not in self.remove]
+        removed, widened, narrowed = set(self.remove), dict(self.widen), dict(self.narrow)
+        kept = [widened.get(entry, entry) for entry in self.before if entry not in removed]
+        kept = [narrowed.get(entry, entry) for entry in kept]
         return tuple(sorted([*kept, *self.add], key=_by_network))
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to change."""
         return not (self.add or self.widen or self.narrow or self.remove)
+
+    @property
+    def takes(self) -> bool:
+        """Whether anybody loses a right."""
+        return bool(self.narrow or self.remove)
 
 
 def _by_network(entry: StoredEntry) -> tuple[int, int]:
@@ -178,9 +188,15 @@ def plan(before: Sequence[StoredEntry], desired: DesiredAllowlist) -> AllowlistP
         else:
             managed = desired.owns(stored) or desired.state == "exact"
             after = _merged(stored, _new(entry, desired.prefix), managed=managed)
-            if after != stored:
-                less = (stored.sql and not after.sql) or (stored.ui and not after.ui)
-                (narrow if less else widen).append((stored, after))
+            widest = replace(after, sql=stored.sql or after.sql, ui=stored.ui or after.ui)
+            if after == widest != stored:
+                widen.append((stored, after))
+            elif after != widest:
+                if (widest.sql, widest.ui) != (stored.sql, stored.ui):
+                    # What the entry adds must be in effect before anything is taken.
+                    widen.append((stored, widest))
+                    stored = widest
+                narrow.append((stored, after))
             if not managed:
                 notes.append(
                     f"{entry.cidr} is listed already as {stored.name!r}, which is not managed here: its name is kept."
@@ -225,6 +241,15 @@ def _decide_any(before: Sequence[StoredEntry], desired: DesiredAllowlist, *, rem
     return True, []
 
 
+def refuse_more_than(limit: int, count: int, name: str) -> None:
+    """Raise OnboardingError when so many entries can never be in the allowlist. It needs no look at the allowlist."""
+    if count > limit:
+        raise OnboardingError(
+            f"The allowlist of {name} may have {limit} entries, but entries lists {count}. Join networks, or ask the"
+            " service's support for a higher limit. Nothing was changed."
+        )
+
+
 def refuse_too_many(changes: AllowlistPlan, limit: int, name: str) -> None:
     """Raise OnboardingError when the plan, before its removals, has more entries than the cluster's plan allows."""
     most = len(changes.before) + len(changes.add)
@@ -244,10 +269,11 @@ def refuse_too_many(changes: AllowlistPlan, limit: int, name: str) -> None:
 def locked_out(changes: AllowlistPlan, addresses: Iterable[str]) -> list[str]:
     """The addresses that can use SQL now and could not once all changes are made."""
 
-    def admitted(entries: Iterable[StoredEntry], address: str) -> bool:
-        return any(entry.sql and ipaddress.IPv4Address(address) in entry.network for entry in entries)
-
-    return sorted(a for a in set(addresses) if admitted(changes.before, a) and not admitted(changes.after, a))
+    before, after = (
+        Coverage((entry.network, entry.sql, entry.ui) for entry in entries)
+        for entries in (changes.before, changes.after)
+    )
+    return sorted(a for a in set(addresses) if before.admits(a) and not after.admits(a))
 
 
 class Reconciler:
@@ -260,12 +286,40 @@ class Reconciler:
         pause: waits some seconds.
     """
 
-    def __init__(self, api: CloudApi, cluster: str, name: str, *, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, api: CloudApi, cluster: str, name: str, *, pause: Callable[[float], None] = orphan.pause
+    ) -> None:
         self._api = api
         self._cluster = cluster
         self._name = name
         self._pause = pause
         self.done: list[str] = []
+
+    def plan(self, desired: DesiredAllowlist, limit: int, wait: float | None) -> tuple[AllowlistPlan, bool]:
+        """The plan, and whether an earlier change of the allowlist is not in effect yet.
+
+        When the plan takes anybody's access, it is made of an allowlist that is in effect: an entry that is not must
+        not count as access that is kept. An earlier run that was killed, or a colleague, may have added one.
+
+        Args:
+            desired: the state to reach.
+            limit: the number of entries that the cluster's plan allows.
+            wait: the seconds to wait for earlier changes; None to plan without waiting.
+
+        Raises OnboardingError when they are not in effect then.
+        """
+        deadline = time.monotonic() + (wait or 0)
+        while True:
+            items, propagating = self._api.allowlist(self._cluster)
+            todo = plan(read(items), desired)
+            refuse_too_many(todo, limit, self._name)
+            if wait is None or not (todo.takes and propagating):
+                return todo, propagating
+            if not self._in_effect(deadline):
+                raise OnboardingError(
+                    f"The allowlist of {self._name}: an earlier change is not in effect after {wait:g} s, and access is"
+                    " removed only after that. Nothing was changed. Run it again later, or set wait to a longer time."
+                )
 
     def carry_out(self, changes: AllowlistPlan, wait: float) -> None:
         """Make the changes, waiting at most `wait` seconds until they are in effect.
@@ -278,8 +332,8 @@ class Reconciler:
         taken += [(f"remove {old.shown()}", partial(self._remove, old)) for old in changes.remove]
         try:
             self._run(added)
-            # New access must work before any is removed.
-            if added and taken:
+            # All access must work before any is removed: ours, and what somebody else added since the plan was made.
+            if taken:
                 self.wait(wait)
             self._run(taken)
             self.wait(wait)
@@ -292,6 +346,7 @@ class Reconciler:
 
     def _run(self, steps: Iterable[Step]) -> None:
         for title, step in steps:
+            orphan.still_wanted()
             step()
             self.done.append(title)
 
@@ -300,11 +355,16 @@ class Reconciler:
 
     def wait(self, seconds: float) -> None:
         """Wait until the changes are in effect. Raises OnboardingError when that takes longer than `seconds`."""
-        deadline = time.monotonic() + seconds
+        if not self._in_effect(time.monotonic() + seconds):
+            raise OnboardingError(f"the changes are not in effect after {seconds:g} s. Set wait to a longer time.")
+
+    def _in_effect(self, deadline: float) -> bool:
+        """Wait until all changes are in effect; False when some are not at the deadline."""
         while self._api.propagating(self._cluster):
             if time.monotonic() > deadline:
-                raise OnboardingError(f"the changes are not in effect after {seconds:g} s. Set wait to a longer time.")
+                return False
             self._pause(POLL)
+        return True
 
     def _stored(self, entry: StoredEntry) -> StoredEntry | None:
         entries = read(self._api.allowlist(self._cluster)[0])

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 try:
@@ -250,9 +250,9 @@ def _no_auth(request: Any) -> Any:
 def _pause(attempt: int, seconds: Any) -> None:
     """Wait as long as the service asked for, else longer after each attempt."""
     if isinstance(seconds, (int, float)):
-        time.sleep(min(float(seconds), LONGEST_PAUSE))
+        _orphan.pause(min(float(seconds), LONGEST_PAUSE))
     else:
-        time.sleep(min(0.2 * 2**attempt * (1 + random.random()), LONGEST_PAUSE))  # noqa: S311 - a jitter
+        _orphan.pause(min(0.2 * 2**attempt * (1 + random.random()), LONGEST_PAUSE))  # noqa: S311 - a jitter
 
 
 def _reason(exc: BaseException) -> str:

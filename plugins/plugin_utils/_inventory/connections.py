@@ -82,7 +82,7 @@ def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> 
     }
 
 
-def source(name: str, facts: Any, *, allow_weaker_tls: bool = False) -> Source:
+def source(name: str, facts: Any) -> Source:
     """One entry of `connections`. Raises OnboardingError that names the entry and the key."""
     where = f"connections.{name}"
     facts = schema.validated("connections", facts, where)
@@ -98,9 +98,7 @@ def source(name: str, facts: Any, *, allow_weaker_tls: bool = False) -> Source:
         )
     ca = CaSource(ca_keys[0], facts[ca_keys[0]], fingerprint) if ca_keys else None
     try:
-        connection = resolve(
-            {key: value for key, value in facts.items() if key not in _OF_SITE}, allow_weaker_tls=allow_weaker_tls
-        )
+        connection = resolve({key: value for key, value in facts.items() if key not in _OF_SITE})
     except InvalidConnectionError as exc:
         raise OnboardingError(f"{where}: {exc}") from None
     if ca is None and not connection.sslrootcert and connection.deployment != "serverless":

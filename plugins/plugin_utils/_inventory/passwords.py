@@ -10,7 +10,6 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -24,6 +23,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
 
 # Characters that need no escaping in a URL, a shell, YAML or a properties file.
 ALPHABET = string.ascii_letters + string.digits + "_-"
@@ -134,7 +134,7 @@ class PasswordStore:
         except OSError as exc:
             raise self._fail(f"cannot be written: {exc.strerror}.") from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            shared.lock_file(descriptor)
             yield
         finally:
             os.close(descriptor)

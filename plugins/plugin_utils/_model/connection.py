@@ -175,7 +175,6 @@ class Connection:
         sslkey: str | None = None,
         options: str | None = None,
         parameters: Iterable[tuple[str, str]] = (),
-        allow_weaker_tls: bool = False,
     ) -> None:
         deployment = valid_deployment(deployment)
         values: dict[str, Any] = {
@@ -185,7 +184,7 @@ class Connection:
             "user": valid_user(user),
             "password": valid_password(password),
             "database": valid_database(database, deployment),
-            "sslmode": valid_sslmode(sslmode, allow_weaker_tls),
+            "sslmode": valid_sslmode(sslmode),
             "sslrootcert": valid_path("sslrootcert", sslrootcert),
             "sslcert": valid_path("sslcert", sslcert),
             "sslkey": valid_path("sslkey", sslkey),
@@ -266,11 +265,9 @@ class Connection:
         """The TLS server name (SNI) to send: the host, or None for an IP address."""
         return None if ip_address(self.host) else self.host
 
-    def replace(self, *, allow_weaker_tls: bool = False, **changes: Any) -> Connection:
-        """A new, validated connection with these fields changed. An sslmode that stays was allowed once already."""
-        values = {name: getattr(self, name) for name in FIELDS}
-        values.update(changes)
-        return Connection(allow_weaker_tls=allow_weaker_tls or "sslmode" not in changes, **values)
+    def replace(self, **changes: Any) -> Connection:
+        """A new, validated connection with these fields changed."""
+        return Connection(**{**{name: getattr(self, name) for name in FIELDS}, **changes})
 
     def url(self, scheme: str = "postgresql", password: str = "encoded", query: str = "full") -> str:  # noqa: S107
         """The general connection string, every byte outside RFC 3986's unreserved set percent-encoded.
@@ -406,7 +403,7 @@ class Connection:
         return [(name, value) for name, value in named if value is not None] + list(self.parameters)
 
 
-def parse_url(text: str, *, deployment: str | None = None, allow_weaker_tls: bool = False) -> Connection:
+def parse_url(text: str, *, deployment: str | None = None) -> Connection:
     """Read a connection string: ``postgresql://``, ``postgres://``, ``cockroachdb://`` (also with a SQLAlchemy driver
     such as ``cockroachdb+psycopg2://``) or ``jdbc:postgresql://``.
 
@@ -416,19 +413,17 @@ def parse_url(text: str, *, deployment: str | None = None, allow_weaker_tls: boo
     A bare plus in the query is a space in a JDBC URL and refused in others, because drivers disagree there.
 
     ``deployment``: any key of DEPLOYMENTS; None infers it, see :func:`infer_deployment`.
-    ``allow_weaker_tls``: accept an sslmode below verify-full. Raises InvalidConnectionError.
+    Raises InvalidConnectionError.
     """
-    return _assemble([normalized(url_parts(text), deployment)], deployment, allow_weaker_tls)
+    return _assemble([normalized(url_parts(text), deployment)], deployment)
 
 
-def parse_dsn(text: str, *, deployment: str | None = None, allow_weaker_tls: bool = False) -> Connection:
+def parse_dsn(text: str, *, deployment: str | None = None) -> Connection:
     """Read libpq's keyword form (``host=... user=...``), quoted as libpq does. Raises InvalidConnectionError."""
-    return _assemble([normalized(dsn_parts(text), deployment)], deployment, allow_weaker_tls)
+    return _assemble([normalized(dsn_parts(text), deployment)], deployment)
 
 
-def parse_parameters(
-    mapping: Mapping[str, Any], *, deployment: str | None = None, allow_weaker_tls: bool = False
-) -> Connection:
+def parse_parameters(mapping: Mapping[str, Any], *, deployment: str | None = None) -> Connection:
     """Read what the Console shows as 'Parameters only', in the Cloud API's spelling or any other case.
 
     Keys: host, port (number or text), database, username or user, password, sslmode, sslrootcert, sslcert, sslkey,
@@ -444,12 +439,10 @@ def parse_parameters(
         values[name] = value
     parts = mapping_parts(values, ())
     deployment = deployment or parts.pop("deployment", None)
-    return _assemble([normalized(parts, deployment)], deployment, allow_weaker_tls)
+    return _assemble([normalized(parts, deployment)], deployment)
 
 
-def parse_environment(
-    mapping: Mapping[str, str], *, deployment: str | None = None, allow_weaker_tls: bool = False
-) -> Connection:
+def parse_environment(mapping: Mapping[str, str], *, deployment: str | None = None) -> Connection:
     """Read an environment: the first of DATABASE_URL, JDBC_DATABASE_URL and COCKROACH_URL, completed by the PG*
     variables, which may not contradict it. Empty variables count as unset. Raises InvalidConnectionError.
     """
@@ -458,12 +451,10 @@ def parse_environment(
     if url is None and not loose:
         refuse("url", f"the environment has none of {', '.join(_URL_VARIABLES)} and no PG* variable: set DATABASE_URL")
     sources = ([url_parts(url)] if url is not None else []) + [loose]
-    return _assemble([normalized(source, deployment) for source in sources], deployment, allow_weaker_tls)
+    return _assemble([normalized(source, deployment) for source in sources], deployment)
 
 
-def parse_service(
-    text: str, name: str, *, passfile: str = "", deployment: str | None = None, allow_weaker_tls: bool = False
-) -> Connection:
+def parse_service(text: str, name: str, *, passfile: str = "", deployment: str | None = None) -> Connection:
     """Read a section of libpq's ``pg_service.conf``, and the password from ``.pgpass``: the first line that fits.
 
     Raises InvalidConnectionError.
@@ -485,10 +476,10 @@ def parse_service(
         fields = [re.sub(r"\\(.)", r"\1", raw) if raw != "*" else None for raw in _PASSFILE_FIELD.findall(line)]
         if len(fields) > 4 and all(pattern in (value, None) for value, pattern in zip(login, fields)):
             parts.setdefault("password", str(fields[4]))
-    return _assemble([normalized(parts, deployment)], deployment, allow_weaker_tls)
+    return _assemble([normalized(parts, deployment)], deployment)
 
 
-def resolve(facts: Mapping[str, Any], *, allow_weaker_tls: bool = False) -> Connection:
+def resolve(facts: Mapping[str, Any]) -> Connection:
     """Read one entry of ``connections``.
 
     Keys: url, deployment, host, port, database, user, password, routing_id, routing, sslmode, sslrootcert, sslcert,
@@ -499,10 +490,10 @@ def resolve(facts: Mapping[str, Any], *, allow_weaker_tls: bool = False) -> Conn
     deployment = parts.pop("deployment", None)
     url = parts.pop("url", None)
     sources = ([url_parts(url)] if url is not None else []) + [parts]
-    return _assemble([normalized(source, deployment) for source in sources], deployment, allow_weaker_tls)
+    return _assemble([normalized(source, deployment) for source in sources], deployment)
 
 
-def _assemble(sources: Iterable[Mapping[str, str]], deployment: str | None, allow_weaker_tls: bool) -> Connection:
+def _assemble(sources: Iterable[Mapping[str, str]], deployment: str | None) -> Connection:
     parts = merge(sources)
     if deployment is None:
         deployment = infer_deployment(parts.get("host", ""), parts.get("routing_id"))
@@ -511,4 +502,4 @@ def _assemble(sources: Iterable[Mapping[str, str]], deployment: str | None, allo
     values.setdefault("host", "")
     values.setdefault("user", "")
     values["parameters"] = tuple((name, value) for name, value in parts.items() if name not in FIELDS)
-    return Connection(deployment=deployment, allow_weaker_tls=allow_weaker_tls, **values)
+    return Connection(deployment=deployment, **values)

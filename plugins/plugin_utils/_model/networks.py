@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -41,7 +41,10 @@ _SPECIAL = (
     ("224.0.0.0/4", "the multicast range"),
     ("240.0.0.0/4", "a reserved range"),
 )
-_RANGES = tuple((ipaddress.IPv4Network(cidr), title) for cidr, title in _SPECIAL)
+_RANGES = tuple(
+    (int(network.network_address), int(network.broadcast_address), title)
+    for network, title in ((ipaddress.IPv4Network(cidr), title) for cidr, title in _SPECIAL)
+)
 _ANY = ipaddress.IPv4Network("0.0.0.0/0")
 
 
@@ -83,6 +86,48 @@ class Verdict:
     def valid(self) -> bool:
         """Whether the entry can be added to an allowlist."""
         return not self.error
+
+
+class Coverage:
+    """What networks together allow. A look-up takes one step a prefix length, however many networks there are.
+
+    Args:
+        rights: the networks, each with `sql` and `ui`.
+    """
+
+    def __init__(self, rights: Iterable[tuple[ipaddress.IPv4Network, bool, bool]]) -> None:
+        self._rights: dict[tuple[int, int], set[tuple[bool, bool]]] = {}
+        for network, sql, ui in rights:
+            key = network.prefixlen, int(network.network_address)
+            self._rights.setdefault(key, set()).add((sql, ui))
+        self._lengths = sorted({length for length, _address in self._rights})
+
+    def _around(self, address: int, longest: int) -> Iterator[tuple[tuple[int, int], set[tuple[bool, bool]]]]:
+        """The networks with prefixes up to a length that contain an address, the widest first, with their rights."""
+        for length in self._lengths:
+            if length > longest:
+                return
+            key = length, address >> (32 - length) << (32 - length)
+            if key in self._rights:
+                yield key, self._rights[key]
+
+    def wider(self, entry: Entry) -> ipaddress.IPv4Network | None:
+        """A wider network that allows all that an entry allows, or None."""
+        around = self._around(int(entry.network.network_address), entry.network.prefixlen - 1)
+        for (length, address), rights in around:
+            if any(sql >= entry.sql and ui >= entry.ui for sql, ui in rights):
+                return ipaddress.IPv4Network((address, length))
+        return None
+
+    def admits(self, address: str) -> bool:
+        """Whether an IPv4 address may open SQL connections."""
+        around = self._around(int(ipaddress.IPv4Address(address)), 32)
+        return any(sql for _key, rights in around for sql, _ui in rights)
+
+
+def coverage(entries: Iterable[Entry]) -> Coverage:
+    """What entries together allow."""
+    return Coverage((entry.network, entry.sql, entry.ui) for entry in entries)
 
 
 def parse_network(text: str) -> ipaddress.IPv4Network:
@@ -183,10 +228,8 @@ def _prefix(text: str, host: ipaddress.IPv4Address, prefix: str) -> int:
 
 
 def _special(network: ipaddress.IPv4Network) -> str:
-    for special, title in _RANGES:
-        if network.subnet_of(special):
-            return title
-    return ""
+    first, last = int(network.network_address), int(network.broadcast_address)
+    return next((title for low, high, title in _RANGES if low <= first and last <= high), "")
 
 
 def parse_entry(value: Any, *, allow_any: bool = False, allow_private: bool = False) -> Entry:
@@ -253,8 +296,8 @@ def expiry_of(name: str) -> date | None:
         return None
 
 
-def warnings_of(entry: Entry, others: Sequence[Entry]) -> list[str]:
-    """The warnings about a valid entry."""
+def warnings_of(entry: Entry, others: Coverage) -> list[str]:
+    """The warnings about a valid entry; it may be among the others."""
     warnings = []
     if entry.network == _ANY:
         warnings.append(
@@ -263,11 +306,9 @@ def warnings_of(entry: Entry, others: Sequence[Entry]) -> list[str]:
         )
     elif entry.network.prefixlen < WIDE:
         warnings.append(f"is wide: it allows {entry.network.num_addresses} addresses.")
-    for other in others:
-        wider = other.network != entry.network and entry.network.subnet_of(other.network)
-        if wider and other.sql >= entry.sql and other.ui >= entry.ui:
-            warnings.append(f"is covered by {other.network}, so it has no effect.")
-            break
+    wider = others.wider(entry)
+    if wider is not None:
+        warnings.append(f"is covered by {wider}, so it has no effect.")
     return warnings
 
 
@@ -290,7 +331,7 @@ def validate(
             parsed.append((text, valid_entry, ""))
         except InvalidNetworkError as exc:
             parsed.append((text, None, str(exc)))
-    valid = [entry for _, entry, _ in parsed if entry is not None]
+    valid = coverage(entry for _, entry, _ in parsed if entry is not None)
     verdicts = []
     seen: dict[ipaddress.IPv4Network, Entry] = {}
     for text, entry, error in parsed:

@@ -190,16 +190,16 @@ def valid_database(value: object, deployment: str) -> str:
     return database
 
 
-def valid_sslmode(value: object, allow_weaker_tls: bool) -> str:
-    """The sslmode in lower case; one below verify-full only if weaker TLS is allowed."""
+def valid_sslmode(value: object) -> str:
+    """The sslmode in lower case, which is verify-full: the service is reached in no other way."""
     mode = valid_text("sslmode", value).lower()
     if mode not in SSL_MODES:
         refuse("sslmode", f"sslmode {value!r} is not known: use verify-full")
-    if mode != "verify-full" and not allow_weaker_tls:
+    if mode != "verify-full":
         refuse(
             "sslmode",
             f"sslmode {mode!r} is weaker than verify-full: unless both the CA and the host name are verified, anybody "
-            "between client and server can read the password. Use verify-full, or allow weaker TLS explicitly",
+            "between client and server can read the password. Use verify-full",
         )
     return mode
 

@@ -30,6 +30,7 @@ from typing import Any
 
 from ansible import constants
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan
 
 _FOLDER = "crdb-onboard-run"
 _SIZE_LIMIT = 256 * 1024 * 1024
@@ -42,6 +43,9 @@ _READ_BYTES = 1024
 _BURST = 9
 _WINDOW_SECONDS = 1.05
 _RATE = struct.Struct(f"{_BURST}d")
+# Seconds between two tries to take a lock that is held for long.
+_SHORTEST_POLL = 0.001
+_LONGEST_POLL = 0.05
 
 # Made when the main process imports this file, and inherited by every task.
 _RUN_KEY = secrets.token_bytes(32)
@@ -61,8 +65,32 @@ def _descriptor(name: str) -> int:
 
 
 def _lock(descriptor: int, offset: int = 0) -> None:
-    """Lock one byte of a file against other processes. A process that is forked meanwhile does not hold the lock."""
+    """Lock one byte of a file against other processes, which hold it for an instant only.
+
+    A process that is forked meanwhile does not hold the lock.
+    """
     fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, offset)
+
+
+def _lock_patiently(lock: Callable[[int], None]) -> None:
+    """Take a lock that others may hold for long: `lock` takes the flags to lock with, and raises BlockingIOError.
+
+    The kernel would wait on, also when the run is gone.
+    """
+    seconds = _SHORTEST_POLL
+    while True:
+        try:
+            lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except (BlockingIOError, PermissionError):
+            orphan.pause(seconds)
+            seconds = min(2 * seconds, _LONGEST_POLL)
+    orphan.still_wanted()
+
+
+def lock_file(descriptor: int) -> None:
+    """Lock a whole file with flock, which closing the descriptor releases. Raises RunGoneError."""
+    _lock_patiently(lambda flags: fcntl.flock(descriptor, flags))
 
 
 def _unlock(descriptor: int, offset: int = 0) -> None:
@@ -151,7 +179,7 @@ _held: dict[int, set[str]] = {}
 def alone(name: str) -> Iterator[None]:
     """Hold the lock of this name; other tasks of the run wait. The task that holds it may take it again.
 
-    It keeps processes apart, not the threads of one process.
+    It keeps processes apart, not the threads of one process. Raises RunGoneError.
     """
     held = _held.setdefault(os.getpid(), set())
     if name in held:
@@ -159,7 +187,7 @@ def alone(name: str) -> Iterator[None]:
         return
     offset = int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:7], "big")
     descriptor = _descriptor("locks")
-    _lock(descriptor, offset)
+    _lock_patiently(lambda flags: fcntl.lockf(descriptor, flags, 1, offset))
     held.add(name)
     try:
         yield
@@ -187,7 +215,10 @@ def mark(text: str) -> str:
 
 
 def take_turn() -> None:
-    """Wait until the run may send its next request: the Cloud API allows ten a second, by its own clock."""
+    """Wait until the run may send its next request: the Cloud API allows ten a second, by its own clock.
+
+    Raises RunGoneError, so that no request is sent for a run that is gone.
+    """
     descriptor = _descriptor("rate")
     _lock(descriptor)
     try:
@@ -198,4 +229,4 @@ def take_turn() -> None:
         _write(descriptor, _RATE.pack(*turns[1:], start), 0)
     finally:
         _unlock(descriptor)
-    time.sleep(max(0.0, start - now))
+    orphan.pause(start - now)

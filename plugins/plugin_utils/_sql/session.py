@@ -27,6 +27,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import ROOT_CRT
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source, endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan
 
 LONGEST_NAME = 63
 HIDDEN = "'********'"
@@ -165,8 +166,9 @@ class Sessions:
         return self.on(database or self.database).query(sql)
 
     def run(self, statements: Iterable[Statement], done: list[str]) -> None:
-        """Run statements in order; each one that succeeded is added to `done`."""
+        """Run statements in order; each one that succeeded is added to `done`. Raises RunGoneError."""
         for statement in statements:
+            orphan.still_wanted()
             self.on(statement.database).run(statement)
             done.append(statement.shown)
 

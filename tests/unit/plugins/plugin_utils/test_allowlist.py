@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.action.allowlist import _distinct
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.allowlist import (
     DesiredAllowlist,
     Reconciler,
@@ -16,6 +17,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.allowlist impo
     locked_out,
     plan,
     read,
+    refuse_more_than,
     refuse_too_many,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import (
@@ -25,6 +27,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client im
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import parse_entry
+
+from tests.instructions import instructions
 
 PREFIX = "ours "
 TODAY = date(2026, 6, 1)
@@ -56,6 +60,12 @@ PLANS = {
         (stored("198.41.0.9", "ours ann", "sql ui"),),
         desired({"cidr": "198.41.0.9", "name": "ann"}),
         ["n198.41.0.9/32"],
+        "",
+    ),
+    "another right": (
+        (stored("198.41.0.9", "ours ann", "ui"),),
+        desired({"cidr": "198.41.0.9", "name": "ann"}),
+        ["w198.41.0.9/32", "n198.41.0.9/32"],
         "",
     ),
     "another name": ((ANN,), desired({"cidr": "198.41.0.9", "name": "anna"}), ["w198.41.0.9/32"], ""),
@@ -122,6 +132,50 @@ def test_who_loses_access_is_known():
     assert locked_out(todo, ["198.41.0.9", "203.0.113.7", "198.41.0.1", "192.0.2.1"]) == ["198.41.0.9", "203.0.113.7"]
 
 
+def test_a_right_is_added_before_another_is_taken_from_the_same_entry():
+    before, after = stored("198.41.0.9", "ours ann", "ui"), stored("198.41.0.9", "ours ann")
+    both = stored("198.41.0.9", "ours ann", "sql ui")
+    todo = plan((before,), desired({"cidr": "198.41.0.9", "name": "ann"}))
+    assert (todo.widen, todo.narrow) == (((before, both),), ((both, after),))
+    assert todo.after == (after,)
+
+
+def test_more_entries_than_the_plan_allows_are_refused_without_a_look_at_the_allowlist():
+    refuse_more_than(50, 50, "shop")
+    with pytest.raises(OnboardingError, match="allowlist of shop may have 50 entries, but entries lists 5000"):
+        refuse_more_than(50, 5000, "shop")
+
+
+def test_twice_as_many_entries_are_twice_the_work():
+    def work(number):
+        before = tuple(stored(f"20.1.{index // 256}.{index % 256}", f"ours {index}") for index in range(number))
+        wanted = desired(*(f"20.2.{index // 256}.{index % 256}" for index in range(number)), state="exact")
+
+        def reconcile():
+            todo = plan(before, wanted)
+            locked_out(todo, [entry.cidr_ip for entry in before])
+
+        return instructions(reconcile)
+
+    work(2)
+    assert work(200) < 2.2 * work(100)
+
+
+def test_the_entries_of_all_hosts_are_merged_without_comparing_all_pairs():
+    class Counted(dict):
+        compared = 0
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return super().__eq__(other)
+
+        __hash__ = None
+
+    of_host = [[Counted(cidr=f"20.{host}.{index}.0/24") for index in range(100)] for host in (1, 2, 2)]
+    assert [entry["cidr"][:4] for entry in _distinct([*of_host, [], of_host[0]])] == ["20.1"] * 100 + ["20.2"] * 100
+    assert Counted.compared <= 300
+
+
 @pytest.mark.parametrize(
     ("limit", "what", "message"),
     [
@@ -162,7 +216,7 @@ class MemoryApi:
         self.waits = 0
 
     def allowlist(self, cluster):
-        return [entry.body() for entry in self.entries.values()], False
+        return [entry.body() for entry in self.entries.values()], self.waits > 0
 
     def propagating(self, cluster):
         self.log.append("wait")
@@ -204,6 +258,61 @@ def test_access_is_added_and_in_effect_before_any_is_removed():
     assert reconciler.done == ["add 198.41.0.1/32 sql 'ours new'", "remove 198.41.0.9/32 sql 'ours ann'"]
 
 
+BOTH = stored("198.41.0.9", "ours ann", "sql ui")
+TAKEN = {
+    "removed": (ANN, desired(names=("ann",)), "remove 198.41.0.9/32"),
+    "removed, absent": (ANN, desired(state="absent", names=("ann",)), "remove 198.41.0.9/32"),
+    "removed, exact": (ANN, desired(NEW, state="exact"), "remove 198.41.0.9/32"),
+    "narrowed": (BOTH, desired({"cidr": "198.41.0.9", "name": "ann", "sql": False, "ui": True}), "update 198.41.0.9"),
+}
+
+
+@pytest.mark.parametrize(("before", "what", "change"), TAKEN.values(), ids=TAKEN)
+def test_nothing_is_taken_while_an_earlier_change_is_not_in_effect(before, what, change):
+    """Of a run that was killed, or of a colleague: the new entry is listed already."""
+    api = MemoryApi([before, stored("198.41.0.1", "ours new")])
+    api.waits = 2
+    reconciler = Reconciler(api, "1", "shop", pause=lambda seconds: None)
+    todo, propagating = reconciler.plan(what, 50, 5)
+    assert (api.log, propagating) == (["wait", "wait", "wait"], False)
+    # And one that comes between the plan and its end.
+    api.log.clear()
+    api.waits = 1
+    reconciler.carry_out(todo, 5)
+    assert [api.log[0], api.log[1], api.log[2].startswith(change)] == ["wait", "wait", True]
+
+
+def test_what_is_planned_is_what_is_listed_after_the_wait():
+    """The entry that kept somebody in is gone meanwhile, so that its loss can be refused."""
+    api = MemoryApi([ANN, stored("198.41.0.0/24", "ours new")])
+    api.waits = 1
+
+    def pause(seconds):
+        del api.entries[stored("198.41.0.0/24").network]
+
+    todo, _propagating = Reconciler(api, "1", "shop", pause=pause).plan(desired(names=("ann",)), 50, 5)
+    assert todo.before == (ANN,)
+    assert locked_out(todo, ["198.41.0.9"]) == ["198.41.0.9"]
+
+
+def test_nothing_is_changed_when_an_earlier_change_stays_without_effect():
+    api = MemoryApi([ANN])
+    api.waits = 1000
+    with pytest.raises(OnboardingError, match=r"shop: an earlier change is not in effect after 0 s, .* Nothing was"):
+        Reconciler(api, "1", "shop", pause=lambda seconds: None).plan(desired(NEW, names=("ann",)), 50, 0)
+    assert set(api.log) == {"wait"}
+
+
+@pytest.mark.parametrize(
+    ("what", "wait"), [(desired(NEW), 5), (desired(names=("ann",)), None)], ids=["adds only", "check mode"]
+)
+def test_a_plan_that_takes_nothing_or_is_only_shown_does_not_wait(what, wait):
+    api = MemoryApi([ANN])
+    api.waits = 1
+    todo, propagating = Reconciler(api, "1", "shop", pause=lambda seconds: None).plan(what, 50, wait)
+    assert (api.log, propagating, todo.empty) == ([], True, False)
+
+
 @pytest.mark.parametrize(
     ("errors", "log"),
     [
@@ -222,7 +331,7 @@ def test_after_a_lost_response_the_allowlist_is_looked_at(errors, log):
 def test_what_is_removed_already_is_done():
     api = MemoryApi([ANN], errors=[failure(NotFoundError)])
     Reconciler(api, "1", "shop").carry_out(plan((ANN,), desired(state="absent", names=("ann",))), 5)
-    assert api.log == ["remove 198.41.0.9/32", "wait"]
+    assert api.log == ["wait", "remove 198.41.0.9/32", "wait"]
 
 
 def test_an_error_lists_what_was_done_and_what_was_not():

@@ -84,7 +84,7 @@ def pauses(monkeypatch):
     """The pauses between attempts, which are not made."""
     pauses = []
     monkeypatch.setattr(_shared, "take_turn", lambda: None)
-    monkeypatch.setattr(_http.time, "sleep", pauses.append)
+    monkeypatch.setattr(_http._orphan, "pause", pauses.append)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return pauses
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
 import shutil
 import subprocess
@@ -273,20 +274,37 @@ class TestValue:
         assert value.user == "max"
         with pytest.raises(InvalidConnectionError, match="weaker"):
             value.replace(sslmode="require")
-        weak = value.replace(sslmode="require", allow_weaker_tls=True)
-        assert weak.replace(user="moritz").sslmode == "require"
         with pytest.raises(TypeError):
             value.replace(colour="red")
         with pytest.raises(InvalidConnectionError) as caught:
             self_hosted().replace(options=f"--cluster={RID}")
         assert caught.value.part == "options"
 
-    @pytest.mark.parametrize("sslmode", ["disable", "allow", "prefer", "require", "verify-ca", "VERIFY-FULL"])
-    def test_weaker_tls_when_allowed(self, sslmode: str) -> None:
-        text = f"postgresql://max@db.example.com/d?sslmode={sslmode}"
-        value = connection.parse_url(text, allow_weaker_tls=True)
-        assert value.sslmode == sslmode.lower()
-        assert connection.parse_url(value.url(), allow_weaker_tls=True) == value
+    @pytest.mark.parametrize("sslmode", ["disable", "allow", "prefer", "require", "verify-ca"])
+    def test_weaker_tls_is_refused_in_every_form(self, sslmode: str) -> None:
+        host, user = "db.example.com", "max"
+        url = f"postgresql://{user}@{host}/d?sslmode={sslmode}"
+        forms = [
+            lambda: connection.parse_url(url),
+            lambda: connection.parse_url(f"jdbc:postgresql://{host}/d?user={user}&sslmode={sslmode.upper()}"),
+            lambda: connection.parse_dsn(f"host={host} user={user} sslmode={sslmode}"),
+            lambda: connection.parse_parameters({"Host": host, "Username": user, "SSLMode": sslmode}),
+            lambda: connection.parse_environment({"PGHOST": host, "PGUSER": user, "PGSSLMODE": sslmode}),
+            lambda: connection.parse_service(f"[s]\nhost={host}\nuser={user}\nsslmode={sslmode}\n", "s"),
+            lambda: connection.resolve({"host": host, "user": user, "sslmode": sslmode}),
+            lambda: connection.resolve({"url": url}),
+            lambda: Connection(deployment="self_hosted", host=host, user=user, sslmode=sslmode),
+        ]
+        for form in forms:
+            with pytest.raises(InvalidConnectionError) as caught:
+                form()
+            assert caught.value.part == "sslmode"
+            assert f"sslmode {sslmode!r} is weaker than verify-full" in str(caught.value)
+            assert "Use verify-full" in str(caught.value)
+
+    @pytest.mark.parametrize("reader", ["parse_url", "parse_dsn", "parse_parameters", "parse_environment", "resolve"])
+    def test_no_argument_allows_weaker_tls(self, reader: str) -> None:
+        assert not [name for name in inspect.signature(getattr(connection, reader)).parameters if "tls" in name]
 
     def test_channel_binding_where_no_proxy_ends_tls(self) -> None:
         assert self_hosted(parameters=[("channel_binding", "require")]).parameters == (("channel_binding", "require"),)

@@ -249,7 +249,7 @@ BAD_OTHERS: list[tuple[str, Any, dict[str, Any], str, str]] = [
         "routing_id",
         "the deployment is dedicated",
     ),
-    ("parse_url", GOOD_URL.replace("verify-full", "no"), {"allow_weaker_tls": True}, "sslmode", "'no' is not known"),
+    ("parse_url", GOOD_URL.replace("verify-full", "no"), {}, "sslmode", "'no' is not known"),
     ("parse_dsn", "", {}, "url", "empty or not text"),
     ("parse_dsn", GOOD_URL, {}, "url", "this is a URL"),
     ("parse_dsn", f"host={SNI} user=max password=hunter tiger", {}, "url", "not name=value from character 70"),

@@ -6,10 +6,19 @@
 
 from __future__ import annotations
 
+import random
 from datetime import date
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import expiry_of, unique, validate
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import (
+    Coverage,
+    expiry_of,
+    parse_entry,
+    unique,
+    validate,
+)
+
+from tests.instructions import instructions
 
 TODAY = date(2026, 6, 1)
 
@@ -148,6 +157,50 @@ def test_entries_are_compared_with_each_other():
     assert covered[1].warnings == ()
     other_right = validate(["198.41.0.4", {"cidr": "198.41.0.0/24", "sql": False, "ui": True}])
     assert other_right[0].warnings == ()
+
+
+def networks(number):
+    """So many networks of several sizes."""
+    return [f"20.{index // 256 % 256}.{index % 256}.0/{24 + index % 2 * 8}" for index in range(number)]
+
+
+def test_validation_of_twice_as_many_entries_is_twice_the_work():
+    validate(networks(2))
+    few, many = (instructions(lambda n=n: validate(networks(n), prefix="p ")) for n in (150, 300))
+    assert many < 2.2 * few
+
+
+def test_many_different_entries_of_one_network_are_no_more_work():
+    few, many = (
+        instructions(lambda n=n: validate([{"cidr": "20.1.0.0/24", "name": str(i)} for i in range(n)]))
+        for n in (150, 300)
+    )
+    assert many < 2.2 * few
+
+
+def test_coverage_agrees_with_a_comparison_of_all_pairs():
+    chance = random.Random(7)  # noqa: S311 - a repeatable sample
+    entries = []
+    for _number in range(300):
+        length = chance.choice((8, 12, 16, 20, 24, 31, 32))
+        address = chance.getrandbits(5) << 27 | chance.getrandbits(3) << 14 | chance.getrandbits(2)
+        sql, ui = chance.choice(((True, False), (False, True), (True, True)))
+        network = f"{'.'.join(str(byte) for byte in (address >> (32 - length) << (32 - length)).to_bytes(4, 'big'))}"
+        entries.append(parse_entry({"cidr": f"{network}/{length}", "sql": sql, "ui": ui}, allow_private=True))
+    covered = Coverage((entry.network, entry.sql, entry.ui) for entry in entries)
+    for entry in entries:
+        around = [
+            other.network
+            for other in entries
+            if other.network != entry.network
+            and entry.network.subnet_of(other.network)
+            and other.sql >= entry.sql
+            and other.ui >= entry.ui
+        ]
+        assert covered.wider(entry) == min(around, key=lambda network: network.prefixlen, default=None)
+        address = entry.network.broadcast_address
+        assert covered.admits(str(address)) == any(other.sql and address in other.network for other in entries)
+    assert not Coverage(()).admits("20.1.2.3")
 
 
 def test_the_expiry_is_read_back_from_the_name():
