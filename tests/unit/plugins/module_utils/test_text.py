@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 
 
