@@ -154,8 +154,8 @@ def public_bundle() -> str:
     )
 
 
-def download(url: str, *, timeout: float = DOWNLOAD_TIMEOUT) -> bytes:
-    """The response of a CA's URL, at most 1 MiB, within `timeout` seconds for all of it.
+def download(url: str) -> bytes:
+    """The response of a CA's URL, at most 1 MiB, within 30 seconds for all of it.
 
     Raises OnboardingError for anything but https, on each hop, and the status 200.
     """
@@ -163,7 +163,7 @@ def download(url: str, *, timeout: float = DOWNLOAD_TIMEOUT) -> bytes:
     if not url.startswith("https://"):
         raise OnboardingError(f"{label}: a CA is downloaded over https only.")
     try:
-        client = HttpClient(timeout, tls_context(public_bundle()))
+        client = HttpClient(DOWNLOAD_TIMEOUT, tls_context(public_bundle()))
         with client.open(url, redirects=DOWNLOAD_REDIRECTS) as response:
             if response.status != 200:
                 raise OnboardingError(f"{label}: the server answered {response.status} {response.reason}.")
