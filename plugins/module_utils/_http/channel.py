@@ -158,6 +158,7 @@ class TlsChannel:
     def __init__(self, inner: Channel, context: ssl.SSLContext, host: str) -> None:
         self.ragged = False
         self._inner = inner
+        self._inner_ended = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._run(self._tls.do_handshake)
@@ -172,6 +173,7 @@ class TlsChannel:
                 if data:
                     self._incoming.write(data)
                 else:
+                    self._inner_ended = True
                     self._incoming.write_eof()
             except ssl.SSLError:
                 # An alert tells the server why. What is wrong matters more than whether the alert arrives.
@@ -190,12 +192,11 @@ class TlsChannel:
     def receive(self, size: int) -> bytes:
         try:
             data: bytes = self._run(partial(self._tls.read, size))
-            return data
-        except ssl.SSLZeroReturnError:
-            return b""
-        except ssl.SSLEOFError:
-            self.ragged = True
-            return b""
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            data = b""
+        # Python 3.9 tells OpenSSL to ignore a missing end of TLS. With an end, nothing more was read from below.
+        self.ragged = not data and self._inner_ended
+        return data
 
     def send(self, data: bytes) -> None:
         view = memoryview(data)
