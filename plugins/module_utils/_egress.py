@@ -11,14 +11,15 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import json
 import socket
-import ssl
 from collections.abc import Sequence
 from typing import Any, Optional
-from urllib.parse import urlsplit
+
+from ansible_collections.crdb.onboard.plugins.module_utils._http.client import HttpClient, tls_context
+from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import CertificateError, HttpError
+from ansible_collections.crdb.onboard.plugins.module_utils._http.places import shown
 
 DEFAULT_SERVICES = ("https://checkip.amazonaws.com", "https://api.ipify.org")
 _MAX_BODY = 4096
@@ -28,46 +29,17 @@ class EgressError(Exception):
     """The public address cannot be determined. The text contains the answers that differ."""
 
 
-class _Connection(http.client.HTTPConnection):
-    """An HTTP connection over IPv4 only; with a context, over TLS."""
-
-    def __init__(self, host: str, port: int, timeout: float, context: Optional[ssl.SSLContext]) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self._context = context
-
-    def connect(self) -> None:
-        addresses = socket.getaddrinfo(self.host, self.port, socket.AF_INET, socket.SOCK_STREAM)
-        sock = socket.create_connection(addresses[0][4][:2], self.timeout)  # type: ignore[arg-type]
-        self.sock = self._context.wrap_socket(sock, server_hostname=self.host) if self._context else sock
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _address_by(url: str, timeout: float, ca_file: Optional[str]) -> str:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise EgressError("must be an https URL")
-    context = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
-    port = parts.port or (443 if context else 80)
-    connection = _Connection(host, port, timeout, context)
     try:
-        connection.request("GET", parts.path or "/", headers={"User-Agent": "crdb.onboard"})
-        response = connection.getresponse()
-        body = response.read(_MAX_BODY).decode("utf-8", "replace").strip()
-    except ssl.SSLCertVerificationError as exc:
-        raise EgressError(f"its certificate cannot be verified: {exc.verify_message}") from None
-    except (OSError, http.client.HTTPException) as exc:
-        raise EgressError(str(getattr(exc, "strerror", None) or exc) or type(exc).__name__) from None
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise EgressError(f"answered {response.status}")
+        client = HttpClient(timeout, tls_context(ca_file), proxy=None, loopback_http=True, family=socket.AF_INET)
+        with client.open(url) as response:
+            if response.status != 200:
+                raise EgressError(f"answered {response.status}")
+            body = response.read(_MAX_BODY).decode("utf-8", "replace").strip()
+    except CertificateError as exc:
+        raise EgressError(f"cannot be asked: its certificate cannot be verified: {exc.reason}") from None
+    except HttpError as exc:
+        raise EgressError(f"cannot be asked: {exc}") from None
     return _parse_address(body)
 
 
@@ -76,11 +48,11 @@ def _parse_address(body: str) -> str:
     if body.startswith("{"):
         try:
             facts = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             facts = {}
         address = next((facts[key] for key in ("ip", "address", "origin", "ip_addr") if facts.get(key)), "")
     try:
-        return str(ipaddress.IPv4Address(str(address)))
+        return str(ipaddress.IPv4Address(address if isinstance(address, str) else ""))
     except ValueError:
         raise EgressError("did not answer with an IPv4 address") from None
 
@@ -98,7 +70,7 @@ def public_address(services: Sequence[str], timeout: float = 10.0, ca_file: Opti
         try:
             answers.append((url, _address_by(url, timeout, ca_file)))
         except EgressError as exc:
-            raise EgressError(f"the echo service {url} {exc}. Name another service") from None
+            raise EgressError(f"the echo service {shown(url)} {exc}. Name another service") from None
     distinct = {address for _url, address in answers}
     if len(distinct) > 1:
         reported = ", ".join(f"{url} reports {address}" for url, address in answers)

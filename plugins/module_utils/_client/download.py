@@ -9,26 +9,31 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import io
 import os
 import posixpath
 import re
 import shutil
-import socket
-import ssl
-import time
-import urllib.error
-import urllib.request
-from typing import IO, Any
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from ansible_collections.crdb.onboard.plugins.module_utils._client.errors import ClientError
+from ansible_collections.crdb.onboard.plugins.module_utils._http.client import HttpClient, Response, tls_context
+from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import (
+    EncodingError,
+    HttpError,
+    TimedOutError,
+    TooLargeError,
+    TruncatedError,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._http.places import shown
 
 ARCHIVE_LIMIT = 1024**3
 _CHECKSUM_LIMIT = 4096
 # A download that brings fewer bytes than this during one timeout has stalled.
-_SLOWEST = 16 * 1024
+_LEAST_PROGRESS = 16 * 1024
+_REDIRECTS = 10
 _BLOCK = 256 * 1024
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -89,90 +94,71 @@ def check_free_space(folder: str, needed: int) -> None:
 
 def require_https(url: str) -> str:
     """Return the URL. Raises ClientError when its scheme is not https."""
-    if urlsplit(url).scheme != "https":
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        scheme = ""
+    if scheme != "https":
         raise ClientError(f"{url}: the client is downloaded over https only. Use an https URL.")
     return url
-
-
-class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        require_https(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class Downloader:
     """Downloads over https. The default proxy is the environment's, the default CA bundle the system's.
 
-    `timeout` is the longest pause in seconds. A large file may take longer, as long as bytes keep coming.
+    `timeout` is how long in seconds a response may take to begin, and then the longest time without progress. A large
+    file may take longer, as long as bytes keep coming.
     """
 
     def __init__(self, *, ca_file: str = "", proxy: str = "", timeout: float = 60.0) -> None:
         try:
-            context = ssl.create_default_context(cafile=ca_file or None)
-        except (OSError, ssl.SSLError) as exc:
-            raise ClientError(f"ca_file {ca_file} cannot be read as a PEM file: {exc}.") from None
-        proxies = urllib.request.ProxyHandler({"https": proxy} if proxy else None)
-        self._opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=context), proxies, _HttpsRedirects()
-        )
+            self._http = HttpClient(timeout, tls_context(ca_file), proxy=proxy)
+        except HttpError as exc:
+            raise ClientError(f"{exc}.") from None
         self._timeout = timeout
 
     def read(self, url: str) -> bytes:
         """Return the content of a small file. Raises ClientError."""
-        target = io.BytesIO()
-        self._fetch(url, target, _CHECKSUM_LIMIT, "")
-        return target.getvalue()
+        content = b""
+        with self._open(url) as response:
+            content = response.read(_CHECKSUM_LIMIT)
+        return content
 
     def save(self, url: str, path: str) -> None:
         """Write the content of a URL to a new file. Raises ClientError, and OSError for errors of the disk."""
         with open(path, "xb") as target:
-            self._fetch(url, target, ARCHIVE_LIMIT, os.path.dirname(path))
+            # An archive is compressed itself, and some servers call that its encoding: it is kept as it was sent.
+            with self._open(url) as response:
+                if response.length and response.length <= ARCHIVE_LIMIT:
+                    check_free_space(os.path.dirname(path), response.length)
+                window = 0
+                for block in response.blocks(ARCHIVE_LIMIT):
+                    target.write(block)
+                    window += len(block)
+                    if window >= _LEAST_PROGRESS:
+                        self._http.deadline.renew()
+                        window = 0
             target.flush()
             os.fsync(target.fileno())
 
-    def _fetch(self, url: str, target: IO[bytes], limit: int, folder: str) -> None:
+    @contextlib.contextmanager
+    def _open(self, url: str) -> Iterator[Response]:
+        """The response of a server that has the file. Raises ClientError, also for what fails while it is read."""
+        name = shown(url)
         try:
-            with self._opener.open(require_https(url), timeout=self._timeout) as response:
-                length = int(response.headers.get("Content-Length") or 0)
-                if length > limit:
-                    raise ClientError(f"{url} has {length} bytes; at most {limit} are allowed. Check the URL.")
-                if folder:
-                    check_free_space(folder, length)
-                self._copy(url, response, target, limit, length)
-        except urllib.error.HTTPError as exc:
-            hint = " Check that the server has this version." if exc.code == 404 else ""
-            raise ClientError(f"{url}: the server answered {exc.code} {exc.reason}.{hint}") from None
-        except urllib.error.URLError as exc:
-            if isinstance(exc.reason, (socket.timeout, TimeoutError)):
-                raise self._stalled(url) from None
-            raise ClientError(f"{url} cannot be downloaded: {exc.reason}.") from None
-        except (socket.timeout, TimeoutError):
-            raise self._stalled(url) from None
-        except (ConnectionError, ssl.SSLError, ValueError) as exc:
-            raise ClientError(f"{url}: the download was interrupted: {exc}. Try again.") from None
-
-    def _stalled(self, url: str) -> ClientError:
-        return ClientError(
-            f"{url}: the download stalled for {self._timeout:g} s. Try again, or set `source: controller` to download"
-            " on the controller."
-        )
-
-    def _copy(self, url: str, response: Any, target: IO[bytes], limit: int, length: int) -> None:
-        total = window = 0
-        since = time.monotonic()
-        while True:
-            block = response.read1(_BLOCK)
-            if not block:
-                break
-            total += len(block)
-            window += len(block)
-            if total > limit:
-                raise ClientError(f"{url} has more than the {limit} bytes that are allowed. Check the URL.")
-            target.write(block)
-            now = time.monotonic()
-            if now - since > self._timeout:
-                if window < _SLOWEST:
-                    raise self._stalled(url)
-                window, since = 0, now
-        if length and total != length:
-            raise ClientError(f"{url}: the download was interrupted after {total} of {length} bytes. Try again.")
+            with self._http.open(require_https(url), redirects=_REDIRECTS) as response:
+                if response.status != 200:
+                    hint = " Check that the server has this version." if response.status == 404 else ""
+                    raise ClientError(f"{name}: the server answered {response.status} {response.reason}.{hint}")
+                yield response
+        except TimedOutError:
+            raise ClientError(
+                f"{name}: the download stalled for {self._timeout:g} s. Try again, or set `source: controller` to"
+                " download on the controller."
+            ) from None
+        except (TooLargeError, EncodingError) as exc:
+            raise ClientError(f"{name}: {exc}. Check the URL.") from None
+        except TruncatedError as exc:
+            raise ClientError(f"{name}: the download was interrupted: {exc}. Try again.") from None
+        except HttpError as exc:
+            raise ClientError(f"{name} cannot be downloaded: {exc}.") from None

@@ -9,6 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,6 +17,9 @@ from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import split_pem
 from ansible_collections.crdb.onboard.plugins.module_utils._files.pem import BEGIN, CERTIFICATE, END, pem_blocks
+from ansible_collections.crdb.onboard.plugins.module_utils._http.client import HttpClient, tls_context
+from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import HttpError, TooLargeError
+from ansible_collections.crdb.onboard.plugins.module_utils._http.places import shown
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CaSource
 
@@ -32,6 +36,7 @@ except ImportError as exc:
 DOWNLOAD_TIMEOUT = 30
 WARN_DAYS = 30
 DOWNLOAD_LIMIT = 1024 * 1024
+DOWNLOAD_REDIRECTS = 5
 
 
 @dataclass(frozen=True)
@@ -140,22 +145,33 @@ def verify(content: bytes, source: str, *, now: datetime | None = None) -> tuple
     return tuple(authorities.values())
 
 
+def public_bundle() -> str:
+    """The file or folder of CAs that verifies public servers: the environment's, else the one of `requests`."""
+    return (
+        os.environ.get("REQUESTS_CA_BUNDLE")
+        or os.environ.get("CURL_CA_BUNDLE")
+        or str(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    )
+
+
 def download(url: str) -> bytes:
-    """The response of a CA's URL, at most 1 MiB. Raises OnboardingError for anything but https and the status 200."""
+    """The response of a CA's URL, at most 1 MiB, within 30 seconds for all of it.
+
+    Raises OnboardingError for anything but https, on each hop, and the status 200.
+    """
+    label = f"ca_url {shown(url)}"
     if not url.startswith("https://"):
-        raise OnboardingError(f"ca_url {url}: a CA is downloaded over https only.")
+        raise OnboardingError(f"{label}: a CA is downloaded over https only.")
     try:
-        response = requests.get(url, timeout=DOWNLOAD_TIMEOUT, stream=True)
-        body = response.raw.read(DOWNLOAD_LIMIT + 1, decode_content=True)
-    except (requests.RequestException, OSError) as exc:
-        raise OnboardingError(f"ca_url {url}: cannot be downloaded: {exc}") from None
-    if not response.url.startswith("https://"):
-        raise OnboardingError(f"ca_url {url}: was redirected to {response.url}; a CA is downloaded over https only.")
-    if response.status_code != requests.codes.ok:
-        raise OnboardingError(f"ca_url {url}: the server answered {response.status_code} {response.reason}.")
-    if len(body) > DOWNLOAD_LIMIT:
-        raise OnboardingError(f"ca_url {url}: is larger than {DOWNLOAD_LIMIT} bytes, so it is not a CA. Check the URL.")
-    return bytes(body)
+        client = HttpClient(DOWNLOAD_TIMEOUT, tls_context(public_bundle()))
+        with client.open(url, redirects=DOWNLOAD_REDIRECTS) as response:
+            if response.status != 200:
+                raise OnboardingError(f"{label}: the server answered {response.status} {response.reason}.")
+            return response.read(DOWNLOAD_LIMIT)
+    except TooLargeError as exc:
+        raise OnboardingError(f"{label}: {exc}, so it is not a CA. Check the URL.") from None
+    except HttpError as exc:
+        raise OnboardingError(f"{label}: cannot be downloaded: {exc}.") from None
 
 
 def load(source: CaSource | None) -> tuple[Authority, ...]:
@@ -177,7 +193,7 @@ def load(source: CaSource | None) -> tuple[Authority, ...]:
 
 def _read(source: CaSource) -> tuple[bytes, str]:
     if source.kind == "ca_url":
-        return download(source.value), f"ca_url {source.value}"
+        return download(source.value), f"ca_url {shown(source.value)}"
     if source.kind == "ca_text":
         return source.value.encode("utf-8"), "ca_text"
     path = Path(source.value).expanduser()

@@ -10,6 +10,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ from datetime import date
 from functools import cached_property, partial
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import (
     CloudError,
@@ -33,6 +35,7 @@ TRIES = 3
 POLL = 1.0
 """Seconds between two looks at whether a change is in effect."""
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Step = tuple[str, Callable[[], None]]
 """A title, and what to do."""
 
@@ -47,10 +50,20 @@ class StoredEntry:
     sql: bool
     ui: bool
 
+<<<<<<< HEAD
     @cached_property
     def network(self) -> ipaddress.IPv4Network:
+=======
+    @property
+    def network(self) -> Network:
+>>>>>>> wt-http
         """The network that the entry stands for, its host bits cleared."""
-        return ipaddress.IPv4Network((self.cidr_ip, self.cidr_mask), strict=False)
+        return ipaddress.ip_network((self.cidr_ip, self.cidr_mask), strict=False)
+
+    @property
+    def is_version_4(self) -> bool:
+        """Whether it is IPv4. The service accepts nothing else today, and we manage nothing else."""
+        return self.network.version == 4
 
     def body(self) -> dict[str, Any]:
         """The entry as the API's JSON has it."""
@@ -132,41 +145,45 @@ class AllowlistPlan:
         return bool(self.narrow or self.remove)
 
 
-def _by_network(entry: StoredEntry) -> tuple[int, int]:
-    return int(entry.network.network_address), entry.network.prefixlen
+def _by_network(entry: StoredEntry) -> tuple[int, int, int]:
+    return entry.network.version, int(entry.network.network_address), entry.network.prefixlen
 
 
 def read(items: Iterable[dict[str, Any]]) -> tuple[StoredEntry, ...]:
     """The entries of the API's response, sorted by network.
 
-    Raises OnboardingError for an entry that is not an IPv4 network.
+    Raises OnboardingError for an entry that is not a network.
     """
     entries = []
     for item in items:
+        address, mask = item.get("cidr_ip"), item.get("cidr_mask")
         try:
+            if not isinstance(address, str) or not re.fullmatch("[0-9]{1,3}", str(mask)):
+                raise ValueError
             entry = StoredEntry(
-                str(item["cidr_ip"]),
-                int(item["cidr_mask"]),
+                address,
+                int(str(mask)),
                 str(item.get("name") or ""),
                 bool(item.get("sql")),
                 bool(item.get("ui")),
             )
             _network = entry.network
-        except (KeyError, ValueError, TypeError):
+        except ValueError:
             raise OnboardingError(
-                f"The cluster's allowlist has an entry that is not an IPv4 network: {item!r}."
+                f"The cluster's allowlist has an entry that is not a network: {clean(f'{address!r}/{mask!r}', 100)}."
             ) from None
         entries.append(entry)
     return tuple(sorted(entries, key=_by_network))
 
 
 def plan(before: Sequence[StoredEntry], desired: DesiredAllowlist) -> AllowlistPlan:
-    """Decide what to change. It is pure: it asks nothing and changes nothing."""
-    current = {entry.network: entry for entry in before}
+    """Decide what to change. It is pure: it asks nothing and changes nothing. Entries of IPv6 are left alone."""
+    ours = [entry for entry in before if entry.is_version_4]
+    current = {entry.network: entry for entry in ours}
     kept = {current[network] for network in desired.kept if network in current}
     remove = {
         entry
-        for entry in before
+        for entry in ours
         if entry not in kept and (desired.state == "exact" or (desired.owns(entry) and desired.drops(entry)))
     }
     add: list[StoredEntry] = []
@@ -201,7 +218,12 @@ def plan(before: Sequence[StoredEntry], desired: DesiredAllowlist) -> AllowlistP
                 notes.append(
                     f"{entry.cidr} is listed already as {stored.name!r}, which is not managed here: its name is kept."
                 )
-    any_goes, note = _decide_any(before, desired, removed=current.get(ANY) in remove)
+    notes += [
+        f"{entry.network} {entry.name!r} is kept: it is IPv6, which is not managed here."
+        for entry in before
+        if not entry.is_version_4
+    ]
+    any_goes, note = _decide_any(ours, desired, removed=current.get(ANY) in remove)
     if any_goes:
         remove.add(current[ANY])
     return AllowlistPlan(

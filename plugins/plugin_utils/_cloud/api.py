@@ -9,11 +9,40 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import Authority, verify
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import HttpClient, list_of, segment
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import fields
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import (
+    HttpClient,
+    checked,
+    list_of,
+    segment,
+)
+
+_TEXT = (fields.Line,)
+_NAME = {"name": _TEXT}
+_CLUSTER = {"id": _TEXT, "name": _TEXT}
+_OF_CLUSTER = {
+    **dict.fromkeys(("state", "operation_status", "plan", "cloud_provider", "sql_dns"), _TEXT),
+    "config": (dict,),
+    "regions": (list,),
+}
+_OF_REGION = dict.fromkeys(("name", "sql_dns", "internal_dns", "private_endpoint_dns"), _TEXT)
+_ENTRY = {"cidr_ip": _TEXT, "cidr_mask": (int, str)}
+_OF_ENTRY = {"name": (str,), "sql": (bool,), "ui": (bool,)}
+
+
+def _checked_cluster(cluster: dict[str, Any], path: str) -> dict[str, Any]:
+    """The cluster itself, in which what others read has the right types. Raises CloudError."""
+    checked(cluster, path, _CLUSTER, _OF_CLUSTER)
+    config = checked(cluster.get("config") or {}, path, {}, {"serverless": (dict,)})
+    checked(config.get("serverless") or {}, path, {}, {"routing_id": _TEXT})
+    for region in cluster.get("regions") or []:
+        checked(region, path, {}, _OF_REGION)
+    return cluster
 
 
 class CloudApi(HttpClient):
@@ -21,11 +50,13 @@ class CloudApi(HttpClient):
 
     def clusters(self) -> list[dict[str, Any]]:
         """All clusters that the key can see, as the API describes them."""
-        return list(self.items("/api/v1/clusters", "clusters"))
+        path = "/api/v1/clusters"
+        return [_checked_cluster(cluster, path) for cluster in self.items(path, "clusters")]
 
     def cluster(self, identifier: str) -> dict[str, Any]:
         """One cluster, by its id. Raises NotFoundError."""
-        return self.get(f"/api/v1/clusters/{segment(identifier)}")
+        path = f"/api/v1/clusters/{segment(identifier)}"
+        return _checked_cluster(self.get(path), path)
 
     def connection_string(self, cluster: str, user: str, database: str) -> dict[str, Any]:
         """The service's own connection string, without a password, as the API's JSON."""
@@ -38,13 +69,17 @@ class CloudApi(HttpClient):
         entries: list[dict[str, Any]] = []
         propagating = False
         for page in self.pages(path):
-            entries += list_of(page, "allowlist", path)
+            checked(page, path, {}, {"propagating": (bool,)})
+            entries += [checked(entry, path, _ENTRY, _OF_ENTRY) for entry in list_of(page, "allowlist", path)]
             propagating = propagating or bool(page.get("propagating"))
         return entries, propagating
 
     def propagating(self, cluster: str) -> bool:
         """Whether a change of the allowlist is not yet in effect."""
-        return bool(self.get(f"{self._of(cluster)}/networking/allowlist", {"pagination.limit": "1"})["propagating"])
+        path = f"{self._of(cluster)}/networking/allowlist"
+        # Without it, nobody knows whether the change is in effect.
+        page = checked(self.get(path, {"pagination.limit": "1"}), path, {"propagating": (bool,)})
+        return bool(page["propagating"])
 
     def add_entry(self, cluster: str, entry: Mapping[str, Any]) -> None:
         """Add an entry. Raises ExistsError when its network is listed already."""
@@ -61,7 +96,8 @@ class CloudApi(HttpClient):
 
     def users(self, cluster: str) -> list[str]:
         """The names of the SQL users."""
-        return [str(user["name"]) for user in self.items(f"{self._of(cluster)}/sql-users", "users")]
+        path = f"{self._of(cluster)}/sql-users"
+        return [str(checked(user, path, _NAME)["name"]) for user in self.items(path, "users")]
 
     def create_user(self, cluster: str, name: str, password: str) -> None:
         """Create a SQL user, which becomes an administrator. Raises ExistsError when the name is taken."""
@@ -80,9 +116,11 @@ class CloudApi(HttpClient):
     def databases(self, cluster: str) -> dict[str, int | None]:
         """The databases, each with its number of tables, or None where the service does not say."""
         tables: dict[str, int | None] = {}
-        for database in self.items(f"{self._of(cluster)}/databases", "databases"):
+        path = f"{self._of(cluster)}/databases"
+        for database in self.items(path, "databases"):
+            checked(database, path, _NAME, {"table_count": (int, str)})
             count = str(database.get("table_count") or "")
-            tables[str(database["name"])] = int(count) if count.isdecimal() else None
+            tables[str(database["name"])] = int(count) if re.fullmatch("[0-9]{1,9}", count) else None
         return tables
 
     def create_database(self, cluster: str, name: str) -> None:

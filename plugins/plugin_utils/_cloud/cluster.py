@@ -9,9 +9,11 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, is_public
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import NotFoundError
@@ -40,9 +42,9 @@ def choose(clusters: Iterable[Mapping[str, Any]], name: str) -> dict[str, Any]:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        identifiers = ", ".join(f"{c.get('id')} ({c.get('cloud_provider')})" for c in matches)
+        identifiers = clean(", ".join(f"{c.get('id')} ({c.get('cloud_provider')})" for c in matches), 1000)
         raise OnboardingError(f"There are {len(matches)} clusters named {name!r}: give the id, one of {identifiers}.")
-    names = ", ".join(sorted(str(cluster.get("name")) for cluster in alive)) or "none"
+    names = clean(", ".join(sorted(str(cluster.get("name")) for cluster in alive)), 1000) or "none"
     raise OnboardingError(f"There is no cluster {name!r}, or the key may not see it; it sees: {names}.")
 
 
@@ -73,7 +75,7 @@ def host_of(cluster: Mapping[str, Any], region: str, endpoint: str, public_host:
     if not region and endpoint == "public":
         return public_host
     regions = [r for r in cluster.get("regions") or [] if isinstance(r, Mapping)]
-    names = ", ".join(str(r.get("name")) for r in regions)
+    names = clean(", ".join(str(r.get("name")) for r in regions), 1000)
     if region:
         chosen = next((r for r in regions if r.get("name") == region), None)
     else:
@@ -113,9 +115,12 @@ def public_endpoint(settings: Settings, cluster: Mapping[str, Any]) -> dict[str,
             # Host and port are the same for every user and database.
             parameters = api.connection_string(identifier, "", DEFAULT_DATABASE)["params"]
             authorities = api.authorities(identifier)
+            host, port = parameters["Host"], str(parameters["Port"])
+            if not isinstance(host, str) or not re.fullmatch("[0-9]{1,5}", port):
+                raise ValueError
             return {
-                "host": str(parameters["Host"]),
-                "port": int(parameters["Port"]),
+                "host": host,
+                "port": int(port),
                 "ca_text": bundle(authorities).decode("ascii"),
                 "ca_public": is_public(authorities),
             }
@@ -150,7 +155,7 @@ def facts_of(settings: Settings, name: str, region: str = "", endpoint: str = "p
     cluster = lookup(settings, name)
     state = cluster.get("state")
     if state not in READY_STATES:
-        raise OnboardingError(f"The cluster {name} is in the state {state}. Wait until it is CREATED.")
+        raise OnboardingError(f"The cluster {name} is in the state {clean(str(state), 60)}. Wait until it is CREATED.")
     public = public_endpoint(settings, cluster)
     return connection_facts(cluster, public, host_of(cluster, region, endpoint, public["host"]))
 

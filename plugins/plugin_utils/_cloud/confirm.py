@@ -19,6 +19,7 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import codes_known_to_api, note
 from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import describe
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts, cluster_sent
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WireError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
@@ -246,7 +247,7 @@ def judge_address(listed: Finding, entries: Sequence[Mapping[str, Any]], public:
 
 
 def _network(entry: Mapping[str, Any]) -> str:
-    return f"{entry.get('cidr_ip')}/{entry.get('cidr_mask')}"
+    return clean(f"{entry.get('cidr_ip')}/{entry.get('cidr_mask')}", 60)
 
 
 def _holds(network: str, address: ipaddress.IPv4Address) -> bool:

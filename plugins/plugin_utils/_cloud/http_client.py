@@ -12,34 +12,66 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from ansible_collections.crdb.onboard.plugins.module_utils._http import client as _https
+from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import (
+    CertificateError,
+    ConnectError,
+    EncodingError,
+    HttpError,
+    TimedOutError,
+    TooLargeError,
+    UrlError,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import MISSING, public_bundle
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import fields
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
-
-try:
-    import requests
-    from requests.adapters import HTTPAdapter
-
-    MISSING = ""
-except ImportError as exc:
-    MISSING = str(exc.name)
 
 VERSION = "2024-09-16"
 PAGE_LIMIT = 500
 ATTEMPTS = 5
 LONGEST_PAUSE = 30.0
 BODY_LIMIT = 16 * 1024 * 1024
+# Of a whole list: a service can always name another page.
+LIST_PAGES = 1000
+LIST_BYTES = 4 * BODY_LIMIT
+LIST_SECONDS = 600.0
+_TOKEN_LIMIT = 4096
 RATE_LIMITED = "rate limit exceeded"
 
 _Response = TypeVar("_Response")
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+_NOT_THE_API = "Check cloud.url, and whether a proxy or a sign-in page answers in place of the API."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response of the API, read to its end.
+
+    Args:
+        status: of HTTP.
+        reason: of the status.
+        kind: the media type, without its parameters.
+        pause: the header `Retry-After`.
+        content: the body.
+    """
+
+    status: int
+    reason: str
+    kind: str
+    pause: str
+    content: bytes
 
 
 class CloudError(OnboardingError):
@@ -131,29 +163,37 @@ class HttpClient:
         self.settings = settings
         self.attempts = attempts
         self.sent = 0
-        # urllib3 must not retry by itself: what may be repeated is decided here. Proxies come from the environment.
-        self._session = requests.Session()
-        self._session.mount("https://", HTTPAdapter(max_retries=0))
+        self._received = 0
+        try:
+            context = _https.tls_context(settings.ca_file or public_bundle())
+        except HttpError as exc:
+            raise OnboardingError(f"{'cloud.' if settings.ca_file else ''}{exc}.") from None
+        # Proxies come from the environment. A request is retried here, or not at all.
+        self._http = _https.HttpClient(settings.timeout, context, loopback_http=True, keep=True)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Read a JSON object, retrying."""
         return self.repeat(lambda: _json("GET", path, self.send("GET", path, query=query)))
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """The pages of a list, read one after the other."""
+        """The pages of a list, read one after the other. Raises CloudError for a list that does not end."""
         query = {"pagination.limit": str(PAGE_LIMIT)}
         seen: set[str] = set()
+        end, received = time.monotonic() + LIST_SECONDS, self._received
         while True:
             page = self.get(path, query)
             yield page
-            pagination = page.get("pagination")
-            token = pagination.get("next_page") if isinstance(pagination, dict) else None
+            token = _next_page(page, path)
             if not token:
                 return
             if token in seen:
                 raise CloudError("GET", path, "the list of pages loops back to a page that was read already")
-            seen.add(str(token))
-            query = {**query, "pagination.page": str(token)}
+            seen.add(token)
+            if len(seen) >= LIST_PAGES or time.monotonic() > end or self._received - received > LIST_BYTES:
+                raise CloudError(
+                    "GET", path, f"the list does not end: {len(seen)} pages were read", cure="Check cloud.url."
+                )
+            query = {**query, "pagination.page": token}
 
     def items(self, path: str, key: str) -> Iterator[dict[str, Any]]:
         """The objects of a list, of all its pages; `key` names the list in each page."""
@@ -195,56 +235,54 @@ class HttpClient:
         query: Mapping[str, str] | None = None,
         body: dict[str, Any] | None = None,
         authenticated: bool = True,
-    ) -> requests.Response:
+    ) -> Answer:
         """Send one request, once; its response, which has the status 200. Raises CloudError for any other."""
         _shared.take_turn()
         self.sent += 1
-        headers = {"Accept": "application/json", "User-Agent": "crdb.onboard"}
+        headers = {"Accept": "application/json"}
         if authenticated:
             headers.update({"Authorization": f"Bearer {self.settings.key}", "Cc-Version": VERSION})
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        content = None if body is None else json.dumps(body, allow_nan=False).encode("utf-8")
+        url = self.settings.url + path + (f"?{urlencode(query)}" if query else "")
         try:
-            response = self._session.request(
-                method,
-                self.settings.url + path,
-                params=query,
-                json=body,
-                headers=headers,
-                auth=_no_auth,
-                timeout=self.settings.timeout,
-                verify=self.settings.ca_file or True,
-                allow_redirects=False,
-            )
-        except requests.exceptions.Timeout:
-            raise UnavailableError(
-                method,
-                path,
-                f"no response within {self.settings.timeout:g} s",
-                uncertain=method != "GET",
-                cure="Check the network and run it again: finished steps are not repeated.",
-            ) from None
-        except requests.exceptions.SSLError as exc:
-            raise CloudError(
-                method,
-                path,
-                f"the certificate of {self.settings.url} cannot be verified: {_reason(exc)}",
-                cure="If a proxy intercepts TLS, set cloud.ca_file to the proxy's CA.",
-            ) from None
-        except (requests.RequestException, OSError) as exc:
-            raise UnavailableError(
-                method,
-                path,
-                f"no connection to {self.settings.url}: {_reason(exc)}",
-                uncertain=method != "GET",
-                cure="Check the network and HTTPS_PROXY, then run it again.",
-            ) from None
-        if response.status_code == requests.codes.ok:
-            return response
-        raise _refusal(method, path, response)
+            # A redirect is not followed: the key is for this server only.
+            with self._http.open(url, method=method, headers=headers, body=content) as response:
+                answer = Answer(
+                    response.status,
+                    response.reason,
+                    response.header("Content-Type").split(";")[0],
+                    response.header("Retry-After"),
+                    response.read(BODY_LIMIT),
+                )
+        except HttpError as exc:
+            raise self._failure(method, path, exc) from None
+        self._received += len(answer.content)
+        if answer.status == HTTPStatus.OK:
+            return answer
+        raise _refusal(method, path, answer)
 
-
-def _no_auth(request: Any) -> Any:
-    # Without this, requests replaces the key by the password that ~/.netrc has for the host.
-    return request
+    def _failure(self, method: str, path: str, exc: HttpError) -> CloudError:
+        """The error of a request that got no usable response."""
+        uncertain = method != "GET"
+        if isinstance(exc, CertificateError):
+            message = f"the certificate of {self.settings.url} cannot be verified: {exc.reason}"
+            cure = "If a proxy intercepts TLS, set cloud.ca_file to the proxy's CA."
+            return CloudError(method, path, message, cure=cure)
+        if isinstance(exc, UrlError):
+            return CloudError(method, path, f"no connection to {self.settings.url}: {exc}", cure="Check HTTPS_PROXY.")
+        if isinstance(exc, (TooLargeError, EncodingError)):
+            # It would be as large the next time.
+            return CloudError(method, path, str(exc), uncertain=uncertain, cure=_NOT_THE_API)
+        if isinstance(exc, TimedOutError):
+            cure = "Check the network and run it again: finished steps are not repeated."
+            return UnavailableError(method, path, str(exc), uncertain=uncertain, cure=cure)
+        if isinstance(exc, ConnectError):
+            message = f"no connection to {self.settings.url}: {exc}"
+            cure = "Check the network and HTTPS_PROXY, then run it again."
+            return UnavailableError(method, path, message, uncertain=uncertain, cure=cure)
+        return UnavailableError(method, path, str(exc), uncertain=uncertain, cure=_NOT_THE_API)
 
 
 def _pause(attempt: int, seconds: Any) -> None:
@@ -255,30 +293,38 @@ def _pause(attempt: int, seconds: Any) -> None:
         _orphan.pause(min(0.2 * 2**attempt * (1 + random.random()), LONGEST_PAUSE))  # noqa: S311 - a jitter
 
 
-def _reason(exc: BaseException) -> str:
-    text = _UNPRINTABLE.sub(" ", str(exc))
-    inner = re.search(
-        r"(?:Caused by \w+\(|: )([^()<>]*(?:refused|reset|resolve|verify failed|aborted|timed out)[^()<>]*)", text
-    )
-    return (inner[1] if inner else type(exc).__name__).strip(" '\",")[:200]
+def _next_page(page: Mapping[str, Any], path: str) -> str:
+    pagination = page.get("pagination")
+    token = pagination.get("next_page") if isinstance(pagination, dict) else None
+    if token is None:
+        return ""
+    if not isinstance(token, str) or len(token) > _TOKEN_LIMIT:
+        raise CloudError("GET", path, "the response has no valid 'next_page'", cure="Check cloud.url.")
+    return token
 
 
-def _json(method: str, path: str, response: requests.Response) -> dict[str, Any]:
+def _json(method: str, path: str, answer: Answer) -> dict[str, Any]:
     try:
-        value = response.json() if len(response.content) <= BODY_LIMIT else None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        kind = response.headers.get("Content-Type", "an unknown kind").split(";")[0]
+        return fields.parse(answer.content)
+    except ValueError as exc:
+        reason = f": {exc}" if isinstance(exc, fields.FieldError) else ""
+        kind = f"{clean(answer.kind, 60) or 'an unknown kind'}, {len(answer.content)} bytes"
         raise UnavailableError(
             method,
             path,
-            f"the response is not the API's JSON ({_UNPRINTABLE.sub('', kind)[:60]}, {len(response.content)} bytes)",
-            status=response.status_code,
+            f"the response is not the API's JSON ({kind}){reason}",
+            status=answer.status,
             uncertain=method != "GET",
-            cure="Check cloud.url, and whether a proxy or a sign-in page answers in place of the API.",
-        )
-    return value
+            cure=_NOT_THE_API,
+        ) from None
+
+
+def checked(item: Any, path: str, required: fields.Kinds, optional: fields.Kinds | None = None) -> dict[str, Any]:
+    """The item itself, an object with these keys. Raises CloudError that names the key that is wrong."""
+    try:
+        return fields.check(item, required, optional)
+    except fields.FieldError as exc:
+        raise CloudError("GET", path, f"the response is not as documented: {exc}", cure="Check cloud.url.") from None
 
 
 def list_of(page: Mapping[str, Any], key: str, path: str) -> list[dict[str, Any]]:
@@ -289,33 +335,32 @@ def list_of(page: Mapping[str, Any], key: str, path: str) -> list[dict[str, Any]
     return items
 
 
-def _refusal(method: str, path: str, response: requests.Response) -> CloudError:
-    status = response.status_code
+def _refusal(method: str, path: str, answer: Answer) -> CloudError:
+    status = answer.status
     try:
-        body = response.json()
+        body = fields.parse(answer.content)
     except ValueError:
-        body = None
-    body = body if isinstance(body, dict) else {}
-    code = body.get("code") if isinstance(body.get("code"), int) else None
-    message = _UNPRINTABLE.sub(" ", str(body.get("message") or response.reason or "no reason given"))[:300]
+        body = {}
+    code = body.get("code") if type(body.get("code")) is int else None
+    message = body.get("message") if isinstance(body.get("message"), str) else ""
+    message = clean(message or "") or answer.reason
     facts: dict[str, Any] = {"status": status, "code": code}
-    pause = response.headers.get("Retry-After", "")
-    if status == requests.codes.too_many_requests or pause or RATE_LIMITED in message.lower():
-        facts["details"] = [float(pause)] if re.fullmatch(r"[0-9]{1,5}", pause) else []
+    if status == HTTPStatus.TOO_MANY_REQUESTS or answer.pause or RATE_LIMITED in message.lower():
+        facts["details"] = [float(answer.pause)] if re.fullmatch(r"[0-9]{1,5}", answer.pause) else []
         return RateLimitedError(
             method, path, message, **facts, cure="Other programs use the same key. Run it again later."
         )
     facts["details"] = body.get("details") if isinstance(body.get("details"), list) else []
-    if status == requests.codes.unauthorized:
+    if status == HTTPStatus.UNAUTHORIZED:
         cure = "The API key is wrong or has expired: make a new one in the Console, under Access Management."
         return AccessError(method, path, message, **facts, cure=cure)
-    if status == requests.codes.forbidden:
+    if status == HTTPStatus.FORBIDDEN:
         return AccessError(
             method, path, message, **facts, cure=f"The key's service account needs another role: {_role(method, path)}."
         )
-    if status == requests.codes.not_found:
+    if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(method, path, message, **facts)
-    if status == requests.codes.conflict or code == 6 or "already exists" in message.lower():
+    if status == HTTPStatus.CONFLICT or code == 6 or "already exists" in message.lower():
         return ExistsError(method, path, message, **facts)
     if "lock" in message.lower():
         return CloudError(
@@ -325,7 +370,7 @@ def _refusal(method: str, path: str, response: requests.Response) -> CloudError:
             **facts,
             cure="Another operation is running on the cluster: wait for its end, then run it again.",
         )
-    if status >= requests.codes.internal_server_error:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnavailableError(
             method,
             path,

@@ -52,7 +52,17 @@ LAST_DAY = stored("198.41.0.8", "ours bob (until 2026-06-01)")
 OPEN = stored(ANY, "Default")
 NEW = {"cidr": "198.41.0.1", "name": "new"}
 
+SIX = stored("2001:db8::/32", "ours six (until 2026-05-31)")
+
 PLANS = {
+    "an entry of IPv6": (
+        (ANN, SIX),
+        desired(NEW),
+        ["+198.41.0.1/32"],
+        "2001:db8::/32 'ours six (until 2026-05-31)' is kept",
+    ),
+    "IPv6, exact": ((SIX,), desired(NEW, state="exact"), ["+198.41.0.1/32"], "it is IPv6, which is not managed here"),
+    "IPv6, absent by name": ((SIX,), desired(state="absent", names=("six",)), [], "it is IPv6"),
     "nothing to do": ((ANN,), desired({"cidr": "198.41.0.9", "name": "ann"}), [], ""),
     "a new entry": ((ANN, THEIRS), desired(NEW), ["+198.41.0.1/32"], ""),
     "more rights": ((ANN,), desired({"cidr": "198.41.0.9", "name": "ann", "ui": True}), ["w198.41.0.9/32"], ""),
@@ -125,6 +135,13 @@ def test_plan(before, what, expected, note):
 def test_an_entry_of_somebody_else_keeps_its_rights():
     ((before, after),) = plan((THEIRS,), desired({"cidr": "203.0.113.0/24", "sql": False, "ui": True})).widen
     assert (before, after) == (THEIRS, stored("203.0.113.0/24", "theirs", "sql ui"))
+
+
+def test_the_last_entry_of_ipv4_is_kept_beside_one_of_ipv6():
+    todo = plan((OPEN, SIX), desired(remove_any=True))
+    assert todo.empty
+    assert "would let nobody in" in " ".join(todo.notes)
+    assert todo.after == (OPEN, SIX)
 
 
 def test_who_loses_access_is_known():
@@ -201,8 +218,17 @@ def test_entries_are_read_sorted_and_a_wrong_one_is_named():
         {"cidr_ip": "198.41.0.9", "cidr_mask": "32", "name": "ours ann", "sql": True, "ui": False},
     ]
     assert read(items) == (ANN, stored("203.0.113.0/24"))
-    for wrong in ({}, {"cidr_ip": "x", "cidr_mask": 1}, {"cidr_ip": "198.41.0.9", "cidr_mask": 33}):
-        with pytest.raises(OnboardingError, match="is not an IPv4 network"):
+    assert read([{"cidr_ip": "2001:db8::1", "cidr_mask": 128}, *items])[-1] == stored("2001:db8::1/128", rights="")
+    for wrong in (
+        {},
+        {"cidr_ip": "x", "cidr_mask": 1},
+        {"cidr_ip": "198.41.0.9", "cidr_mask": 33},
+        {"cidr_ip": "198.41.0.9", "cidr_mask": 24.5},
+        {"cidr_ip": "198.41.0.9", "cidr_mask": True},
+        {"cidr_ip": 3, "cidr_mask": 1},
+        {"cidr_ip": ["198.41.0.9"], "cidr_mask": 1},
+    ):
+        with pytest.raises(OnboardingError, match="is not a network"):
             read([wrong])
 
 

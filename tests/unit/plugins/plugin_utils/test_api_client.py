@@ -6,12 +6,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import http_client as _http
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.allowlist import (
+    DesiredAllowlist,
+    Reconciler,
+    StoredEntry,
+    plan,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import (
     AccessError,
@@ -24,7 +31,10 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client im
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings, key_is_set
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import parse_entry
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
+
+from tests.hostile import HostileServer, answer, drip
 
 KEY = "CCDB1_canary-of-the-key"
 
@@ -133,9 +143,9 @@ def test_each_operation_is_one_request(converse):
 
 
 def test_pages_are_followed_and_a_loop_ends(converse):
-    first = {"clusters": [{"id": "1"}], "pagination": {"next_page": "2"}}
-    talk = converse((200, first), (200, {"clusters": [{"id": "2"}]}))
-    assert talk.api.clusters() == [{"id": "1"}, {"id": "2"}]
+    first = {"clusters": [{"id": "1", "name": "a"}], "pagination": {"next_page": "2"}}
+    talk = converse((200, first), (200, {"clusters": [{"id": "2", "name": "b"}]}))
+    assert [cluster["id"] for cluster in talk.api.clusters()] == ["1", "2"]
     assert "pagination.page=2" in talk.sent()[1]
     with pytest.raises(CloudError, match="loops back"):
         converse((200, first)).api.clusters()
@@ -226,6 +236,162 @@ def test_a_password_of_netrc_does_not_replace_the_key(converse, monkeypatch, tmp
     talk = converse((200, {"clusters": []}))
     assert talk.api.clusters() == []
     assert talk.requests[0][3]["Authorization"] == f"Bearer {KEY}"
+
+
+def page(**more):
+    return {"allowlist": [], "propagating": False, **more}
+
+
+ODD = [
+    ("clusters", {"clusters": [{"id": "1"}]}, "'name' is missing"),
+    ("clusters", {"clusters": [{"id": 1, "name": "x"}]}, "'id' must be printable text, but it is a whole number"),
+    ("clusters", {"clusters": [{"id": "1", "name": "x\x1b[31m"}]}, "'name' must be printable text"),
+    ("clusters", {"clusters": [{"id": "1", "name": "x", "state": ["CREATED"]}]}, "'state' must be printable text"),
+    ("clusters", {"clusters": [{"id": "1", "name": "x", "config": "y"}]}, "'config' must be an object"),
+    (
+        "clusters",
+        {"clusters": [{"id": "1", "name": "x", "config": {"serverless": {"routing_id": {}}}}]},
+        "'routing_id' must be printable text, but it is an object",
+    ),
+    ("clusters", {"clusters": [{"id": "1", "name": "x", "regions": ["eu"]}]}, "expected an object but got text"),
+    ("clusters", {"clusters": [{"id": "1", "name": "x", "regions": [{"name": 1}]}]}, "'name' must be printable"),
+    ("allowlist", page(propagating="no"), "'propagating' must be true or false, but it is text"),
+    ("allowlist", page(allowlist=[{"cidr_mask": 1}]), "'cidr_ip' is missing"),
+    ("allowlist", page(allowlist=[{"cidr_ip": "1.2.3.4", "cidr_mask": 1.5}]), "'cidr_mask' must be a whole number"),
+    ("allowlist", page(allowlist=[{"cidr_ip": "x", "cidr_mask": 1, "sql": "no"}]), "'sql' must be true or false"),
+    ("propagating", {"allowlist": []}, "'propagating' is missing"),
+    ("propagating", page(propagating=[]), "'propagating' must be true or false, but it is a list"),
+    ("users", {"users": [{}]}, "'name' is missing"),
+    ("users", {"users": [{"name": None}]}, "'name' is missing"),
+    ("users", {"users": [{"name": ["ann"]}]}, "'name' must be printable text, but it is a list"),
+    ("databases", {"databases": [{"table_count": 1}]}, "'name' is missing"),
+    (
+        "databases",
+        {"databases": [{"name": "d", "table_count": [1]}]},
+        "'table_count' must be a whole number or text",
+    ),
+]
+
+
+class TestHostile:
+    """Answers that never end, that are too large, and that are not what the API documents."""
+
+    @pytest.fixture
+    def serve(self, pauses):
+        servers = []
+
+        def start(script, **options):
+            servers.append(HostileServer(None, script, keep=True))
+            return servers[-1], CloudApi(Settings(KEY, servers[-1].url, **{"timeout": 5.0, **options}))
+
+        yield start
+        for server in servers:
+            server.close()
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            drip(b"HTTP/1.1 200 OK and so on" * 2),
+            [*answer(b"", "200 OK", "Content-Length: 40"), *drip(b" " * 38 + b"{}")],
+        ],
+        ids=["header", "body"],
+    )
+    def test_a_response_that_drips_ends_at_the_deadline(self, serve, parts):
+        _server, api = serve(lambda path, number: parts, timeout=0.3)
+        with pytest.raises(UnavailableError, match=r"no complete response within 0\.3 s") as caught:
+            api.create_user("1", "ann", "secret")
+        assert caught.value.uncertain
+
+    @pytest.mark.parametrize(
+        ("parts", "message"),
+        [
+            (answer(b"", "200 OK", "Content-Length: 1001"), "at most 1000 are allowed"),
+            ([b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b" " * 1001], "more than the 1000 bytes"),
+            (answer(b"", "500 Oh", "Content-Length: 1001"), "at most 1000 are allowed"),
+            (answer(gzip.compress(bytes(10_000_000))[:900], "200 OK", "Content-Encoding: gzip"), "the encoding gzip"),
+        ],
+        ids=["announced", "endless", "error", "bomb"],
+    )
+    def test_a_large_response_is_refused_before_it_is_read_and_not_asked_for_again(
+        self, serve, monkeypatch, parts, message
+    ):
+        monkeypatch.setattr(_http, "BODY_LIMIT", 1000)
+        server, api = serve(lambda path, number: parts)
+        with pytest.raises(CloudError, match=message) as caught:
+            api.clusters()
+        assert len(server.requests) == 1
+        with pytest.raises(CloudError, match=message) as caught:
+            api.create_user("1", "ann", "secret")
+        assert caught.value.uncertain
+
+    @pytest.mark.parametrize(("limit", "value"), [("LIST_PAGES", 3), ("LIST_BYTES", 200), ("LIST_SECONDS", 0.0)])
+    def test_pages_without_an_end_are_an_error(self, serve, monkeypatch, limit, value):
+        def script(path, number):
+            return answer(json.dumps({"clusters": [], "pagination": {"next_page": f"{number:050d}"}}).encode())
+
+        monkeypatch.setattr(_http, limit, value)
+        server, api = serve(script)
+        with pytest.raises(CloudError, match=r"the list does not end: \d pages were read"):
+            api.clusters()
+        assert 1 <= len(server.requests) <= 3
+        assert server.connections == 1
+
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            (b'{"a":' * 10_000, "not the API's JSON"),
+            (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "it is nested too deeply"),
+            (b'{"a":' * 200 + b"1" + b"}" * 200, "it is nested too deeply"),
+            (b'{"clusters": [], "x": Infinity}', "Infinity is not a number in JSON"),
+            (b'{"clusters": [], "x": [NaN]}', "NaN is not a number in JSON"),
+            (b'{"clusters": [], "x": 1e999}', "it has an infinite number"),
+            (b'{"clusters": [], "x": ' + b"9" * 100_000 + b"}", "not the API's JSON"),
+            (b"\xff\xfe", "not the API's JSON"),
+        ],
+        ids=["open", "deep", "less deep", "infinity", "nan", "overflow", "digits", "no text"],
+    )
+    def test_json_that_nothing_can_work_with_is_refused(self, converse, body, message):
+        with pytest.raises(UnavailableError, match=message):
+            converse((200, body)).api.clusters()
+
+    @pytest.mark.parametrize("token", [["2"], {"a": 1}, 2, 1.5, True, "x" * 5000], ids=str)
+    def test_a_next_page_that_is_none_is_refused(self, converse, token):
+        body = {"clusters": [], "pagination": {"next_page": token}}
+        with pytest.raises(CloudError, match="no valid 'next_page'"):
+            converse((200, body)).api.clusters()
+
+    @pytest.mark.parametrize(("operation", "body", "message"), ODD)
+    def test_a_wrong_type_in_any_field_is_named(self, converse, operation, body, message):
+        api = converse((200, body)).api
+        with pytest.raises(CloudError) as caught:
+            getattr(api, operation)(*([] if operation == "clusters" else ["1"]))
+        assert message in str(caught.value)
+        assert str(caught.value).isprintable()
+
+    @pytest.mark.parametrize(
+        "count", [None, "", "many", "9" * 5000, -1], ids=["null", "empty", "text", "large", "below"]
+    )
+    def test_a_number_of_tables_that_is_none_is_not_known(self, converse, count):
+        assert converse((200, {"databases": [{"name": "d", "table_count": count}]})).api.databases("1") == {"d": None}
+
+    @pytest.mark.parametrize("message", [["a"], {"b": 1}, 7, None, ""], ids=str)
+    def test_an_error_with_an_odd_message_has_the_servers_reason(self, converse, message):
+        with pytest.raises(CloudError, match=r"answered 400: Bad Request\."):
+            converse((400, {"message": message, "code": True, "details": "x"})).api.create_user("1", "ann", "secret")
+
+    @pytest.mark.parametrize("odd", [{"allowlist": []}, {"propagating": "no"}, [], b'{"a":' * 10_000], ids=str)
+    def test_a_reconciliation_says_what_was_done_whatever_is_answered(self, converse, odd):
+        talk = converse((200, {}), (200, odd))
+        entry = StoredEntry("198.41.0.9", 32, "ann", True, False)
+        reconciler = Reconciler(talk.api, "1", "shop", pause=lambda seconds: None)
+        with pytest.raises(OnboardingError) as caught:
+            reconciler.carry_out(plan([], DesiredAllowlist("present", "", (parse_entry("198.41.0.9"),))), 5.0)
+        assert f"Done: add {entry.network} sql ''" in str(caught.value)
+        assert "Not done: nothing" in str(caught.value)
+
+    def test_a_ca_file_that_is_none_is_named(self, tmp_path):
+        with pytest.raises(OnboardingError, match=r"^cloud\.ca_file .* cannot be read as a PEM file"):
+            CloudApi(Settings(KEY, ca_file=str(tmp_path / "missing.pem")))
 
 
 def test_segments():

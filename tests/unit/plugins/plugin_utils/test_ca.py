@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import requests
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import (
     bundle,
+    download,
     is_public,
     load,
     read_trust_store,
@@ -26,6 +29,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from tests.hostile import HostileServer, answer, drip, redirect
 
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -120,6 +125,80 @@ def test_a_url_without_tls_is_refused():
 def test_a_url_that_does_not_answer_is_named():
     with pytest.raises(OnboardingError, match=r"https://localhost:1/cert: cannot be downloaded"):
         load(CaSource("ca_url", "https://localhost:1/cert"))
+
+
+class TestDownload:
+    """A hostile server: whoever chooses the CA reads everything that the connections send."""
+
+    @pytest.fixture(autouse=True)
+    def _environment(self, monkeypatch, tmp_path):
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        # Servers that end by themselves, so that a client that waits for them ends as well.
+        monkeypatch.setattr(authorities, "DOWNLOAD_TIMEOUT", 0.5)
+        netrc = tmp_path / "netrc"
+        netrc.write_text("default login ann password of-netrc\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+
+    @pytest.fixture
+    def serve(self, monkeypatch, tmp_path):
+        servers = []
+
+        def start(script, *, tls=True):
+            servers.append(HostileServer(tmp_path if tls else None, script))
+            if tls:
+                monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(servers[-1].ca_file))
+            return servers[-1]
+
+        yield start
+        for server in servers:
+            server.close()
+
+    def test_a_ca_is_downloaded_without_any_credentials(self, serve):
+        content = pem()
+        other = serve(lambda path, number: answer(content))
+        server = serve(lambda path, number: redirect(other.url.replace("127.0.0.1", "localhost") + "/ca.crt"))
+        assert download(f"{server.url}/cert?x=y") == content
+        for each in (server, other):
+            ((_request, headers),) = each.requests
+            assert "Authorization" not in headers
+
+    def test_a_hop_over_http_is_not_made(self, serve):
+        plain = serve(lambda path, number: redirect(f"{server.url}/last"), tls=False)
+        server = serve(lambda path, number: answer(pem()) if path == "/last" else redirect(f"{plain.url}/hop"))
+        with pytest.raises(OnboardingError, match=rf"redirects to {plain.url}/hop; .* over https only"):
+            download(f"{server.url}/cert")
+        assert plain.requests == []
+
+    @pytest.mark.parametrize(
+        ("parts", "message"),
+        [
+            (drip(b"HTTP/1.1 200 OK and so on" * 2), "cannot be downloaded: no complete response within 0.5 s"),
+            (
+                [*answer(b"", "200 OK", "Content-Length: 40"), *drip(b"x" * 40)],
+                "cannot be downloaded: no complete response within 0.5 s",
+            ),
+            (answer(b"x", "200 OK", "Content-Length: 9"), "cannot be downloaded: the connection ended after 1 of 9"),
+            (
+                answer(gzip.compress(bytes(2 * 1024 * 1024)), "200 OK", "Content-Encoding: gzip"),
+                "cannot be downloaded: the response has the encoding gzip",
+            ),
+            (answer(b"not gzip", "200 OK", "Content-Encoding: gzip"), "the response has the encoding gzip"),
+            (answer(b"", "200 OK", "Content-Length: 2000000"), "at most 1048576 are allowed, so it is not a CA"),
+            ([b"HTTP/1.1 200 OK\r\n\r\n", bytes(1024 * 1024 + 1)], "that are allowed, so it is not a CA"),
+            ([b"\x1b[31mno http\r\n\r\n"], "cannot be downloaded: the response is not valid HTTP"),
+            (answer(b"", "404 Not\x1b[31m here"), "the server answered 404 Not[31m here."),
+        ],
+        ids=["dripped header", "dripped body", "truncated", "bomb", "no gzip", "large", "endless", "no http", "404"],
+    )
+    def test_a_hostile_response_is_refused(self, serve, parts, message):
+        server = serve(lambda path, number: parts)
+        with pytest.raises(OnboardingError) as caught:
+            download(f"{server.url}/cert?token=secret")
+        assert message in str(caught.value)
+        assert f"ca_url {server.url}/cert: " in str(caught.value)
+        assert str(caught.value).isprintable()
 
 
 class TestTrustStore:
