@@ -46,7 +46,7 @@ def documented(module: str) -> Mapping[str, Any]:
 def with_inputs(module: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a task, with those that its option `inputs` holds and that are not given by themselves.
 
-    Raises OnboardingError for a key of `inputs` that is none of the options it may hold.
+    Raises OnboardingError for an unknown key of `inputs`.
     """
     inputs = given.get("inputs") or {}
     if not isinstance(inputs, Mapping):

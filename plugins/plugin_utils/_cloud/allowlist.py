@@ -50,13 +50,8 @@ class StoredEntry:
     sql: bool
     ui: bool
 
-<<<<<<< HEAD
     @cached_property
-    def network(self) -> ipaddress.IPv4Network:
-=======
-    @property
     def network(self) -> Network:
->>>>>>> wt-http
         """The network that the entry stands for, its host bits cleared."""
         return ipaddress.ip_network((self.cidr_ip, self.cidr_mask), strict=False)
 
@@ -290,9 +285,12 @@ def refuse_too_many(changes: AllowlistPlan, limit: int, name: str) -> None:
 
 def locked_out(changes: AllowlistPlan, addresses: Iterable[str]) -> list[str]:
     """The addresses that can use SQL now and could not once all changes are made."""
-
     before, after = (
-        Coverage((entry.network, entry.sql, entry.ui) for entry in entries)
+        Coverage(
+            (entry.network, entry.sql, entry.ui)
+            for entry in entries
+            if isinstance(entry.network, ipaddress.IPv4Network)
+        )
         for entries in (changes.before, changes.after)
     )
     return sorted(a for a in set(addresses) if before.admits(a) and not after.admits(a))
