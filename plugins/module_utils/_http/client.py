@@ -81,8 +81,13 @@ class Response:
         # http.client knows no length when the body is chunked, or ends with the connection.
         self.length = raw.length
 
+    @property
+    def location(self) -> str:
+        """Where the response redirects to, as it was sent; empty for any other response."""
+        return str(self._raw.headers.get("Location") or "") if self.status in _REDIRECTS else ""
+
     def header(self, name: str) -> str:
-        """A header's value; empty where there is none."""
+        """A header's value, shortened for an error; empty where there is none."""
         return clean(str(self._raw.headers.get(name) or ""))
 
     def refuse_encoding(self) -> None:
@@ -174,10 +179,10 @@ class HttpClient:
             credentials = {"Authorization": first.credentials} if first.credentials and same else {}
             sent = {**credentials, **(headers or {})} if hop == 0 else credentials
             with self._exchange(method, url, place, sent, body if hop == 0 else None) as response:
-                location = response.header("Location") if response.status in _REDIRECTS else ""
-                if not redirects or not location:
+                if not redirects or not response.location:
                     yield response
                     return
+                location = response.location
             url = follow(url, location)
             try:
                 place = place_of(url)

@@ -185,6 +185,17 @@ def test_no_credentials_go_to_another_host(serve, tmp_path, monkeypatch):
     assert not {"Authorization", "Authorization-Like"} & set(headers)
 
 
+def test_a_long_url_and_one_of_other_letters_are_followed(serve):
+    query = "signature=" + "a%2Fb" * 200
+
+    def script(path, number):
+        return answer(b"x") if number else redirect(f"/gr\u00f6\u00dfe?{query}".encode().decode("latin-1"))
+
+    server = serve(script)
+    assert fetch(server) == b"x"
+    assert server.requests[1][0] == f"GET /gr%C3%B6%C3%9Fe?{query} HTTP/1.1"
+
+
 def test_a_redirect_is_not_followed_unless_asked_for(serve):
     server = serve(lambda path, number: redirect("/other"))
     with HttpClient(5.0, tls_context(str(server.ca_file))).open(server.url) as response:
