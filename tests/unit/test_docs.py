@@ -102,6 +102,7 @@ def _known_variables():
     known = set(OF_NO_ROLE)
     for path in (TOP / "roles").glob("*/tasks/*.yml"):
         known |= set(re.findall(r"^ +register: (\w+)$", path.read_text(), re.MULTILINE))
+    known |= set(yaml.safe_load((TOP / "roles" / "crdb_inputs" / "vars" / "main" / "inputs.yml").read_text()))
     for path in (TOP / "roles").glob("*/meta/argument_specs.yml"):
         known |= set(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"])
     for path in (TOP / "playbooks").glob("*.yml"):

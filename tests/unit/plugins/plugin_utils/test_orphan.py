@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,7 +128,9 @@ def test_no_module_is_run_and_the_task_fails(monkeypatch):
     monkeypatch.setattr(base.transport, "call", lambda *_args, **_options: pytest.fail("a module was run"))
     monkeypatch.setattr(base.options, "arguments", lambda _name: {})
     monkeypatch.setattr(base.ActionBase, "run", lambda *_args: {})
+    monkeypatch.setattr(base.options, "with_inputs", lambda _name, given: given)
     action = base.OnboardingAction.__new__(base.OnboardingAction)
+    action._task = types.SimpleNamespace(args={})
     action.validate_argument_spec = lambda _specification: (None, {})
     action.work = lambda _arguments, task_vars: action.call({}, task_vars, module="files")
     assert action.run() == {"failed": True, "msg": str(RunGoneError())}
@@ -136,7 +139,7 @@ def test_no_module_is_run_and_the_task_fails(monkeypatch):
 @pytest.mark.usefixtures("gone")
 def test_no_request_is_sent(monkeypatch):
     api = CloudApi(Settings("key", "https://api.example.com"))
-    monkeypatch.setattr(api._session, "request", lambda *_args, **_options: pytest.fail("a request was sent"))
+    monkeypatch.setattr(api._http, "open", lambda *_args, **_options: pytest.fail("a request was sent"))
     for ask in (lambda: api.clusters(), lambda: api.remove_user("1", "ann"), lambda: api.authorities("1")):
         with pytest.raises(RunGoneError):
             ask()

@@ -273,6 +273,6 @@ def test_a_user_who_may_not_write_keeps_the_version_that_is_there(closed, server
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder to another user needs root: run the tests as root")
 def test_root_does_not_install_through_a_users_folder(home, options):
     os.chown(home, 12345, 12345)
-    with pytest.raises(ClientError, match="belongs to the user 12345"):
+    with pytest.raises(ClientError, match="belongs to the user id 12345"):
         present(options)
     assert tree(home) == {}
