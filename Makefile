@@ -45,7 +45,7 @@ $(NEWEST)/controller.installed: requirements/controller-newest.txt
 	@touch $@
 
 # Ansible's own folder, which is otherwise made in the person's home.
-lint test-unit test-integration test-contract test-clients docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
+lint test-unit test-integration test-commands test-contract test-clients docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
 
 .PHONY: install
 install: $(VENV)/controller.installed ## install the controller's packages into .venv
@@ -66,6 +66,8 @@ test: lint test-unit test-integration test-molecule-debian-12 test-molecule-mach
 
 # Tests mostly wait for servers and programs, so one worker more than a small machine has processors.
 PARALLEL := --numprocesses 3 --dist loadfile
+# About a hundred runs of playbooks: for a change of documentation, and before a release.
+COMMANDS := tests/integration/test_commands.py
 
 .PHONY: test-unit
 test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
@@ -73,8 +75,12 @@ test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## run tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest $(PARALLEL) tests/integration tests/contract
+	$(BIN)/python -m pytest $(PARALLEL) --ignore $(COMMANDS) tests/integration tests/contract
 	$(BIN)/python -m pytest tests/clients
+
+.PHONY: test-commands
+test-commands: $(VENV)/development.installed ## run every command that README and docs print, as text, against the sandbox
+	$(BIN)/python -m pytest --numprocesses 3 $(COMMANDS)
 
 .PHONY: test-contract
 test-contract: $(VENV)/development.installed ## compare API requests and responses with a specification: SPEC=FILE (OpenAPI, JSON)
