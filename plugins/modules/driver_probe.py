@@ -180,11 +180,15 @@ Answer = subprocess.CompletedProcess[bytes]
 
 def _interpreted(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
     program = probe["program"].encode("utf-8")
-    return subprocess.run([interpreter, "-"], input=program, capture_output=True, check=False, **common)
+    return subprocess.run(  # noqa: S603 - the interpreter of the inventory, with the rights of the app's user
+        [interpreter, "-"], input=program, capture_output=True, check=False, **common
+    )
 
 
 def _silent(argv: list[str], common: dict[str, Any]) -> Answer:
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, **common)
+    return subprocess.run(  # noqa: S603 - a list of arguments, with the rights of the app's user
+        argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, **common
+    )
 
 
 def _write(path: str, text: str) -> None:

@@ -51,7 +51,9 @@ def build_for(system: str, machine: str, *, glibc: bool = True, arm64_mac: bool 
 def _sysctl(name: str) -> str:
     for program in _SYSCTL:
         try:
-            process = subprocess.run([program, "-n", name], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            process = subprocess.run(  # noqa: S603 - a program of the system, with fixed arguments
+                [program, "-n", name], stdin=subprocess.DEVNULL, capture_output=True, check=False
+            )
         except OSError:
             continue
         return process.stdout.decode("ascii", "replace").strip() if process.returncode == 0 else ""

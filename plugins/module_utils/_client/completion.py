@@ -47,7 +47,7 @@ def _is_outdated(path: str, version: str, record: dict[str, Any]) -> bool:
 def write(installation: Installation, options: ClientOptions, record: dict[str, Any], result: ClientResult) -> None:
     """Write the pending completion files, and record them. Raises OSError."""
     for shell, path in pending(installation, options, record).items():
-        process = subprocess.run(
+        process = subprocess.run(  # noqa: S603 - the client that was just verified and installed
             [installation.link("cockroach"), "gen", "autocomplete", shell, "--out", "/dev/stdout"],
             stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_TIMEOUT,
         )  # fmt: skip

@@ -30,7 +30,7 @@ def verify_version(program: str, product: str, version: str, home: str) -> None:
     environment = {"PATH": os.defpath, "HOME": home, "LANG": "C", "LC_ALL": "C"}
     failure = f"{product} {version} does not run on this machine"
     try:
-        process = subprocess.run(
+        process = subprocess.run(  # noqa: S603 - the client that was just verified and installed
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=environment, cwd=home, timeout=_VERSION_TIMEOUT, check=False,
         )  # fmt: skip
@@ -65,7 +65,9 @@ def _processes() -> Iterator[tuple[str, list[str], str]]:
     # One option a column: macOS's ps takes everything after the first equals sign as a column's title.
     command = ["ps", "-axww", "-o", "pid=", "-o", "command="]
     try:
-        process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        process = subprocess.run(  # noqa: S603 - a list of arguments that is written here
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
     except OSError:
         return
     for line in process.stdout.decode("utf-8", "replace").splitlines():

@@ -48,7 +48,7 @@ def _attempt(command: dict[str, Any], folder: str, secrets: list[str]) -> None:
     # A file instead of a pipe: a background process that keeps its output open is not waited for.
     with tempfile.TemporaryFile() as output:
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - the command of the inventory, as a list, with its user's rights
                 command["argv"], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder,
                 env=_environment(owner), start_new_session=True, umask=0o022, **ids,
             )  # fmt: skip

@@ -112,8 +112,8 @@ def ignored_by_git(path: str) -> None:
         top = os.path.dirname(top)
     relative = os.path.relpath(path, os.path.realpath(top))
     try:
-        answer = subprocess.run(
-            ["git", "-C", top, "check-ignore", "-q", "--", path],
+        answer = subprocess.run(  # noqa: S603 - a list of arguments; no hook of the work tree runs
+            ["git", "-c", "core.fsmonitor=false", "-C", top, "check-ignore", "-q", "--", path],  # noqa: S607 - where PATH has it
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
             timeout=_GIT_SECONDS,
         )  # fmt: skip

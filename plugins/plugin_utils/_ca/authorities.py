@@ -209,7 +209,7 @@ def bundle(authorities: tuple[Authority, ...]) -> bytes:
 
 
 # Java's default: a trust store holds no secret, but a JVM cannot read an encrypted one without its password.
-TRUST_STORE_PASSWORD = "changeit"  # noqa: S105
+TRUST_STORE_PASSWORD = "changeit"  # noqa: S105 - Java's default, and no secret
 
 
 def write_trust_store(certificates: Mapping[str, bytes]) -> bytes:

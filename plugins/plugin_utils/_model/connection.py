@@ -269,7 +269,7 @@ class Connection:
         """A new, validated connection with these fields changed."""
         return Connection(**{**{name: getattr(self, name) for name in FIELDS}, **changes})
 
-    def url(self, scheme: str = "postgresql", password: str = "encoded", query: str = "full") -> str:  # noqa: S107
+    def url(self, scheme: str = "postgresql", password: str = "encoded", query: str = "full") -> str:  # noqa: S107 - a form
         """The general connection string, every byte outside RFC 3986's unreserved set percent-encoded.
 
         ``scheme``: postgresql, postgres or cockroachdb, the last two also with a SQLAlchemy driver (+psycopg2 ...).
@@ -293,7 +293,7 @@ class Connection:
             raise ValueError(f"query is {query!r}: use full, ssl or none")
         return f"{base}?{query_text(pair for pair in self._pairs() if pair[0] != 'sslfactory')}"
 
-    def jdbc_url(self, password: str = "encoded", sslfactory: bool = False) -> str:  # noqa: S107
+    def jdbc_url(self, password: str = "encoded", sslfactory: bool = False) -> str:  # noqa: S107 - a form
         """The JDBC URL: credentials in the query, a space as %20 and a plus as %2B (a bare plus means a space there).
 
         ``sslfactory=True`` adds DefaultJavaSSLFactory, the guide's form: the JVM's trust store. It is never written
@@ -309,14 +309,14 @@ class Connection:
             f"jdbc:postgresql://{host}:{self.port}/{percent_encode(self.startup_database)}?{query_text(pairs + rest)}"
         )
 
-    def dsn(self, password: str = "encoded") -> str:  # noqa: S107
+    def dsn(self, password: str = "encoded") -> str:  # noqa: S107 - a form
         """libpq's keyword form, values in single quotes where needed. ``password`` as in :meth:`url`."""
         pairs = [("host", self.host), ("port", str(self.port)), ("dbname", self.startup_database), ("user", self.user)]
         secret = self._shown(password)
         pairs += ([("password", secret)] if secret is not None else []) + self._pairs()
         return " ".join(f"{name}={dsn_value(value)}" for name, value in pairs if name != "sslfactory")
 
-    def parameters_form(self, password: str = "encoded") -> dict[str, Any]:  # noqa: S107
+    def parameters_form(self, password: str = "encoded") -> dict[str, Any]:  # noqa: S107 - a form
         """The Console's 'Parameters only': Host, Port (text, as the Cloud API has it), Database, Username, Password,
         then sslmode, sslrootcert, sslcert, sslkey, options where set, and ``parameters`` (a mapping) where any.
         """
