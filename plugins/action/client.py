@@ -17,6 +17,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
 _CRDB_SQL = Path(builds.__file__).with_name("crdb-sql")
 
@@ -140,13 +141,10 @@ class ActionModule(OnboardingAction):
         """Turn pipelining on for this task. Raises OnboardingError where that is not possible."""
         if self._task.async_val:
             raise OnboardingError("proxy holds a password, and async would write it to a file. Remove async.")
-        if "pipelining" in self._connection._options:
-            self._connection.set_option("pipelining", True)
-        if not self._connection.is_pipelining_enabled():
-            raise OnboardingError(
-                "proxy holds a password, which only pipelining keeps out of files on the host, and pipelining is off."
-                " Unset ANSIBLE_KEEP_REMOTE_FILES, use another become method than su, or set `source: controller`."
-            )
+        try:
+            transport.keep_secrets_out_of_files(self._connection)
+        except OnboardingError as exc:
+            raise OnboardingError(f"proxy holds a password. {exc} Or set `source: controller`.") from None
 
     def _run_with_archives(
         self, paths: dict[str, Path], arguments: dict[str, Any], task_vars: dict[str, Any]

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ansible_collections.crdb.onboard.plugins.module_utils._files.pem import BEGIN, CERTIFICATE, pem_blocks
+from ansible_collections.crdb.onboard.plugins.module_utils._pem import BEGIN, CERTIFICATE, pem_blocks
 
 # Our first line in a file that we made: known, so that it can be taken away again.
 HEADER = "# Written by crdb.onboard"

@@ -115,7 +115,7 @@ def _trust(context: ssl.SSLContext, text: str, path: str) -> None:
         )
     try:
         # Comments between the blocks of a bundle may be other than ASCII, which load_verify_locations refuses.
-        context.load_verify_locations(cadata="\n".join(blocks) + "\n")
+        context.load_verify_locations(cadata="".join(f"{block.text()}\n" for block in blocks))
     except (ssl.SSLError, ValueError) as exc:
         raise FileUnusableError("ca", "not_pem", path, "a certificate in it cannot be decoded") from exc
 

@@ -12,16 +12,15 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
 import hashlib
 import ipaddress
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
+from ansible_collections.crdb.onboard.plugins.module_utils._pem import CERTIFICATE, PemBlock
+from ansible_collections.crdb.onboard.plugins.module_utils._pem import pem_blocks as _pem_blocks
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.der import (
     DerError,
     Reader,
@@ -75,8 +74,7 @@ _STRINGS = {
     28: "utf-32-be",
     30: "utf-16-be",
 }
-_PEM_BEGIN = re.compile(r"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----")
-_PEM_END = re.compile(r"-----END (?:X509 |TRUSTED )?CERTIFICATE-----")
+_PEM_LABELS = (CERTIFICATE, f"X509 {CERTIFICATE}", f"TRUSTED {CERTIFICATE}")
 
 
 class Attribute(NamedTuple):
@@ -334,27 +332,19 @@ def read_all(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
     return tuple(certificates)
 
 
-def pem_blocks(text: str) -> Iterator[str]:
-    """The certificates of a PEM text, each with its BEGIN and END lines; everything else is skipped."""
-    # Two searches in turn: a single expression takes quadratic time on BEGIN lines without an END.
-    begin = _PEM_BEGIN.search(text)
-    while begin is not None:
-        end = _PEM_END.search(text, begin.end())
-        if end is None:
-            return
-        yield text[begin.start() : end.end()]
-        begin = _PEM_BEGIN.search(text, end.end())
+def pem_blocks(text: str) -> Iterator[PemBlock]:
+    """The certificates of a PEM text; everything else is skipped."""
+    blocks = _pem_blocks(text.encode("utf-8", "backslashreplace"))
+    return (block for block in blocks if block.label in _PEM_LABELS)
 
 
 def read_pem(text: str, limit: int = 500) -> tuple[Certificate, ...]:
     """The readable certificates of a PEM text, at most `limit`; everything else is skipped."""
     ders = []
     for block in pem_blocks(text):
-        # After a block that was cut off, the last BEGIN line is the one that counts.
-        body = block.rsplit("-----", 3)[1]
         try:
-            ders.append(base64.b64decode("".join(body.split()), validate=True))
-        except (binascii.Error, ValueError):
+            ders.append(block.der())
+        except ValueError:
             continue
         if len(ders) == limit:
             break

@@ -16,10 +16,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import split_pem
-from ansible_collections.crdb.onboard.plugins.module_utils._files.pem import BEGIN, CERTIFICATE, END, pem_blocks
 from ansible_collections.crdb.onboard.plugins.module_utils._http.client import HttpClient, tls_context
 from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import HttpError, TooLargeError
 from ansible_collections.crdb.onboard.plugins.module_utils._http.places import shown
+from ansible_collections.crdb.onboard.plugins.module_utils._pem import BEGIN, CERTIFICATE, END, pem_blocks
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CaSource
 

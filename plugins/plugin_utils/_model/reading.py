@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CA_SOURCE_KEYS
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.errors import refuse
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.escaping import (
     percent_decode,
@@ -36,7 +37,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.parts import (
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.placeholders import refuse_placeholders_in_url
 
-CA_KEYS = ("ca_file", "ca_url", "ca_text", "ca_public")
+CA_KEYS = (*CA_SOURCE_KEYS, "ca_public")
 _SCHEMES = ("postgresql", "postgres", "cockroachdb")
 _DRIVERS = ("psycopg2", "psycopg", "psycopg_async", "asyncpg")
 _URL = re.compile(r"((?:jdbc:)?[A-Za-z][A-Za-z0-9+._-]{0,40})://(.*)", re.DOTALL | re.IGNORECASE)

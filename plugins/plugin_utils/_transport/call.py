@@ -118,6 +118,12 @@ def _turn_pipelining_on(connection: Any) -> bool:
     return bool(connection.is_pipelining_enabled())
 
 
+def keep_secrets_out_of_files(connection: Any) -> None:
+    """Turn pipelining on for a call with a secret. Raises OnboardingError where a file would hold the secret."""
+    if not _turn_pipelining_on(connection):
+        _check_secrets_in_files()
+
+
 def _check_secrets_in_files() -> None:
     """Raise OnboardingError unless a call with a secret may write a file on the host."""
     if constants.DEFAULT_KEEP_REMOTE_FILES:

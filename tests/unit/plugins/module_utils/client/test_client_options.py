@@ -73,7 +73,7 @@ PROXY = "http://user:s3cr3t@proxy.example.com:3128"
 def test_a_proxy_with_a_password_travels_with_pipelining_only(proxy):
     ((arguments, pipelining),) = run(Connection(), proxy=proxy)
     assert (arguments["proxy"], pipelining) == (proxy, True)
-    with pytest.raises(OnboardingError, match=r"proxy holds a password, .* pipelining is off"):
+    with pytest.raises(OnboardingError, match=r"proxy holds a password\. .* needs pipelining"):
         run(Connection(become="su"), proxy=proxy)
     with pytest.raises(OnboardingError, match="Remove async"):
         run(Connection(), async_val=60, proxy=proxy)

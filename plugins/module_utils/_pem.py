@@ -32,6 +32,11 @@ class PemBlock:
     start: int
     end: int
 
+    def text(self) -> str:
+        """The block with its BEGIN and END; other bytes than ASCII come out as Latin-1."""
+        body = self.body.decode("latin-1")
+        return f"-----BEGIN {self.label}-----{body}-----END {self.label}-----"
+
     def der(self) -> bytes:
         """The bytes that the body encodes. Raises ValueError when it is not base64."""
         try:
