@@ -186,7 +186,13 @@ def declared(specifications: list[dict[str, Any]]) -> str:
     names = {name for specification in specifications for name in specification["argument_specs"]["main"]["options"]}
     for role in ROLES:
         names |= registers(role)
-    names |= {"crdb_client_install", "crdb_inputs", "crdb_inputs_connections", "crdb_inputs_apps", "crdb_inputs_cloud"}
+    names |= {
+        "crdb_client_install",
+        "crdb_inputs_all",
+        "crdb_inputs_connections",
+        "crdb_inputs_apps",
+        "crdb_inputs_cloud",
+    }
     # Each is one text, since Ansible evaluates a list of so many names in every task of every host.
     sources = {
         "prefixes": dict(SHORTHANDS),

@@ -200,6 +200,34 @@ def test_from_the_inventory(person, sandbox, drivers, canary_user, how):
     assert_nothing_leaked(person, sandbox, *outputs, holders=["shop/.env"])
 
 
+CALLBACK = """
+DOCUMENTATION = "name: recorder"
+from ansible.plugins.callback import CallbackBase
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "aggregate", "recorder"
+    def v2_runner_on_ok(self, result):
+        with open("{path}", "a") as stream:
+            print(result._task_fields, result._result, file=stream)
+    v2_runner_on_failed = v2_runner_on_ok
+"""
+
+
+def test_a_callback_is_not_given_the_password(person, canary_user):
+    """Ansible hands the options of each task to all callbacks, of which some write them to a log or a database."""
+    folder = inventory(person, canary_user, "lookup")
+    recorded = person.home.parent / "recorded"
+    plugins = person.home.parent / "plugins"
+    plugins.mkdir()
+    (plugins / "recorder.py").write_text(CALLBACK.format(path=recorded))
+    person.environment["ANSIBLE_CALLBACK_PLUGINS"] = str(plugins)
+    person.environment["ANSIBLE_CALLBACKS_ENABLED"] = "recorder"
+    run = person.playbook("crdb.onboard.dev_machine", {"crdb_hosts": "localhost"}, "-i", folder, SHOP_PASSWORD=CANARY)
+    assert run.status == 0, run.output
+    text = recorded.read_bytes()
+    assert b"Place the CA" in text
+    assert leaks(text) == []
+
+
 THEIRS = "0thers-canary"
 
 
@@ -207,7 +235,8 @@ def test_a_difference_shows_no_secret_whoever_keeps_it(person, canary_user):
     """Others' files are replaced, the password changes, everything is taken away: `--diff` shows names and lines."""
     frameworks = [
         {"name": "django", "password_place": "inline"},
-        {"name": "typeorm", "version": "0.2.45", "variant": "json"},
+        {"name": "typeorm", "version": "0.2.45", "variant": "json", "password_place": "inline"},
+        "psycopg2",
     ]
     app = {"name": "shop", "connection": "shop", "folder": "~/shop", "frameworks": frameworks, "psql_service": "shop"}
     folder = inventory(person, canary_user, "lookup", [app])

@@ -15,6 +15,7 @@ import contextlib
 import importlib
 import shlex
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
@@ -66,6 +67,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
 
     MODULE: ClassVar[str] = ""
     OPTIONS: ClassVar[str] = ""
+    _task_arguments: Mapping[str, Any] = MappingProxyType({})
     _supports_check_mode = True
     _supports_diff = True
 
@@ -80,12 +82,17 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task; see ActionBase."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        # A task that is tried again (`until`) runs this plugin again.
+        self._task_arguments = self._task_arguments or self._task.args
         try:
-            self._task.args = options.with_inputs(self.OPTIONS, self._task.args)
+            self._task.args = options.with_inputs(self.OPTIONS, self._task_arguments)
             _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
             result.update(self.work(arguments, task_vars or {}))
         except (OnboardingError, InvalidConnectionError, RunGoneError) as exc:
             result.update(failed=True, msg=str(exc))
+        finally:
+            # Ansible hands the arguments of a task to all callbacks, and these hold passwords.
+            self._task.args = {}
         # Names of clusters, answers of servers and files of hosts end at a terminal.
         cleaned: dict[str, Any] = escaped(result)
         return cleaned
