@@ -33,6 +33,7 @@ END = "<!-- end of the variables -->"
 INPUTS = TOP / "roles" / "crdb_inputs"
 ROLES = sorted(path for path in (TOP / "roles").iterdir() if path != INPUTS)
 SHORTHANDS = {"connections": "crdb_connection_", "apps": "crdb_app_", "cloud": "crdb_cloud_"}
+_SHARED = "The connections, the apps and the Cloud API come from the inputs of P(crdb.onboard.crdb_inputs#role)."
 _OPTION = re.compile(r"^\{\{ *(?P<variable>crdb_\w+)")
 _REFERENCE = re.compile(r"\bO\(([^)]*)\)")
 
@@ -75,6 +76,17 @@ def _entry(facts: Mapping[str, Any], name: str, names: Mapping[str, str], defaul
     if default is not None:
         entry["default"] = default
     return entry
+
+
+def shared_specification() -> str:
+    """The argument_specs of the role that reads what all roles share."""
+    main = {
+        "short_description": "The inputs that all roles share",
+        "author": ["crdb.onboard authors"],
+        "description": ["The other roles depend on this one, which has no tasks: it reads these variables for them."],
+        "options": shared_inputs(),
+    }
+    return _dump({"argument_specs": {"main": main}})
 
 
 def shared_inputs() -> dict[str, Any]:
@@ -154,7 +166,11 @@ def role_files(role: Path) -> dict[Path, str]:
         if variable not in shared_inputs():
             defaults.setdefault(variable, facts.get("default"))
             own[variable] = _entry(facts, option, names, defaults[variable])
-    main["options"] = {**shared_inputs(), **own}
+    main["options"] = own
+    # Ansible validates what a role declares in every play and on every host, so what roles share is declared once.
+    main["description"] = [line for line in main["description"] if line != _SHARED]
+    if {"role": "crdb.onboard.crdb_inputs"} in _yaml(role / "meta" / "main.yml")["dependencies"]:
+        main["description"].append(_SHARED)
     kept = {name: value for name, value in defaults.items() if name in own}
     return {
         role / "meta" / "argument_specs.yml": _dump(specification),
@@ -267,7 +283,8 @@ def pages() -> dict[Path, str]:
     files: dict[Path, str] = {}
     for role in ROLES:
         files.update(role_files(role))
-    specifications = [yaml.safe_load(files[role / "meta" / "argument_specs.yml"]) for role in ROLES]
+    files[INPUTS / "meta" / "argument_specs.yml"] = shared_specification()
+    specifications = [yaml.safe_load(files[role / "meta" / "argument_specs.yml"]) for role in (*ROLES, INPUTS)]
     files[INPUTS / "vars" / "main" / "declared.yml"] = declared(specifications)
     files[TOP / "docs" / "variables.md"] = _with_tables(TOP / "docs" / "variables.md", data_model())
     files[TOP / "docs" / "check.md"] = _with_tables(TOP / "docs" / "check.md", {"codes": codes(), "notes": notes()})

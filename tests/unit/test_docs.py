@@ -46,7 +46,8 @@ def _blocks(page, *languages):
 
 
 def test_each_promise_names_tests_that_exist():
-    rows = [line for line in _text(TOP / "docs" / "security.md").splitlines() if line.startswith("| ")]
+    held = _text(TOP / "docs" / "security.md").partition("## What no test holds")[0]
+    rows = [line for line in held.splitlines() if line.startswith("| ")]
     promises = [row for row in rows if not row.startswith(("| promise", "| ---"))]
     assert promises
     for row in promises:

@@ -80,9 +80,7 @@ def _defaults(role):
 class TestRole:
     def test_argument_specs_and_defaults_have_the_same_keys_and_values(self, role):
         specification = _specification(role)
-        own = {name: option for name, option in specification.items() if name not in SHARED_INPUTS}
-        assert set(specification) - set(own) == SHARED_INPUTS
-        assert {name: option.get("default") for name, option in own.items()} == _defaults(role)
+        assert {name: option.get("default") for name, option in specification.items()} == _defaults(role)
 
     def test_every_variable_carries_the_name_of_the_role(self, role):
         assert [name for name in _defaults(role) if not name.startswith(f"{role.name}_")] == []
@@ -90,7 +88,7 @@ class TestRole:
     def test_the_readme_has_the_table(self, role):
         readme = (role / "README.md").read_text()
         rows = re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)
-        assert rows == [name for name in _specification(role) if name not in SHARED_INPUTS]
+        assert rows == list(_specification(role))
         assert "(../../docs/variables.md)" in readme
 
     def test_the_readmes_example_is_ansible_docs(self, role):
@@ -103,9 +101,11 @@ class TestRole:
         assert "EXAMPLES:" in shown
         assert specification["examples"].splitlines()[0] in shown
 
-    def test_shared_inputs_read_the_same_in_every_role(self, role):
-        first = _specification(ROLES[0])
-        assert {k: _specification(role)[k] for k in SHARED_INPUTS} == {k: first[k] for k in SHARED_INPUTS}
+    def test_what_all_roles_share_is_declared_once(self, role):
+        assert set(_specification(TOP / "roles" / "crdb_inputs")) == SHARED_INPUTS
+        assert SHARED_INPUTS & set(_specification(role)) == set()
+        dependencies = yaml.safe_load((role / "meta" / "main.yml").read_text())["dependencies"]
+        assert {"role": "crdb.onboard.crdb_inputs"} in dependencies or role.name == "crdb_client"
 
     def test_the_table_of_contents_is_short(self, role):
         assert len((role / "tasks" / "main.yml").read_text().splitlines()) < 60
