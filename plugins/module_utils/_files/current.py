@@ -42,7 +42,7 @@ def read_current(path: str) -> CurrentFile:
     """
     try:
         target = tree.resolve(path)
-        found = tree.read_file(target)
+        found = tree.read_resolved(target)
     except FileNotFoundError:
         parent = os.path.dirname(path)
         while not os.path.exists(parent):

@@ -86,7 +86,11 @@ class Record:
 
     def text(self) -> bytes:
         """The record as it is saved."""
-        return (json.dumps({"files": self.files, "folders": self.folders}, indent=1, sort_keys=True) + "\n").encode()
+        # A line for each file: Python's fast encoder does not indent.
+        files = (
+            f"{json.dumps(path)}: {json.dumps(entry, sort_keys=True)}" for path, entry in sorted(self.files.items())
+        )
+        return ('{"files": {\n' + ",\n".join(files) + f'\n}}, "folders": {json.dumps(self.folders)}}}\n').encode()
 
     def save(self) -> None:
         """Write the record. Raises OSError."""

@@ -21,6 +21,7 @@ import os
 import pwd
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -76,10 +77,39 @@ def examine(path: str, status: os.stat_result) -> None:
             raise UntrustedPathError(path, f"can be written to by the group {group}", "")
 
 
-def _enter(parent: int, name: str, path: str) -> int:
-    """A descriptor of the folder `name` in `parent`, examined. Raises OSError."""
+# Folders that root has examined on its way, by their paths without links. Each is compared with what its path names now
+# before it is used again, since root itself may have moved it.
+_examined: dict[str, int] = {}
+_MAX_EXAMINED = 64
+_lock = threading.RLock()
+
+
+def _known(path: str) -> int:
+    """The descriptor of an examined folder that its path still names; -1 when there is none. Raises OSError."""
+    handle = _examined.get(path, -1)
+    if handle == -1:
+        return -1
+    status = os.fstat(handle)
+    with contextlib.suppress(OSError):
+        if os.path.samestat(status, os.stat(path)):
+            examine(path, status)
+            return handle
+    del _examined[path]
+    os.close(handle)
+    return -1
+
+
+def _folder(path: str) -> int:
+    """The descriptor of a folder, for root: each one above it is examined, and no link is followed. Raises OSError."""
+    handle = _known(path)
+    if handle != -1:
+        return handle
+    parent = -1 if path == "/" else _folder(os.path.dirname(path))
     try:
-        handle = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+        if parent == -1:
+            handle = os.open("/", _FOLDER)
+        else:
+            handle = os.open(os.path.basename(path), _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as exc:
         raise OSError(exc.errno, exc.strerror, path) from None
     try:
@@ -87,50 +117,10 @@ def _enter(parent: int, name: str, path: str) -> int:
     except OSError:
         os.close(handle)
         raise
+    if len(_examined) >= _MAX_EXAMINED:
+        os.close(_examined.pop(next(iter(_examined))))
+    _examined[path] = handle
     return handle
-
-
-class _Walk:
-    """A position in the tree: the descriptor of a folder, and its path without links."""
-
-    def __init__(self) -> None:
-        self._handle = -1
-        self.path = "/"
-        self.start()
-
-    def start(self) -> None:
-        """Go to the root folder. Raises OSError."""
-        self.close()
-        self._handle, self.path = os.open("/", _FOLDER), "/"
-        examine("/", os.fstat(self._handle))
-
-    def enter(self, name: str) -> None:
-        """Go to a folder, or up. Raises OSError."""
-        path = os.path.dirname(self.path) if name == ".." else os.path.join(self.path, name)
-        handle = _enter(self._handle, name, path)
-        self.close()
-        self._handle, self.path = handle, path
-
-    def look(self, name: str) -> os.stat_result:
-        """The status of what is in the folder, examined; links are not followed. Raises OSError."""
-        status = os.stat(name, dir_fd=self._handle, follow_symlinks=False)
-        examine(os.path.join(self.path, name), status)
-        return status
-
-    def link(self, name: str) -> str:
-        """Where a link in the folder leads. Raises OSError."""
-        return os.readlink(name, dir_fd=self._handle)
-
-    def take(self) -> int:
-        """The descriptor, which the caller closes."""
-        handle, self._handle = self._handle, -1
-        return handle
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        if self._handle != -1:
-            os.close(self._handle)
-            self._handle = -1
 
 
 def _parts(path: str) -> list[str]:
@@ -144,34 +134,41 @@ def resolve(path: str) -> str:
     """
     if os.geteuid() != 0:
         return os.path.realpath(path)
-    walk = _Walk()
-    left = _parts(path)[::-1]
+    with _lock:
+        return _resolve(path)
+
+
+def _resolve(path: str) -> str:
+    above, last = os.path.split(path)
+    # Most files lie beside one that was met before.
+    here, left = (above, [last]) if last and _known(above) != -1 else ("/", _parts(path)[::-1])
+    folder = _folder(here)
     links = 0
-    try:
-        while left:
-            name = left.pop()
-            if name == "..":
-                walk.enter(name)
-                continue
-            try:
-                status = walk.look(name)
-            except FileNotFoundError:
-                return os.path.join(walk.path, name, *left[::-1])
-            if stat.S_ISLNK(status.st_mode):
-                links += 1
-                if links > _MAX_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                target = walk.link(name)
-                if target.startswith("/"):
-                    walk.start()
-                left += _parts(target)[::-1]
-            elif left or stat.S_ISDIR(status.st_mode):
-                walk.enter(name)
-            else:
-                return os.path.join(walk.path, name)
-        return walk.path
-    finally:
-        walk.close()
+    while left:
+        name = left.pop()
+        if name == "..":
+            here = os.path.dirname(here)
+            folder = _folder(here)
+            continue
+        full = os.path.join(here, name)
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return os.path.join(full, *left[::-1])
+        examine(full, status)
+        if stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > _MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            target = os.readlink(name, dir_fd=folder)
+            if target.startswith("/"):
+                here, folder = "/", _folder("/")
+            left += _parts(target)[::-1]
+        elif left or stat.S_ISDIR(status.st_mode):
+            here, folder = full, _folder(full)
+        else:
+            return full
+    return here
 
 
 @contextlib.contextmanager
@@ -180,13 +177,8 @@ def opened(folder: str) -> Iterator[int]:
     if os.geteuid() != 0:
         handle = os.open(folder, _FOLDER)
     else:
-        walk = _Walk()
-        try:
-            for name in _parts(folder):
-                walk.enter(name)
-            handle = walk.take()
-        finally:
-            walk.close()
+        with _lock:
+            handle = os.dup(_folder(os.path.normpath(folder)))
     try:
         yield handle
     finally:
@@ -222,8 +214,12 @@ class FoundFile(NamedTuple):
 
 def read_file(path: str, limit: int = MAX_BYTES) -> FoundFile:
     """A regular file of at most `limit` bytes, links followed. Raises OSError."""
-    handle = open_file(resolve(path))
-    with os.fdopen(handle, "rb") as stream:
+    return read_resolved(resolve(path), limit)
+
+
+def read_resolved(path: str, limit: int = MAX_BYTES) -> FoundFile:
+    """A regular file whose path `resolve` returned. Raises OSError."""
+    with os.fdopen(open_file(path), "rb") as stream:
         content = stream.read(limit + 1)
         found = FoundFile(content, os.fstat(stream.fileno()), _attributes(stream.fileno()))
     if len(content) > limit:
