@@ -237,7 +237,8 @@ def test_races_lead_root_nowhere(place, kind, where):
     precious = tree(place / "precious")
     password_file = Path("/etc/passwd").read_bytes()
     attacker = subprocess.Popen(
-        [sys.executable, "-c", ATTACKER, str(place / where), kind, str(os.getpid())],
+        # The checkout, and the Python in it, may be root's alone.
+        ["/usr/bin/python3", "-c", ATTACKER, str(place / where), kind, str(os.getpid())],
         user=HOSTILE, group=pwd.getpwnam(HOSTILE).pw_gid, extra_groups=[], stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
