@@ -216,7 +216,8 @@ def test_check_mode_is_a_drift_gate(controller, sandbox, fleet):
     assert run.status == 0, run.output
     changed = [name for name in fleet.hosts if run.recap(name)["changed"]]
     assert changed == ["app2", "app3", "app5", "app7"]
-    assert "-# by hand" in run.output
+    assert "(changes: line" in run.output
+    assert "# by hand" not in run.output
     assert "-mode: 0640" in run.output
     assert "/srv/reports/certs/ca.crt (absent)" in run.output
     assert sandbox.connections["steady_heron"]["password"] not in run.output

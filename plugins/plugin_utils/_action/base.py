@@ -15,7 +15,6 @@ import contextlib
 import importlib
 import shlex
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
@@ -67,7 +66,6 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
 
     MODULE: ClassVar[str] = ""
     OPTIONS: ClassVar[str] = ""
-    _task_arguments: Mapping[str, Any] = MappingProxyType({})
     _supports_check_mode = True
     _supports_diff = True
 
@@ -82,10 +80,11 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task; see ActionBase."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        # A task that is tried again (`until`) runs this plugin again.
-        self._task_arguments = self._task_arguments or self._task.args
+        # A task that is tried again (`until`) runs a new plugin with the arguments that the last attempt took away.
+        given = getattr(self._task, "_crdb_given", None) or self._task.args
+        self._task._crdb_given = given
         try:
-            self._task.args = options.with_inputs(self.OPTIONS, self._task_arguments)
+            self._task.args = options.with_inputs(self.OPTIONS, given)
             _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
             result.update(self.work(arguments, task_vars or {}))
         except (OnboardingError, InvalidConnectionError, RunGoneError) as exc:
