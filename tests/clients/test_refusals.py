@@ -17,7 +17,12 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
     ("cluster", "facts", "framework", "choices"),
     [
         ("funky_skunk", {}, "sqlite", "The frameworks are gorm, pgx, pq, hibernate, jdbc"),
-        ("funky_skunk", {}, {"name": "typeorm", "version": "2.0.0"}, "outside the supported ranges: >=1,<2 and >=0.3,<1 and >=0.2,<0.3"),
+        (
+            "funky_skunk",
+            {},
+            {"name": "typeorm", "version": "2.0.0"},
+            "outside the supported ranges: >=1,<2 and >=0.3,<1 and >=0.2,<0.3",
+        ),
         ("funky_skunk", {"routing": "options"}, SEQUELIZE_6_9, "by options; it can by database, sni"),
         ("steady_heron", {"ca_file": ""}, "django", "Set ca_file, ca_url or ca_text, or sslrootcert when"),
         ("lone_badger", {"password": ""}, "django", "or set sslcert and sslkey for a client certificate"),
