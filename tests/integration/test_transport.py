@@ -15,6 +15,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._transport.call impor
 
 from tests.conftest import new_state
 from tests.integration.conftest import files_below
+
+# pylint: disable-next=unused-import
 from tests.integration.test_onboarding import (  # noqa: F401 - pytest collects them here too, for the other transport
     TestAdHocCheck,
     flat,

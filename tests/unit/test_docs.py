@@ -130,7 +130,7 @@ def _links(page):
     targets = re.findall(r"\]\(([^)\s]+)\)", _without_code(page))
     for target in targets:
         if "://" not in target and not target.startswith("mailto:"):
-            path, _, anchor = target.partition("#")
+            path, _hash, anchor = target.partition("#")
             yield target, (page.parent / path).resolve() if path else page, anchor
 
 

@@ -181,7 +181,7 @@ class Child:
             if not block or len(self._received) > _MAX_ANSWER:
                 raise BrokenPipeError
             self._received += block
-        line, _, self._received = self._received.partition(b"\n")
+        line, _end, self._received = self._received.partition(b"\n")
         return line
 
     def _wait(self, readable: list[int], writable: list[int], end: float) -> None:

@@ -253,7 +253,7 @@ class HttpClient:
                 answer = Answer(
                     response.status,
                     response.reason,
-                    response.header("Content-Type").split(";")[0],
+                    response.header("Content-Type").split(";", maxsplit=1)[0],
                     response.header("Retry-After"),
                     response.read(BODY_LIMIT),
                 )
@@ -342,7 +342,8 @@ def _refusal(method: str, path: str, answer: Answer) -> CloudError:
         body = fields.parse(answer.content)
     except ValueError:
         body = {}
-    code = body.get("code") if type(body.get("code")) is int else None
+    code = body.get("code")
+    code = code if isinstance(code, int) and not isinstance(code, bool) else None
     message = body.get("message") if isinstance(body.get("message"), str) else ""
     message = clean(message or "") or answer.reason
     facts: dict[str, Any] = {"status": status, "code": code}

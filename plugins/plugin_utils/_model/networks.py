@@ -331,7 +331,7 @@ def validate(
             parsed.append((text, valid_entry, ""))
         except InvalidNetworkError as exc:
             parsed.append((text, None, str(exc)))
-    valid = coverage(entry for _, entry, _ in parsed if entry is not None)
+    valid = coverage(entry for _where, entry, _problem in parsed if entry is not None)
     verdicts = []
     seen: dict[ipaddress.IPv4Network, Entry] = {}
     for text, entry, error in parsed:

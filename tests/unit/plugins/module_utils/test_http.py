@@ -139,7 +139,7 @@ HOSTILE = {
 def test_a_hostile_response_ends_in_a_typed_error(serve, parts, kind, message):
     with pytest.raises(HttpError) as caught:
         fetch(serve(lambda path, number: parts), timeout=0.5)
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert message in str(caught.value)
     assert str(caught.value).isprintable()
 

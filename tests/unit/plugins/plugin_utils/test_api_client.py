@@ -209,7 +209,7 @@ REFUSALS = [
 def test_refusals(converse, status, body, kind, message):
     with pytest.raises(CloudError) as caught:
         converse((status, body)).api.create_user("1", "ann", "secret")
-    assert type(caught.value) is kind
+    assert caught.type is kind
     assert message in str(caught.value)
     assert not caught.value.uncertain
     assert KEY not in str(caught.value)

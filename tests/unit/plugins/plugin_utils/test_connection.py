@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model import connection as connection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model import connection
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection, InvalidConnectionError
 
 RID = "funky-skunk-123"

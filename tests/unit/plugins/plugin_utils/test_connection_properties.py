@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 import pytest
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model import connection as connection
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model import connection
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection, InvalidConnectionError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
