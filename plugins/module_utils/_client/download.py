@@ -146,9 +146,9 @@ class Downloader:
         """The response of a server that has the file. Raises ClientError, also for what fails while it is read."""
         name = shown(url)
         try:
-            with self._http.open(  # pylint: disable=contextmanager-generator-missing-cleanup - the caller's `with` ends it
-                require_https(url), redirects=_REDIRECTS
-            ) as response:
+            # The `with` of the caller ends this one too.
+            # pylint: disable-next=contextmanager-generator-missing-cleanup
+            with self._http.open(require_https(url), redirects=_REDIRECTS) as response:
                 if response.status != 200:
                     hint = " Check that the server has this version." if response.status == 404 else ""
                     raise ClientError(f"{name}: the server answered {response.status} {response.reason}.{hint}")
