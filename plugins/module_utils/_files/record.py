@@ -42,6 +42,14 @@ class Record:
     def __init__(self, folder: str, write: bool = True) -> None:
         """Raises FileRefusedError when the record cannot be read, or another run holds its lock for a minute."""
         self._lock = -1
+        tree.keep(self)
+        try:
+            self._read(folder, write)
+        except BaseException:
+            tree.release(self)
+            raise
+
+    def _read(self, folder: str, write: bool) -> None:
         made: list[str] = []
         try:
             self.folder = folder = tree.resolve(folder)
@@ -98,6 +106,7 @@ class Record:
 
     def close(self) -> None:
         """Let the lock go; a record of nothing takes its folder away with it."""
+        tree.release(self)
         if self._lock == -1:
             return
         if not self.files:

@@ -82,6 +82,26 @@ def examine(path: str, status: os.stat_result) -> None:
 _examined: dict[str, int] = {}
 _MAX_EXAMINED = 64
 _lock = threading.RLock()
+_keepers: set[object] = set()
+
+
+def keep(keeper: object) -> None:
+    """Keep examined folders open until `release`: an open one cannot be unmounted."""
+    _keepers.add(keeper)
+
+
+def release(keeper: object) -> None:
+    """Close the examined folders, unless another keeper needs them."""
+    with _lock:
+        _keepers.discard(keeper)
+        _close_unless_kept()
+
+
+def _close_unless_kept() -> None:
+    if not _keepers:
+        for handle in _examined.values():
+            os.close(handle)
+        _examined.clear()
 
 
 def _known(path: str) -> int:
@@ -135,7 +155,10 @@ def resolve(path: str) -> str:
     if os.geteuid() != 0:
         return os.path.realpath(path)
     with _lock:
-        return _resolve(path)
+        try:
+            return _resolve(path)
+        finally:
+            _close_unless_kept()
 
 
 def _resolve(path: str) -> str:
@@ -178,7 +201,10 @@ def opened(folder: str) -> Iterator[int]:
         handle = os.open(folder, _FOLDER)
     else:
         with _lock:
-            handle = os.dup(_folder(os.path.normpath(folder)))
+            try:
+                handle = os.dup(_folder(os.path.normpath(folder)))
+            finally:
+                _close_unless_kept()
     try:
         yield handle
     finally:
