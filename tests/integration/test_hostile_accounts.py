@@ -393,6 +393,16 @@ def test_a_child_that_does_not_answer_is_killed(states):
     sleeper.close()
 
 
+def ask(controller, probe):
+    """Run one driver's program as root."""
+    arguments = controller.home / "probes.json"
+    arguments.write_text(json.dumps({"module": {"probes": [probe], "interpreters": {"python": "/usr/bin/python3"}}}))
+    return controller.run(
+        "ansible", "localhost", "-m", "crdb.onboard.driver_probe", "-a",
+        "probes={{ module.probes }} interpreters={{ module.interpreters }}", "-e", f"@{arguments}",
+    )  # fmt: skip
+
+
 def test_a_probe_reads_its_environment_with_the_rights_of_its_user(controller, place, states):
     (place / "precious" / ".env").write_text(f"PASSWORD='{SECRET}'\n")
     (place / "own" / ".env").symlink_to(place / "precious" / ".env")
@@ -400,12 +410,7 @@ def test_a_probe_reads_its_environment_with_the_rights_of_its_user(controller, p
         "app": "shop", "framework": "test", "user": HOSTILE, "folder": str(place / "own"), "interpreter": "python",
         "environment_file": ".env", "program": "import os; raise SystemExit(os.environ.get('PASSWORD', 'nothing'))",
     }  # fmt: skip
-    arguments = controller.home / "probes.json"
-    arguments.write_text(json.dumps({"module": {"probes": [probe], "interpreters": {"python": "/usr/bin/python3"}}}))
-    run = controller.run(
-        "ansible", "localhost", "-m", "crdb.onboard.driver_probe", "-a",
-        "probes={{ module.probes }} interpreters={{ module.interpreters }}", "-e", f"@{arguments}",
-    )  # fmt: skip
+    run = ask(controller, probe)
     assert SECRET not in run.output
     assert "Permission denied" in run.output, run.output
 
@@ -416,11 +421,6 @@ def test_root_runs_no_probe_in_a_folder_of_another_account(controller, place):
         "app": "shop", "framework": "test", "user": "", "folder": str(place / "own"), "interpreter": "python",
         "environment_file": "", "program": "import json",
     }  # fmt: skip
-    arguments = controller.home / "probes.json"
-    arguments.write_text(json.dumps({"module": {"probes": [probe], "interpreters": {"python": "/usr/bin/python3"}}}))
-    run = controller.run(
-        "ansible", "localhost", "-m", "crdb.onboard.driver_probe", "-a",
-        "probes={{ module.probes }} interpreters={{ module.interpreters }}", "-e", f"@{arguments}",
-    )  # fmt: skip
+    run = ask(controller, probe)
     assert "own belongs to nobody" in flat(run), run.output
     assert not (place / "shared" / "taken").exists()

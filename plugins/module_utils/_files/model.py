@@ -49,7 +49,7 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class CurrentFile:
-    """A file as it is: None for `content` when there is none; `target` is where a link leads.
+    """What is at a path: `content` is None where no file is; `target` is where a link leads.
 
     `names` counts its hard links, `attributes` are its extended attributes.
     """

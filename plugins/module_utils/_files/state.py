@@ -46,7 +46,7 @@ def is_a(*types: type) -> Test:
 
 
 def optional(test: Test) -> Test:
-    """Whether a value is None or passes a test."""
+    """A test that None passes too."""
     return lambda value: value is None or test(value)
 
 
