@@ -75,8 +75,7 @@ test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## run tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest $(PARALLEL) --ignore $(COMMANDS) tests/integration tests/contract
-	$(BIN)/python -m pytest tests/clients
+	$(BIN)/python -m pytest $(PARALLEL) --ignore $(COMMANDS) tests/integration tests/contract tests/clients
 
 .PHONY: test-commands
 test-commands: $(VENV)/development.installed ## run every command that README and docs print, as text, against the sandbox

@@ -79,14 +79,17 @@ def _entry(facts: Mapping[str, Any], name: str, names: Mapping[str, str], defaul
 
 
 def shared_specification() -> str:
-    """The argument_specs of the role that reads what all roles share."""
-    main = {
+    """The argument_specs of the role that reads what all roles share.
+
+    Its entry point is not `main`: Ansible would validate it in one more task on every host. The modules do it too.
+    """
+    inputs = {
         "short_description": "The inputs that all roles share",
         "author": ["crdb.onboard authors"],
         "description": ["The other roles depend on this one, which has no tasks: it reads these variables for them."],
         "options": shared_inputs(),
     }
-    return _dump({"argument_specs": {"main": main}})
+    return _dump({"argument_specs": {"inputs": inputs}})
 
 
 def shared_inputs() -> dict[str, Any]:
@@ -199,7 +202,8 @@ def readme(role: Path, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> s
 
 def declared(specifications: list[dict[str, Any]]) -> str:
     """The names that variables with our prefixes may have: the roles' inputs, and what their tasks register."""
-    names = {name for specification in specifications for name in specification["argument_specs"]["main"]["options"]}
+    entries = [entry for specification in specifications for entry in specification["argument_specs"].values()]
+    names = {name for entry in entries for name in entry["options"]}
     for role in ROLES:
         names |= registers(role)
     names |= {

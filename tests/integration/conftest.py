@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -98,11 +99,16 @@ def controller(tmp_path: Path) -> Controller:
 def drivers() -> dict[str, Any]:
     """The variables that let the probes run, once the drivers are installed (kept in build/drivers)."""
     folder = CHECKOUT / "build" / "drivers"
-    for language in ("python", "javascript"):
-        done = subprocess.run(
-            [CHECKOUT / "scripts" / "install-drivers", language, folder], capture_output=True, text=True, check=True
-        )
-        assert done.stdout.strip() in ("installed", "present"), f"{done.stdout.strip()}: make system-deps installs it"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as turn:
+        # Several test processes install the same, of which the first one removes what was there.
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for language in ("python", "javascript"):
+            done = subprocess.run(
+                [CHECKOUT / "scripts" / "install-drivers", language, folder], capture_output=True, text=True, check=True
+            )
+            found = done.stdout.strip()
+            assert found in ("installed", "present"), f"{found}: make system-deps installs it"
     return {
         "crdb_check_drivers": True,
         "crdb_check_interpreters": {"python": str(folder / "python" / "bin" / "python"), "node": "node"},

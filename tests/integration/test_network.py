@@ -441,6 +441,25 @@ def test_a_missing_cluster_is_refused_with_the_names_there_are(controller, cloud
     assert "it sees: brave-otter, funky-skunk, steady-heron" in " ".join(run.output.split())
 
 
+def test_names_of_the_api_do_not_steer_the_terminal(controller, cloud):
+    """A cluster's and an entry's name with colours, a window title and a mark that turns the reading direction."""
+    cluster = cloud.clusters["funky-skunk"]
+    entry = Entry("198.41.0.9/32", "\x1b]0;owned\x07\u202ecolleague")
+    facts = {"shop": {"cluster": "funky-skunk", "user": "ann", "password": "p"}}
+    given = {"crdb_network_entries": ["198.41.0.1"], "crdb_network_replace": True, "crdb_connections": facts}
+    outputs = []
+    for name, status in ((cluster.name, 0), ("\x1b[31mred\u202e\x07-skunk", 2)):
+        cluster.name = name
+        cloud.store("funky-skunk", entry, Entry("203.0.113.0/24", "inside"))
+        for playbook, words in (("authorize_network", ["--check"]), ("authorize_network", []), ("connection", [])):
+            run = controller.playbook(playbook, {**cloud.variables(), **given}, "-vvv", "--diff", *words)
+            assert run.status == status, run.output
+            outputs.append(run.output)
+    assert "colleague" in outputs[0]
+    assert "'name' must be printable text" in " ".join(outputs[-1].split())
+    assert {char for char in "".join(outputs) if not char.isprintable() and char not in "\n\t"} == set()
+
+
 def use_until_cut(connection):
     """Go on using a connection, for the time that a change takes to arrive."""
     for _number in range(200):

@@ -278,6 +278,65 @@ def test_a_difference_shows_no_secret_whoever_keeps_it(person, canary_user):
     assert "DATABASE_URL=********" in outputs[1]
 
 
+THE_DEVELOPERS = {"demo", "sandbox"}
+STORY = (
+    "frameworks",
+    "sql_user",
+    "authorize_network",
+    "connection",
+    "dev_machine",
+    "check",
+    "rotate_credentials",
+    "app_servers",
+    "offboard",
+    "leaver",
+)
+
+
+def test_no_playbook_shows_a_secret_in_a_difference(person, sandbox):
+    """Every playbook with `--diff`, over another's files, with the key of the API and each password that there was."""
+    assert set(STORY) | THE_DEVELOPERS == {path.stem for path in (CHECKOUT / "playbooks").glob("*.yml")}
+    url, ca_file = sandbox.cloud["crdb_cloud_url"], sandbox.cloud["crdb_cloud_ca_file"]
+    store = person.home.parent / "passwords.json"
+    inline = {"name": "django", "password_place": "inline"}
+    variables = {
+        **sandbox.cloud,
+        "crdb_hosts": "localhost",
+        "crdb_network_allow_private": True,
+        "crdb_network_current": "controller",
+        "crdb_network_name": "gina",
+        "crdb_network_allow_lockout": True,
+        "crdb_network_echo": [f"{url}/echo/plain", f"{url}/echo/json"],
+        "crdb_network_echo_ca_file": ca_file,
+        "crdb_sql_user_password_store": str(store),
+        "crdb_connections": {"shop": {"cluster": "funky-skunk", "users": ["gina_a", "gina_b"]}},
+        "crdb_apps": [{"name": "shop", "connection": "shop", "folder": "~/shop", "frameworks": ["psycopg2", inline]}],
+        "crdb_app_config_force": True,
+    }
+    (person.home / "shop").mkdir()
+    for name in (".env", "crdb_settings.py"):
+        (person.home / "shop" / name).write_text(f"TOKEN='{THEIRS}'\n")
+        (person.home / "shop" / name).chmod(0o600)
+    given = {"crdb_connections": {"shop": sandbox.connections["funky_skunk"]}}
+    own = {"frameworks": given, "leaver": {"crdb_sql_user_name": "gina_a"}}
+    secrets = {(sandbox.state / "api-key").read_text().strip(), THEIRS, given["crdb_connections"]["shop"]["password"]}
+    outputs = {}
+    for name in STORY:
+        # Before there is a user, a preview of what comes after it cannot log in.
+        for words in (["--check"], []) if store.exists() or name in ("frameworks", "sql_user") else ([],):
+            done = person.playbook(f"crdb.onboard.{name}", {**variables, **own.get(name, {})}, "-vvvv", "--diff", *words)
+            assert done.status == 0, f"{name} {words}\n{done.output[-4000:]}"
+            outputs[(name, *words)] = done.output
+            if store.exists():
+                (cluster,) = json.loads(store.read_text())["clusters"].values()
+                secrets |= {user["password"] for user in cluster["users"].values()}
+    person.playbook("crdb.onboard.leaver", {**variables, "crdb_sql_user_name": "gina_b"})
+    assert len(secrets) >= 5, "the password was not changed"
+    shown = [(name, secret) for name, output in outputs.items() for secret in secrets if secret in output]
+    assert shown == []
+    assert "DATABASE_URL=********" in outputs[("dev_machine",)]
+
+
 def test_every_framework_from_the_environment(person, sandbox, canary_user):
     """All frameworks there are, the password in the environment file, and inline where the framework can."""
     facts = {**canary_user, "password": quote(CANARY, safe="")}

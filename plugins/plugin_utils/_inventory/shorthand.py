@@ -18,6 +18,11 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import sch
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import DEFAULT_NAME
 
 _OPTIONS = ("connections", "apps", "cloud")
+_TYPES: dict[str, tuple[type, str]] = {
+    "connections": (dict, "a dictionary of connections by name"),
+    "apps": (list, "a list of apps"),
+}
+_KINDS = ((str, "text"), (dict, "a dictionary"), (list, "a list"), (bool, "true or false"))
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Inputs:
         self._refuse_undeclared(option)
         keys = self._keys(option)
         whole_name = self.wholes.get(option, "")
-        whole = self.value_of(whole_name) if whole_name in self.names else None
+        whole = self._whole(option, whole_name) if whole_name in self.names else None
         if option == "cloud":
             return keys
         if option == "apps":
@@ -66,6 +71,18 @@ class Inputs:
                 f" {whole_name} that it belongs to ({', '.join(map(str, whole))})."
             )
         return whole or ({DEFAULT_NAME: keys} if keys else {})
+
+    def _whole(self, option: str, name: str) -> Any:
+        """The value of a variable that holds a whole option. Raises OnboardingError for another type."""
+        value = self.value_of(name)
+        wanted, words = _TYPES[option]
+        if value is not None and not isinstance(value, wanted):
+            found = next((word for kind, word in _KINDS if isinstance(value, kind)), "a number")
+            raise OnboardingError(
+                f"{name} must be {words}, but it is {found}. On the command line, pass it as JSON:"
+                f" -e '{{\"{name}\": ...}}'."
+            )
+        return value
 
     def _refuse_undeclared(self, option: str) -> None:
         prefix = self.prefixes[option]

@@ -459,6 +459,24 @@ class TestShorthand:
         with pytest.raises(OnboardingError, match=r"no variable crdb_app_fodler\. Did you mean crdb_app_folder\?"):
             read(crdb_app_fodler="/srv/shop")
 
+    @pytest.mark.parametrize(
+        ("option", "value", "message"),
+        [
+            (
+                "apps",
+                "nonsense",
+                r"^crdb_apps must be a list of apps, but it is text\. .* -e '\{\"crdb_apps\": ",
+            ),
+            ("apps", {"name": "shop"}, r"^crdb_apps must be a list of apps, but it is a dictionary"),
+            ("connections", [{"host": "h"}], r"^crdb_connections must be a dictionary of .*, but it is a list"),
+            ("connections", 5, r"^crdb_connections must be .*, but it is a number"),
+        ],
+    )
+    def test_a_whole_option_of_a_wrong_type_is_refused_by_the_variables_name(self, option, value, message):
+        name = f"crdb_{option}"
+        with pytest.raises(OnboardingError, match=message):
+            Variables(**{name: value}).read(option, f"crdb_{option[:-1]}_", whole=name)
+
 
 def test_a_value_of_a_wrong_type_is_not_repeated_where_it_may_be_secret():
     with pytest.raises(OnboardingError) as caught:
