@@ -63,7 +63,10 @@ def outcome(facts: dict[str, Any] | None) -> tuple[str, str]:
     if "refused" in facts:
         return "refused", facts["refused"]
     if "changed" not in facts:
-        return "lost", "no answer came while its files were written: the next run finds out, and completes it"
+        return "lost", (
+            "the host stopped answering while its files were written. "
+            "Run the playbook again: it finds out how far it got, and finishes"
+        )
     apps = facts.get("service", {})
     rolled_back = [
         f"{name}: {app['detail']}" for name, app in apps.items() if app["outcome"] in ("rolled_back", "stuck")
@@ -74,7 +77,10 @@ def outcome(facts: dict[str, Any] | None) -> tuple[str, str]:
     if overtaken:
         return "failed", " ".join(overtaken)
     if "service" not in facts and facts.get("unconfirmed"):
-        return "lost", "no answer came while its apps were reloaded: the next run finds out, and completes it"
+        return "lost", (
+            "the host stopped answering while its apps were being reloaded. "
+            "Run the playbook again: it finds out how far it got, and finishes"
+        )
     if facts.get("check"):
         # Files that somebody had changed before the run were left alone; these are others.
         replaced = [name for name in facts.get("replaced", ()) if name not in facts.get("drifted", ())]
