@@ -39,6 +39,7 @@ PLACEHOLDERS = {
     "HOST": "shop1",
     "ID": "00000000-0000-0000-0000-000000000000",
     "KEY": "a-key",
+    "NAME": "elephant",
     "URL": "postgresql://reports@reports.example.com:26257/reports",
 }
 # Files outside of the checkout, and options that a connection with `cluster` needs besides.
@@ -86,6 +87,7 @@ class NotRun:
 
 
 NOT_RUN = (
+    NotRun(r"templates/python/NAME|test_matrix", "adds a framework; tests/clients/test_adding.py does it", "shell"),
     NotRun(r"^make ", "targets build, install or test for minutes; CI runs them", "make"),
     NotRun(r"ansible-galaxy collection install", "needs the archive of `make build`; test_onboarding does it", "shell"),
     NotRun(r"ansible-pull", "needs a git server", "shell"),

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
 
 TOP = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -230,3 +231,14 @@ class _Tolerant(yaml.SafeLoader):
 
 
 _Tolerant.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_scalar(node))
+
+
+def test_the_page_about_the_catalogue_has_every_key():
+    page = (TOP / "docs" / "catalogue.md").read_text()
+    table = page.split("<!-- keys of framework.yml -->")[1].split("<!-- end of the keys -->")[0]
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (yes|no) \|", table, re.MULTILINE))
+    keys = {key: "yes" for key in frameworks._REQUIRED}
+    keys.update({key: "no" for key in {*frameworks._DEFAULTS, *frameworks._CHOICES}})
+    for key, (required, optional) in frameworks._NESTED.items():
+        keys.update({f"{key}.{name}": "yes" for name in required} | {f"{key}.{name}": "no" for name in optional})
+    assert rows == keys

@@ -55,6 +55,14 @@ _DEFAULTS: dict[str, Any] = {
     "note": "",
 }
 _CHOICES = {"eras", "variants"}
+_FILE_KEYS = ({"template", "destination"}, {"mode", "use"})
+_NESTED = {
+    "packages": ({"name", "tested"}, {"run"}),
+    "files": _FILE_KEYS,
+    "samples": _FILE_KEYS,
+    "probe": ({"program", "interpreter"}, set[str]()),
+}
+"""The keys of the entries of a key: those that each must have, and those that it may have."""
 
 
 @dataclass(frozen=True)
@@ -152,17 +160,31 @@ def _files(data: list[dict[str, Any]]) -> tuple[CatalogueFile, ...]:
     )
 
 
+def _key_problems(found: Mapping[str, Any], required: set[str], optional: set[str]) -> str:
+    """What is wrong with the keys of a mapping; empty when nothing is."""
+    problems = (("missing keys", required - set(found)), ("unknown keys", set(found) - required - optional))
+    text = "; ".join(f"{problem}: {', '.join(sorted(keys))}" for problem, keys in problems if keys)
+    return text and f"{text}. The keys are {', '.join([*sorted(required), *sorted(optional)])}"
+
+
+def _check_keys(path: Path, data: Mapping[str, Any]) -> None:
+    """Raise OnboardingError for a key that is missing or unknown, at the top or in an entry."""
+    if problems := _key_problems(data, _REQUIRED, set(_DEFAULTS) | _CHOICES):
+        raise OnboardingError(f"{path}: {problems}")
+    for key, (required, optional) in _NESTED.items():
+        entries = data.get(key, [])
+        for entry in entries if isinstance(entries, list) else [entries]:
+            if not isinstance(entry, Mapping):
+                raise OnboardingError(f"{path}: {key}: {entry!r} must be a mapping")
+            if problems := _key_problems(entry, required, optional):
+                raise OnboardingError(f"{path}: {key}: {problems}")
+
+
 def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
     def wrong(what: str) -> OnboardingError:
         return OnboardingError(f"{path}: {what}")
 
-    missing, unknown = _REQUIRED - set(data), set(data) - _REQUIRED - set(_DEFAULTS)
-    if missing or unknown:
-        problems = (("missing keys", missing), ("unknown keys", unknown))
-        raise wrong(
-            "; ".join(f"{problem}: {', '.join(sorted(keys))}" for problem, keys in problems if keys)
-            + f". The keys are {', '.join(sorted(_REQUIRED))}, {', '.join(sorted(set(_DEFAULTS) | _CHOICES))}"
-        )
+    _check_keys(path, data)
     data = {**_DEFAULTS, **data}
     routings, places = tuple(data["routings"]), tuple(data["places"])
     if not routings or not set(routings) <= set(ROUTINGS) - {"auto"}:

@@ -88,6 +88,10 @@ def test_a_template_and_its_values_must_fit(framework):
         ({"client_certificate": "jks"}, "client_certificate"),
         ({"loader": "hope"}, "loader"),
         ({"probe": {"program": "gone.py", "interpreter": "python"}}, "file gone.py is missing"),
+        ({"probe": {"program": "probe.py"}}, "probe: missing keys: interpreter"),
+        ({"packages": [{"name": "x", "tested": "1", "versoin": "2"}]}, "packages: unknown keys: versoin"),
+        ({"files": [{"template": "probe.py", "destination": "a", "moed": "0600"}]}, "files: unknown keys: moed"),
+        ({"samples": ["probe.py"]}, "samples: 'probe.py' must be a mapping"),
     ],
 )
 def test_an_incomplete_folder_of_the_catalogue_is_named(tmp_path, change, message):
