@@ -119,7 +119,7 @@ test-molecule-fleet: $(VENV)/development.installed ## run app_servers.yml on con
 	scripts/molecule fleet
 
 .PHONY: lint
-lint: $(VENV)/development.installed ## run ruff, mypy, yamllint, ansible-lint, check the imports between rooms, and look for phrases to avoid
+lint: $(VENV)/development.installed ## run ruff, mypy, yamllint, ansible-lint (also on the YAML in docs), check imports between rooms, look for phrases to avoid
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy sandbox collections/ansible_collections/crdb/onboard/plugins/module_utils collections/ansible_collections/crdb/onboard/plugins/plugin_utils
@@ -127,6 +127,7 @@ lint: $(VENV)/development.installed ## run ruff, mypy, yamllint, ansible-lint, c
 	$(BIN)/yamllint --strict .
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline --strict
 	$(BIN)/python scripts/plain_english.py
+	$(BIN)/python scripts/lint_docs.py
 
 .PHONY: sanity
 sanity: $(VENV)/development.installed ## run ansible-test sanity in an exported copy
