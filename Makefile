@@ -62,7 +62,7 @@ demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove
 	@rm -rf $(DEMO) .sandbox/allowlists.json
 
 .PHONY: test
-test: lint test-unit test-integration test-molecule-debian-12 test-molecule-machine sanity ## run everything that CI runs
+test: lint test-unit test-integration test-containers-and-sanity ## run everything that CI runs
 
 # Tests mostly wait for servers and programs, so one worker more than a small machine has processors.
 PARALLEL := --numprocesses 3 --dist loadfile
@@ -109,6 +109,14 @@ test-molecule-machine: $(VENV)/development.installed ## run dev_machine.yml in c
 	scripts/molecule bullseye dev_machine & first=$$!; \
 	    scripts/molecule trixie dev_machine; second=$$?; \
 	    wait $$first && exit $$second
+
+# Each keeps one processor busy.
+.PHONY: test-containers-and-sanity
+test-containers-and-sanity: $(VENV)/development.installed ## run test-molecule-debian-12, test-molecule-machine and sanity at once
+	@mkdir -p build
+	@$(MAKE) sanity >build/sanity.log 2>&1 & sanity=$$!; \
+	    $(MAKE) test-molecule-debian-12 test-molecule-machine; status=$$?; \
+	    wait $$sanity || status=1; cat build/sanity.log; exit $$status
 
 .PHONY: test-molecule
 test-molecule: $(VENV)/development.installed ## run every scenario in containers of Debian 11, 12 and 13 (Python 3.9, 3.11, 3.13)
