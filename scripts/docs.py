@@ -86,7 +86,8 @@ def shared_specification() -> str:
         "description": ["The other roles depend on this one, which has no tasks: it reads these variables for them."],
         "options": shared_inputs(),
     }
-    return _dump({"argument_specs": {"main": main}})
+    # Not `main`, which Ansible validates in every play: that evaluates all of them, also those that no task uses.
+    return _dump({"argument_specs": {"inputs": main}})
 
 
 def shared_inputs() -> dict[str, Any]:
@@ -199,7 +200,12 @@ def readme(role: Path, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> s
 
 def declared(specifications: list[dict[str, Any]]) -> str:
     """The names that variables with our prefixes may have: the roles' inputs, and what their tasks register."""
-    names = {name for specification in specifications for name in specification["argument_specs"]["main"]["options"]}
+    names = {
+        name
+        for specification in specifications
+        for entry_point in specification["argument_specs"].values()
+        for name in entry_point["options"]
+    }
     for role in ROLES:
         names |= registers(role)
     names |= {
@@ -207,6 +213,7 @@ def declared(specifications: list[dict[str, Any]]) -> str:
         "crdb_inputs_all",
         "crdb_inputs_connections",
         "crdb_inputs_apps",
+        "crdb_inputs_clusters",
         "crdb_inputs_cloud",
     }
     # Each is one text, since Ansible evaluates a list of so many names in every task of every host.

@@ -224,14 +224,7 @@ class ActionModule(CloudAction):
             _allowlist.refuse_more_than(limit, len(desired.entries), name)
         reconciler = _allowlist.Reconciler(CloudApi(settings), cluster["id"], name)
         todo, propagating = reconciler.plan(desired, limit, None if check else arguments["wait"])
-        if todo.takes and not arguments["allow_lockout"]:
-            out = _allowlist.locked_out(todo, [*known, self._controller(arguments)])
-            if out:
-                raise OnboardingError(
-                    f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a"
-                    " managed host connects. Nothing was changed. Add an entry that keeps it in, or set"
-                    " allow_lockout: true."
-                )
+        unverified = self._refuse_lockout(name, todo, known, arguments)
         if not check:
             if not todo.empty:
                 reconciler.carry_out(todo, arguments["wait"])
@@ -239,7 +232,7 @@ class ActionModule(CloudAction):
                 reconciler.wait(arguments["wait"])
         before, after = ([entry.shown() for entry in entries] for entries in (todo.before, todo.after))
         done = [f"{name}: {line}" for line in reconciler.done]
-        notes = [f"{name}: {note}" for note in (*todo.notes, *self._warnings(desired))]
+        notes = [f"{name}: {note}" for note in (*todo.notes, *unverified, *self._warnings(desired))]
         if check and propagating and todo.takes:
             notes.append(f"{name}: an earlier change is not in effect yet. A run waits for it before removing access.")
         return {
@@ -255,6 +248,29 @@ class ActionModule(CloudAction):
                 "after": "".join(f"{line}\n" for line in after),
             },
         }
+
+    def _refuse_lockout(
+        self, name: str, todo: _allowlist.AllowlistPlan, known: list[str], arguments: dict[str, Any]
+    ) -> list[str]:
+        """Notes. Raises OnboardingError when the change would lock out the controller or a known host."""
+        if not todo.takes or arguments["allow_lockout"]:
+            return []
+        notes = []
+        try:
+            known = [*known, self._controller(arguments)]
+        except OnboardingError as exc:
+            # Somebody's access must end also while no echo service answers; the API is reached from everywhere.
+            if arguments["state"] != "absent":
+                raise
+            notes = [f"whether this machine keeps its access was not verified: its address is not known. {exc}"]
+        out = _allowlist.locked_out(todo, known)
+        if out:
+            raise OnboardingError(
+                f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a"
+                " managed host connects. Nothing was changed. Add an entry that keeps it in, or set"
+                " allow_lockout: true (crdb_network_allow_lockout=true)."
+            )
+        return notes
 
     @staticmethod
     def _warnings(desired: _allowlist.DesiredAllowlist) -> list[str]:

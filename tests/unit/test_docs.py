@@ -105,7 +105,8 @@ def _known_variables():
         known |= set(re.findall(r"^ +register: (\w+)$", path.read_text(), re.MULTILINE))
     known |= set(yaml.safe_load((TOP / "roles" / "crdb_inputs" / "vars" / "main" / "inputs.yml").read_text()))
     for path in (TOP / "roles").glob("*/meta/argument_specs.yml"):
-        known |= set(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"])
+        for entry_point in yaml.safe_load(path.read_text())["argument_specs"].values():
+            known |= set(entry_point["options"])
     for path in (TOP / "playbooks").glob("*.yml"):
         known |= set(re.findall(r"\bcrdb_\w+", path.read_text()))
     return known

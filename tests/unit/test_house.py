@@ -69,7 +69,8 @@ def test_the_artifact_holds_what_the_facade_links(artifact):
 
 
 def _specification(role):
-    return yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    (entry_point,) = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"].values()
+    return entry_point["options"]
 
 
 def _defaults(role):
