@@ -81,10 +81,20 @@ class ActionModule(UserAction):
         return list(dict.fromkeys((cluster, _users.user_name(user)) for cluster, user in pairs))
 
     def _by_sql(self, inventory: HostInventory, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        created = None
+        if arguments["state"] == "present":
+            created = self.administrator_by_api(arguments["admin"], inventory, arguments)
+            if created and self._task.check_mode:
+                # Nobody can log in as a user who would be created.
+                created["report"].append("A preview of the SQL statements needs this user: they follow in the same run.")
+                return [created]
         source, key, title = self.administrator(arguments["admin"], inventory)
         return [
-            self.user_by_sql(source, _users.Target(key, title, user), databases, inventory.store, arguments)
-            for user, databases in self._named_by_sql(key, inventory, arguments).items()
+            *([created] if created else []),
+            *(
+                self.user_by_sql(source, _users.Target(key, title, user), databases, inventory.store, arguments)
+                for user, databases in self._named_by_sql(key, inventory, arguments).items()
+            ),
         ]
 
     @staticmethod
