@@ -86,7 +86,7 @@ class ActionModule(UserAction):
             created = self.administrator_by_api(arguments["admin"], inventory, arguments)
             if created and self._task.check_mode:
                 # Nobody can log in as a user who would be created.
-                created["report"].append("A preview of the SQL statements needs this user: they follow in the same run.")
+                created["report"].append("The SQL statements can be previewed once this user exists.")
                 return [created]
         source, key, title = self.administrator(arguments["admin"], inventory)
         return [

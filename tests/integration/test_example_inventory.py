@@ -119,7 +119,7 @@ def filled(mine, cloud):
     connections = folder / "connections.yml"
     text = connections.read_text()
     assert 'password: "{{ vault_shop_password }}"' in text
-    text += "  users_db: {cluster: funky-skunk, user: ann, ca_text: \"{{ a_variable_that_nobody_sets }}\"}\n"
+    text += '  users_db: {cluster: funky-skunk, user: ann, ca_text: "{{ a_variable_that_nobody_sets }}"}\n'
     connections.write_text(text)
     return mine / "staging"
 

@@ -83,3 +83,102 @@ class TestUsersWithNoMoreRights:
         text = " ".join(lost.output.split())
         assert "exists, but its password is not in the store" in text
         assert "crdb_sql_user_update_password=always" in text
+
+
+def said(run):
+    """The output without the line breaks of the display."""
+    return " ".join(run.output.split())
+
+
+class TestOffboarding:
+    """An operator's project: hosts elsewhere, and this machine with files of its own."""
+
+    @pytest.fixture
+    def fleet(self, controller, sandbox, tmp_path):
+        facts = sandbox.connections["funky_skunk"]
+        hosts = {
+            name: {"crdb_apps": [{"name": "shop", "folder": str(tmp_path / name), "frameworks": ["django"]}]}
+            for name in ("shop1", "shop2")
+        }
+        path = inventory(tmp_path, hosts, crdb_connections={"shop": facts})
+        done = controller.playbook("app_servers", {}, "-i", path)
+        assert done.status == 0, done.output
+        mine = {"crdb_connections": {"mine": facts}, "crdb_app_folder": "~/shop", "crdb_app_config_prove": False}
+        done = controller.playbook("dev_machine", mine)
+        assert done.status == 0, done.output
+        assert (controller.home / "shop" / ".env").is_file()
+        return path
+
+    def test_of_hosts_that_were_named_after_a_list(self, controller, fleet, tmp_path):
+        files = [tmp_path / host / name for host in ("shop1", "shop2") for name in (".env", "crdb_settings.py")]
+        unnamed = controller.playbook("offboard", {}, "-i", fleet)
+        assert unnamed.status == 2
+        assert "Name the hosts to remove it from" in said(unnamed)
+        assert all(path.is_file() for path in files)
+        preview = controller.playbook("offboard", {"crdb_hosts": "all"}, "-i", fleet, "--check")
+        assert preview.status == 0, preview.output
+        assert all(f"remove {path}" in said(preview) for path in files)
+        assert all(path.is_file() for path in files)
+        assert preview.recap("shop1")["changed"] > 0
+        one = controller.playbook("offboard", {}, "-i", fleet, "-l", "shop1")
+        assert one.status == 0, one.output
+        assert f"remove {files[0]}" in said(one)
+        assert one.output.index(str(files[0])) < one.output.index("TASK [Remove")
+        assert [path.is_file() for path in files] == [False, False, True, True]
+        assert (controller.home / "shop" / ".env").is_file()
+
+    def test_only_the_folder_that_is_given(self, controller, fleet, sandbox):
+        facts = sandbox.connections["funky_skunk"]
+        other = {
+            "crdb_connections": {"mine": facts},
+            "crdb_app_folder": "~/elsewhere/shop",
+            "crdb_frameworks": "django",
+        }
+        assert controller.playbook("dev_machine", other).status == 0
+        run = controller.playbook("offboard", {"crdb_hosts": "localhost", "crdb_app_folder": "~/elsewhere/shop"})
+        assert run.status == 0, run.output
+        assert not (controller.home / "elsewhere").exists()
+        assert (controller.home / "shop" / ".env").is_file()
+        assert "shop/.env" in run.output
+
+
+class TestNoLongerManaged:
+    @pytest.fixture
+    def play(self, controller, sandbox, tmp_path):
+        self.home = controller.home
+        self.facts = {"shop": sandbox.connections["funky_skunk"]}
+
+        def play(apps, *words, **more):
+            path = inventory(tmp_path, {"shop1": {"crdb_apps": apps}}, crdb_connections=self.facts)
+            run = controller.playbook("app_servers", more, "-i", path, *words)
+            assert run.status == 0, run.output
+            return run
+
+        return play
+
+    def apps(self, **frameworks):
+        return [
+            {"name": name, "folder": f"~/{name}", "frameworks": names.split(), "psql_service": name}
+            for name, names in frameworks.items()
+        ]
+
+    def test_what_left_the_inventory_is_named_and_pruned(self, play):
+        play(self.apps(shop="django psycopg2", old="django"))
+        only_shop = self.apps(shop="psycopg2")
+        named = play(only_shop)
+        for path in ("shop/crdb_settings.py", "old/.env", "old/crdb_settings.py", ".pg_service.conf"):
+            assert (self.home / path).is_file()
+            assert f"{self.home / path}: is no longer managed" in said(named)
+        assert "crdb_app_config_prune=true" in said(named)
+        preview = play(only_shop, "--check", crdb_app_config_prune=True)
+        assert preview.recap("shop1")["changed"] > 0
+        assert (self.home / "old" / ".env").is_file()
+        pruned = play(only_shop, crdb_app_config_prune=True)
+        assert "is no longer managed" not in pruned.output
+        assert not (self.home / "old").exists()
+        assert not (self.home / "shop" / "crdb_settings.py").exists()
+        assert (self.home / "shop" / ".env").is_file()
+        assert "[old]" not in (self.home / ".pg_service.conf").read_text()
+        assert "[shop]" in (self.home / ".pg_service.conf").read_text()
+        again = play(only_shop, crdb_app_config_prune=True)
+        assert again.recap("shop1")["changed"] == 0

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.parsing.mod_args import ModuleArgsParser
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 
 
 def hosts_of_play(task_vars: Mapping[str, Any]) -> list[str]:
@@ -30,9 +31,18 @@ class FleetOptions:
         templar: the templar of the task's own host.
         arguments: the validated options of the task's own host.
         task_vars: the variables of that host.
+        documented: the documented options, by name.
     """
 
-    def __init__(self, task: Any, templar: Any, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        task: Any,
+        templar: Any,
+        arguments: Mapping[str, Any],
+        task_vars: Mapping[str, Any],
+        documented: Mapping[str, Any],
+    ) -> None:
+        self._documented = documented
         self._templar = templar
         self._arguments = arguments
         self._here = str(task_vars["inventory_hostname"])
@@ -64,9 +74,10 @@ class FleetOptions:
         )
         templar = self._templar.copy_with_new_env(available_variables=variables)
         inputs = templar.template(self._expressions["inputs"]) if "inputs" in self._expressions else {}
-        return {
+        values = {
             name: templar.template(self._expressions[name])
             if name in self._expressions
             else inputs.get(name, self._arguments[name])
             for name in names
         }
+        return schema.with_lists(self._documented, values)
