@@ -270,8 +270,9 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.transaction im
 from ansible_collections.crdb.onboard.plugins.module_utils._files.unmanaged import (
     Scope,
     listed,
-    of_others,
+    of_users,
     other_users,
+    planned_apps,
     remaining,
     unmanaged,
 )
@@ -330,7 +331,7 @@ class Writer:
             self._record = Record(self._state, write=not params["check_mode"])
             if params["state"] == "present":
                 scope = _scope(params)
-                self._unmanaged = unmanaged(self._planned, self._record, scope) if scope else {}
+                self._unmanaged = unmanaged(planned_apps(self._planned), self._record, scope) if scope else {}
                 pruned = self._unmanaged if params["prune"] else {}
                 decisions, refusals = plan(self._planned, self._record, params["force"], pruned)
             else:
@@ -506,7 +507,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
     scope = _scope(module.params)
     look = scope is not None and scope.complete and not module.params["prune"]
-    others = of_others({owner.uid for owner in owners.values()}, scope) if scope and look else []
+    others = of_users(other_users({owner.uid for owner in owners.values()}), scope) if scope and look else []
     writers: list[Any] = []
     proofs: list[dict[str, Any]] = []
     try:

@@ -63,7 +63,9 @@ def _of_roles():
                     yield name, tasks
 
 
-@pytest.mark.parametrize(("name", "tasks"), list(_of_roles()), ids=lambda value: value if value.startswith("crdb_") else "")
+@pytest.mark.parametrize(
+    ("name", "tasks"), list(_of_roles()), ids=lambda value: value if value.startswith("crdb_") else ""
+)
 def test_a_variable_of_a_role(name, tasks):
     """Each use of it is an option of an action, or goes through a filter that reads text."""
     uses = re.findall(rf"^.*\b{name}\b.*$", tasks, re.MULTILINE)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import (
@@ -42,14 +42,19 @@ class Scope:
         return purpose in self.purposes if app in self.apps else self.complete and purpose in OF_APPS
 
 
-def unmanaged(files: Sequence[PlannedFile], record: Record, scope: Scope) -> dict[str, tuple[str, ...]]:
-    """The paths of the record with the apps for which nothing plans them any more."""
-    planned: dict[str, set[str]] = {}
+def planned_apps(files: Sequence[PlannedFile]) -> dict[str, set[str]]:
+    """The apps of planned files, by path."""
+    apps: dict[str, set[str]] = {}
     for file in files:
-        planned.setdefault(file.path, set()).update(file.apps)
+        apps.setdefault(file.path, set()).update(file.apps)
+    return apps
+
+
+def unmanaged(planned: Mapping[str, Collection[str]], record: Record, scope: Scope) -> dict[str, tuple[str, ...]]:
+    """The paths of the record with the apps for which nothing plans them any more; `planned` has apps by path."""
     left = {}
     for path, entry in sorted(record.files.items()):
-        apps = {app for key in entry["keys"].values() for app in key["apps"]} - planned.get(path, set())
+        apps = {app for key in entry["keys"].values() for app in key["apps"]} - set(planned.get(path, ()))
         covered = tuple(sorted(app for app in apps if scope.covers(entry.get("purpose", ""), app)))
         # What somebody removed by hand is nobody's concern.
         if covered and os.path.lexists(path):
@@ -74,8 +79,8 @@ def listed(left: dict[str, tuple[str, ...]]) -> list[dict[str, Any]]:
 class Look:
     """Reads the record of a user without a lock."""
 
-    def __init__(self, state: str, scope: Scope) -> None:
-        self._state, self._scope = state, scope
+    def __init__(self, state: str, scope: Scope, planned: Mapping[str, Collection[str]]) -> None:
+        self._state, self._scope, self._planned = state, scope, planned
 
     def unmanaged(self) -> list[dict[str, Any]]:
         """What is not managed of this user's; nothing where the record cannot be read."""
@@ -84,7 +89,7 @@ class Look:
         except FileRefusedError:
             return []
         try:
-            return listed(unmanaged([], record, self._scope))
+            return listed(unmanaged(self._planned, record, self._scope))
         finally:
             record.close()
 
@@ -107,13 +112,15 @@ def other_users(known: Collection[int]) -> list[str]:
     )
 
 
-def of_others(known: Collection[int], scope: Scope) -> list[dict[str, Any]]:
-    """What is not managed of users whom no app of the inventory has any more. What they put there fails nothing."""
+def of_users(
+    names: Collection[str], scope: Scope, planned: Optional[Mapping[str, Collection[str]]] = None
+) -> list[dict[str, Any]]:
+    """What is not managed of these users, such as those whom no app has any more. What they put there fails nothing."""
     found: list[dict[str, Any]] = []
-    for name in other_users(known):
+    for name in names:
         try:
             owner = Owner(name)
-            look = owner.does(Look(owner.state, scope), _LOOK_SECONDS)
+            look = owner.does(Look(owner.state, scope, planned or {}), _LOOK_SECONDS)
         except (UnknownOwnerError, OSError):
             continue
         try:
