@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import hosts_of_play
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import hosts_of_fleet, hosts_of_play
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import allowlist as _allowlist
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
@@ -62,7 +62,7 @@ class ActionModule(CloudAction):
         if not arguments["prefix"].strip():
             raise OnboardingError("prefix is empty: without one, our own entries cannot be told from others.")
         inventory = self.inventory(arguments)
-        names = self.clusters_of(arguments)
+        names = self._names(arguments, task_vars)
         skipped = [
             f"{facts['cluster']} is reached by a private endpoint, which has no allowlist: nothing to do."
             for facts in inventory.clusters.values()
@@ -89,6 +89,15 @@ class ActionModule(CloudAction):
         if self._task.diff:
             outcome["diff"] = [result["diff"] for result in results if result["changed"]]
         return outcome
+
+    def _names(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
+        """The clusters of this host, and where it stands for the whole inventory those of all its hosts."""
+        here = str(task_vars["inventory_hostname"])
+        names = self.clusters_of(arguments)
+        for host in hosts_of_fleet(task_vars) if len(hosts_of_play(task_vars)) == 1 else ():
+            if host != here:
+                names += self.clusters_of(self.fleet(arguments, task_vars).of(host, ("connections", "clusters")))
+        return list(dict.fromkeys(names))
 
     @staticmethod
     def _validate(arguments: dict[str, Any], dedicated: bool | None = None) -> list[_cidr.Verdict]:
@@ -172,7 +181,7 @@ class ActionModule(CloudAction):
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The hosts that use this cluster, with their options. Raises OnboardingError when states differ."""
         fleet = self.fleet(arguments, task_vars)
-        for host in sorted(hosts_of_play(task_vars)):
+        for host in sorted(hosts_of_fleet(task_vars)):
             options = fleet.of(host, _OF_HOST)
             identifiers = [_cluster.lookup(settings, name)["id"] for name in self.clusters_of(options)]
             if cluster["id"] not in identifiers:

@@ -11,6 +11,7 @@ import json
 import psycopg
 import pytest
 
+from tests.cloud import CloudStage
 from tests.integration.conftest import BIN
 
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": str(BIN / "python")}
@@ -170,6 +171,8 @@ class TestNoLongerManaged:
             assert (self.home / path).is_file()
             assert f"{self.home / path}: is no longer managed" in said(named)
         assert "crdb_app_config_prune=true" in said(named)
+        # The check at the end of the rollout says so, too.
+        assert "app_file_unmanaged" in said(named)
         preview = play(only_shop, "--check", crdb_app_config_prune=True)
         assert preview.recap("shop1")["changed"] > 0
         assert (self.home / "old" / ".env").is_file()
@@ -182,3 +185,33 @@ class TestNoLongerManaged:
         assert "[shop]" in (self.home / ".pg_service.conf").read_text()
         again = play(only_shop, crdb_app_config_prune=True)
         assert again.recap("shop1")["changed"] == 0
+
+
+def test_networks_and_users_of_the_fleet_from_a_play_of_localhost(controller, tmp_path):
+    """A play of one's own on localhost, which the inventory does not list: the variables are those of its hosts."""
+    cloud = CloudStage()
+    cloud.switch()
+    try:
+        hosts = {
+            "shop1": {
+                "crdb_network_clusters": ["funky-skunk"],
+                "crdb_network_entries": ["198.41.0.1"],
+                "crdb_connections": {"shop": {"cluster": "funky-skunk", "user": "shop"}},
+            },
+            "ledger1": {
+                "crdb_network_clusters": "funky-skunk, steady-heron",
+                "crdb_network_entries": ["198.41.0.2"],
+                "crdb_connections": {"ledger": {"cluster": "steady-heron", "user": "ledger"}},
+            },
+        }
+        store = str(tmp_path / "passwords.json")
+        path = inventory(tmp_path, hosts, **cloud.variables(), crdb_sql_user_password_store=store)
+        for playbook in ("authorize_network", "sql_user"):
+            run = controller.playbook(playbook, {"crdb_hosts": "localhost"}, "-i", path)
+            assert run.status == 0, run.output
+        assert cloud.networks("funky-skunk") == ["198.41.0.1/32", "198.41.0.2/32", "203.0.113.0/24"]
+        assert cloud.networks("steady-heron") == ["198.41.0.2/32", "203.0.113.0/24"]
+        assert "shop" in cloud.accounts["funky-skunk"].passwords
+        assert "ledger" in cloud.accounts["steady-heron"].passwords
+    finally:
+        cloud.close()

@@ -23,6 +23,17 @@ def hosts_of_play(task_vars: Mapping[str, Any]) -> list[str]:
     return [str(host) for host in task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]]]
 
 
+def hosts_of_fleet(task_vars: Mapping[str, Any]) -> list[str]:
+    """The hosts whose variables an action of the Cloud API reads: those of the play.
+
+    For a play of localhost that the inventory does not list, these are all hosts of the inventory too: it has no
+    variables of its own, but those of the group `all`.
+    """
+    hosts = hosts_of_play(task_vars)
+    listed = [str(host) for host in (task_vars.get("groups") or {}).get("all") or ()]
+    return hosts if set(hosts) & set(listed) else [*hosts, *listed]
+
+
 class FleetOptions:
     """The options of one task by host.
 
