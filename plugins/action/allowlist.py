@@ -24,6 +24,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as
 
 _OF_HOST = ("connections", "clusters", "entries", "current", "name", "state", "address")
 """The options that each host of a fleet sets for itself."""
+_REQUESTED = ("entries", "current", "name", "address")
 
 
 def _default_name() -> str:
@@ -141,7 +142,7 @@ class ActionModule(CloudAction):
         task_vars: dict[str, Any],
     ) -> tuple[_allowlist.DesiredAllowlist, list[str]]:
         """The allowlist that the hosts of the play request for this cluster, and their known addresses."""
-        requests = list(self._requests(settings, cluster, arguments, task_vars))
+        requests = self._requests_once(settings, cluster, arguments, task_vars)
         explicit = _distinct(options["entries"] or [] for _host, options in requests)
         named_addresses: dict[str, str] = {}
         known: list[str] = []
@@ -172,6 +173,23 @@ class ActionModule(CloudAction):
             known,
         )
 
+    def _requests_once(
+        self, settings: Settings, cluster: dict[str, Any], arguments: dict[str, Any], task_vars: dict[str, Any]
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """The same as `_requests`, which the first host does for all: it evaluates the variables of every host."""
+        if arguments["current"] == "hosts":
+            # The addresses of more hosts may be known by then.
+            return list(self._requests(settings, cluster, arguments, task_vars))
+        key = f"allowlist requests {self._task._uuid} {settings.url} {cluster['id']} {arguments['state']}"
+        with _shared.alone(key):
+            known = _shared.get(key)
+            if known is None:
+                requests = list(self._requests(settings, cluster, arguments, task_vars))
+                known = json.loads(json.dumps(requests, default=str))
+                if not any(options["current"] == "hosts" for _host, options in requests):
+                    _shared.put(key, known)
+        return [(host, options) for host, options in known]
+
     def _requests(
         self,
         settings: Settings,
@@ -191,7 +209,8 @@ class ActionModule(CloudAction):
                     f"state must be the same for all hosts of the allowlist of {cluster['name']}, but it is"
                     f" {arguments['state']} and, on {host}, {options['state']}."
                 )
-            yield host, options
+            # Without the connections, which may hold passwords: the rest is kept for the other hosts.
+            yield host, {name: options[name] for name in _REQUESTED}
 
     def _entries(
         self, explicit: list[Any], named_addresses: dict[str, str], arguments: dict[str, Any], dedicated: bool
