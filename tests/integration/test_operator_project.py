@@ -98,7 +98,8 @@ class TestOffboarding:
     def fleet(self, controller, sandbox, tmp_path):
         facts = sandbox.connections["funky_skunk"]
         hosts = {
-            name: {"crdb_apps": [{"name": "shop", "folder": str(tmp_path / name), "frameworks": ["django"]}]}
+            # The hosts are one machine, so their apps have different names.
+            name: {"crdb_apps": [{"name": f"app-{name}", "folder": str(tmp_path / name), "frameworks": ["django"]}]}
             for name in ("shop1", "shop2")
         }
         path = inventory(tmp_path, hosts, crdb_connections={"shop": facts})
