@@ -296,7 +296,7 @@ class ActionModule(CloudAction):
             raise OnboardingError(
                 f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a"
                 " managed host connects. Nothing was changed. Add an entry that keeps it in, or set"
-                " allow_lockout: true (crdb_network_allow_lockout=true)."
+                " allow_lockout: true."
             )
         return notes
 

@@ -80,7 +80,7 @@ def unmanaged_line(entry: dict[str, Any]) -> str:
     """What a person reads about a file that is no longer managed."""
     return (
         f"{entry['path']}: is no longer managed: it was written for {', '.join(entry['apps'])}, and no app or framework"
-        " of the inventory needs it. To remove it, set crdb_app_config_prune=true (the option prune)."
+        " of the inventory needs it. To remove it, set prune: true."
     )
 
 

@@ -83,7 +83,7 @@ class TestUsersWithNoMoreRights:
         assert lost.status == 2
         text = " ".join(lost.output.split())
         assert "exists, but its password is not in the store" in text
-        assert "crdb_sql_user_update_password=always" in text
+        assert "in a run without admin, with clusters: brave-otter, name: warden" in text
 
 
 def said(run):

@@ -76,9 +76,8 @@ class UserAction(CloudAction):
             raise OnboardingError(
                 f"admin: the SQL user {target.user} of {target.cluster_name} exists, but its password is not in the"
                 f" store. Set password in connections.{name}, or set PGPASSWORD in the environment. If nobody knows it,"
-                f" set a new one first: run playbooks/sql_user.yml with -e crdb_sql_user_admin="
-                f" -e crdb_sql_user_clusters={target.cluster_name} -e crdb_sql_user_name={target.user}"
-                " -e crdb_sql_user_update_password=always."
+                f" set a new one first, in a run without admin, with clusters: {target.cluster_name},"
+                f" name: {target.user} and update_password: always."
             )
         return self.user_by_api(settings, target, store, options, generated=True)
 

@@ -56,7 +56,7 @@ NOTES: Mapping[str, Note] = {
     ),
     "app_file_unmanaged": Note(
         "{path} is no longer managed: it was written for {apps}, and no app or framework of the inventory needs it. To "
-        "remove it, set crdb_app_config_prune=true and roll the configuration out.",
+        "remove it, write the configuration with prune: true.",
     ),
     "app_ca_changed": Note(
         "The CA file {path} of {name} for {host} does not hold the CA of the inventory (SHA-256 {fingerprint}).",
