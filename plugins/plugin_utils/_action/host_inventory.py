@@ -82,7 +82,8 @@ class HostInventory:
     @property
     def unnamed_folders(self) -> dict[str, str]:
         """The folders of apps that have no name of their own, by the name that they got. Needs no connection."""
-        given = self._options.get("apps") or [{}]
+        apps = self._options.get("apps")
+        given = [{}] if apps is None else apps
         return {
             entry["name"]: entry["folder"]
             for facts, entry in zip(given, self.entries, strict=True)
