@@ -108,11 +108,9 @@ def project(tmp_path):
     """A project of somebody's own with the example as its inventory, without a vault."""
     shutil.copytree(TOP / "inventories" / "example", tmp_path / "inventories")
     staging = tmp_path / "inventories" / "staging" / "group_vars" / "all"
-    (staging / "connections.yml").write_text(
-        "crdb_connections:\n  shop_db: {host: shop-1.abc.cockroachlabs.cloud, user: shop, password: secret}\n"
-        "  ledger_db: {host: ledger-1.abc.cockroachlabs.cloud, user: ledger, password: secret}\n"
-        "  reports_db: {host: reports-1.abc.cockroachlabs.cloud, user: reports, password: secret}\n"
-    )
+    facts = {"routing_id": "funky-skunk-123", "host": "x.abc.cockroachlabs.cloud", "user": "max", "password": "secret"}
+    connections = dict.fromkeys(("shop_db", "ledger_db", "reports_db"), facts)
+    (staging / "connections.yml").write_text(json.dumps({"crdb_connections": connections}))
 
     def run(text, **environment):
         variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment}
