@@ -20,7 +20,9 @@ def _cannot_start(missing: str) -> str:
     command = f"{CHECKOUT / '.venv' / 'bin' / 'python'} -m sandbox up"
     installed = (CHECKOUT / ".venv" / "bin" / "python").exists()
     first = "" if installed else f"make -C {CHECKOUT} install && "
-    return f"sandbox: {sys.executable} does not have the package {missing}. Run it so: {first}cd {CHECKOUT} && {command}"
+    return (
+        f"sandbox: {sys.executable} does not have the package {missing}. Run it so: {first}cd {CHECKOUT} && {command}"
+    )
 
 
 def _start() -> int:

@@ -427,8 +427,10 @@ def _owners(module: AnsibleModule) -> dict[str, Owner]:
     by_id: dict[int, Owner] = {}
     if params["managed"] is not None and os.geteuid() != 0:
         names.add("")
-    if params["prune"] and params["complete"]:
-        names.update(other_users(()))
+    scope = _scope(params)
+    if scope is not None and scope.complete and params["prune"]:
+        # Only those who have something to remove: an account's own record must not stop the run for all others.
+        names.update(name for name in other_users(()) if of_users([name], scope))
     try:
         owners = {name: Owner(name) for name in sorted(names)}
     except UnknownOwnerError as exc:
