@@ -211,6 +211,7 @@ def declared(specifications: list[dict[str, Any]]) -> str:
         "crdb_inputs_all",
         "crdb_inputs_connections",
         "crdb_inputs_apps",
+        "crdb_inputs_clusters",
         "crdb_inputs_cloud",
     }
     # Each is one text, since Ansible evaluates a list of so many names in every task of every host.

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.cloud import CloudAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import hosts_of_play
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import hosts_of_fleet, hosts_of_play
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import allowlist as _allowlist
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
@@ -24,6 +24,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as
 
 _OF_HOST = ("connections", "clusters", "entries", "current", "name", "state", "address")
 """The options that each host of a fleet sets for itself."""
+_REQUESTED = ("entries", "current", "name", "address")
 
 
 def _default_name() -> str:
@@ -62,7 +63,7 @@ class ActionModule(CloudAction):
         if not arguments["prefix"].strip():
             raise OnboardingError("prefix is empty: without one, our own entries cannot be told from others.")
         inventory = self.inventory(arguments)
-        names = self.clusters_of(arguments)
+        names = self._names(arguments, task_vars)
         skipped = [
             f"{facts['cluster']} is reached by a private endpoint, which has no allowlist: nothing to do."
             for facts in inventory.clusters.values()
@@ -89,6 +90,15 @@ class ActionModule(CloudAction):
         if self._task.diff:
             outcome["diff"] = [result["diff"] for result in results if result["changed"]]
         return outcome
+
+    def _names(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
+        """The clusters of this host, and where it stands for the whole inventory those of all its hosts."""
+        here = str(task_vars["inventory_hostname"])
+        names = self.clusters_of(arguments)
+        for host in hosts_of_fleet(task_vars) if len(hosts_of_play(task_vars)) == 1 else ():
+            if host != here:
+                names += self.clusters_of(self.fleet(arguments, task_vars).of(host, ("connections", "clusters")))
+        return list(dict.fromkeys(names))
 
     @staticmethod
     def _validate(arguments: dict[str, Any], dedicated: bool | None = None) -> list[_cidr.Verdict]:
@@ -132,7 +142,7 @@ class ActionModule(CloudAction):
         task_vars: dict[str, Any],
     ) -> tuple[_allowlist.DesiredAllowlist, list[str]]:
         """The allowlist that the hosts of the play request for this cluster, and their known addresses."""
-        requests = list(self._requests(settings, cluster, arguments, task_vars))
+        requests = self._requests_once(settings, cluster, arguments, task_vars)
         explicit = _distinct(options["entries"] or [] for _host, options in requests)
         named_addresses: dict[str, str] = {}
         known: list[str] = []
@@ -163,6 +173,23 @@ class ActionModule(CloudAction):
             known,
         )
 
+    def _requests_once(
+        self, settings: Settings, cluster: dict[str, Any], arguments: dict[str, Any], task_vars: dict[str, Any]
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """The same as `_requests`, which the first host does for all: it evaluates the variables of every host."""
+        if arguments["current"] == "hosts":
+            # The addresses of more hosts may be known by then.
+            return list(self._requests(settings, cluster, arguments, task_vars))
+        key = f"allowlist requests {self._task._uuid} {settings.url} {cluster['id']} {arguments['state']}"
+        with _shared.alone(key):
+            known = _shared.get(key)
+            if known is None:
+                requests = list(self._requests(settings, cluster, arguments, task_vars))
+                known = json.loads(json.dumps(requests, default=str))
+                if not any(options["current"] == "hosts" for _host, options in requests):
+                    _shared.put(key, known)
+        return [(host, options) for host, options in known]
+
     def _requests(
         self,
         settings: Settings,
@@ -172,7 +199,7 @@ class ActionModule(CloudAction):
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The hosts that use this cluster, with their options. Raises OnboardingError when states differ."""
         fleet = self.fleet(arguments, task_vars)
-        for host in sorted(hosts_of_play(task_vars)):
+        for host in sorted(hosts_of_fleet(task_vars)):
             options = fleet.of(host, _OF_HOST)
             identifiers = [_cluster.lookup(settings, name)["id"] for name in self.clusters_of(options)]
             if cluster["id"] not in identifiers:
@@ -182,7 +209,8 @@ class ActionModule(CloudAction):
                     f"state must be the same for all hosts of the allowlist of {cluster['name']}, but it is"
                     f" {arguments['state']} and, on {host}, {options['state']}."
                 )
-            yield host, options
+            # Without the connections, which may hold passwords: the rest is kept for the other hosts.
+            yield host, {name: options[name] for name in _REQUESTED}
 
     def _entries(
         self, explicit: list[Any], named_addresses: dict[str, str], arguments: dict[str, Any], dedicated: bool
@@ -224,14 +252,7 @@ class ActionModule(CloudAction):
             _allowlist.refuse_more_than(limit, len(desired.entries), name)
         reconciler = _allowlist.Reconciler(CloudApi(settings), cluster["id"], name)
         todo, propagating = reconciler.plan(desired, limit, None if check else arguments["wait"])
-        if todo.takes and not arguments["allow_lockout"]:
-            out = _allowlist.locked_out(todo, [*known, self._controller(arguments)])
-            if out:
-                raise OnboardingError(
-                    f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a"
-                    " managed host connects. Nothing was changed. Add an entry that keeps it in, or set"
-                    " allow_lockout: true."
-                )
+        unverified = self._refuse_lockout(name, todo, known, arguments)
         if not check:
             if not todo.empty:
                 reconciler.carry_out(todo, arguments["wait"])
@@ -239,7 +260,7 @@ class ActionModule(CloudAction):
                 reconciler.wait(arguments["wait"])
         before, after = ([entry.shown() for entry in entries] for entries in (todo.before, todo.after))
         done = [f"{name}: {line}" for line in reconciler.done]
-        notes = [f"{name}: {note}" for note in (*todo.notes, *self._warnings(desired))]
+        notes = [f"{name}: {note}" for note in (*todo.notes, *unverified, *self._warnings(desired))]
         if check and propagating and todo.takes:
             notes.append(f"{name}: an earlier change is not in effect yet. A run waits for it before removing access.")
         return {
@@ -255,6 +276,29 @@ class ActionModule(CloudAction):
                 "after": "".join(f"{line}\n" for line in after),
             },
         }
+
+    def _refuse_lockout(
+        self, name: str, todo: _allowlist.AllowlistPlan, known: list[str], arguments: dict[str, Any]
+    ) -> list[str]:
+        """Notes. Raises OnboardingError when the change would lock out the controller or a known host."""
+        if not todo.takes or arguments["allow_lockout"]:
+            return []
+        notes = []
+        try:
+            known = [*known, self._controller(arguments)]
+        except OnboardingError as exc:
+            # Somebody's access must end also while no echo service answers; the API is reached from everywhere.
+            if arguments["state"] != "absent":
+                raise
+            notes = [f"whether this machine keeps its access was not verified: its address is not known. {exc}"]
+        out = _allowlist.locked_out(todo, known)
+        if out:
+            raise OnboardingError(
+                f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a"
+                " managed host connects. Nothing was changed. Add an entry that keeps it in, or set"
+                " allow_lockout: true."
+            )
+        return notes
 
     @staticmethod
     def _warnings(desired: _allowlist.DesiredAllowlist) -> list[str]:

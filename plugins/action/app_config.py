@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -24,6 +25,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files imp
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.files import RenderedFile
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
+
+_DROP_IN = re.compile(r"/etc/systemd/system/(?P<unit>[^/]+)\.d/[^/]+")
 
 # The main process imports this before it forks one process a host.
 compile_all()
@@ -73,6 +76,14 @@ def _entry(app: App, file: RenderedFile, group: str) -> dict[str, Any]:
     }
 
 
+def unmanaged_line(entry: dict[str, Any]) -> str:
+    """What a person reads about a file that is no longer managed."""
+    return (
+        f"{entry['path']}: is no longer managed: it was written for {', '.join(entry['apps'])}, and no app or framework"
+        " of the inventory needs it. To remove it, set prune: true."
+    )
+
+
 class _Plan:
     """What one call writes for all apps of a host, and what people are told about it."""
 
@@ -120,9 +131,14 @@ class ActionModule(OnboardingAction):
         inventory = self.inventory(arguments)
         common = {"purpose": "app_config", "force": arguments["force"]}
         if arguments["state"] == "absent":
-            owned = {"apps": inventory.app_names, "users": inventory.users}
+            owned = {
+                "apps": inventory.app_names,
+                "users": inventory.users,
+                "folders": inventory.unnamed_folders,
+            }
             result = self.call({**common, "state": "absent", **owned}, task_vars)
-            empty: dict[str, Any] = {"usage": [], "trust": [], "report": [], "environment_files": []}
+            stay = [f"stays, of {', '.join(e['apps'])}: {e['path']}" for e in result.get("unmanaged", ())]
+            empty: dict[str, Any] = {"usage": [], "trust": [], "report": stay, "environment_files": []}
             return {**result, **empty, "changes": file_changes(result)}
         rollout = _rollout.Rollout(self._task)
         rollout.begin(task_vars)
@@ -137,6 +153,13 @@ class ActionModule(OnboardingAction):
             drifted = {name for file in result["files"] if file["action"] == "drifted" for name in file["apps"]}
             rollout.note(task_vars, changed=result["apps"], unconfirmed=result["unconfirmed"], drifted=sorted(drifted))
         return result
+
+    def _forget_drop_ins(self, result: dict[str, Any], task_vars: dict[str, Any]) -> None:
+        """Tell systemd about the drop-ins that were removed with what is no longer managed."""
+        removed = [_DROP_IN.fullmatch(file["path"]) for file in result["files"] if file["action"] == "removed"]
+        units = [found["unit"] for found in removed if found]
+        if units and not self._task.check_mode:
+            self.call({"units": units}, task_vars, module="app_reload")
 
     def _present(
         self, arguments: dict[str, Any], inventory: HostInventory, common: dict[str, Any], task_vars: dict[str, Any]
@@ -163,15 +186,24 @@ class ActionModule(OnboardingAction):
             # What cannot be reloaded later is not begun.
             "users": sorted({user for app in apps if app.name in confirmed for user in app.users()}),
         }
+        options.update(
+            managed=[app.name for app in apps],
+            purposes=["app_config", *([_ca_files.PURPOSE] if arguments["ca"] else [])],
+            complete=arguments["complete"],
+            prune=arguments["prune"],
+        )
         result = self.call({**common, **options}, task_vars)
         if not result.get("failed"):
-            written = [file for file in result["files"] if file["action"] in ("created", "changed", "mode")]
+            self._forget_drop_ins(result, task_vars)
+            changes = ("created", "changed", "mode", "removed", "restored")
+            written = [file for file in result["files"] if file["action"] in changes]
             changed = sorted({name for file in written for name in file["apps"]})
             waiting = changed if self._task.check_mode else result["unconfirmed"]
             result["apps"] = changed
             result["unconfirmed"] = sorted(confirmed & set(waiting))
             result["notes"] = [*result["notes"], *_ca_files.notes(places, result["files"])]
         report = plan.report() + (result.get("notes", []) if arguments["ca"] else [])
+        report += [unmanaged_line(entry) for entry in result.get("unmanaged", ())]
         self.reports("app_config", report, task_vars)
         return {
             **result,

@@ -21,7 +21,11 @@ class ActionModule(OnboardingAction):
         inventory = self.inventory(arguments)
         common = {"purpose": _ca_files.PURPOSE, "force": arguments["force"]}
         if arguments["state"] == "absent":
-            owned = {"apps": inventory.app_names, "users": inventory.users}
+            owned = {
+                "apps": inventory.app_names,
+                "users": inventory.users,
+                "folders": inventory.unnamed_folders,
+            }
             result = self.call({**common, "state": "absent", **owned}, task_vars)
             return {"notes": [], "changes": file_changes(result), **result, "authorities": []}
         apps, homes = self.placed(inventory)

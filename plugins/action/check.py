@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible import context
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
     REFUSED_LOGINS,
     files_differ,
+    note,
     withholds_drivers,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, skipped
@@ -65,6 +66,7 @@ class ActionModule(OnboardingAction):
 
     MODULE = "endpoint_check"
     OPTIONS = "check"
+    _app_names: Sequence[str] = ()
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with a readable `report`."""
@@ -79,6 +81,7 @@ class ActionModule(OnboardingAction):
         else:
             inventory = self.inventory(arguments)
             apps, homes = self.placed(inventory)
+            self._app_names = [app.name for app in apps]
             endpoints = [self._app_endpoint(app, homes, inventory) for app in apps]
         try:
             checks = self._check(endpoints, arguments, task_vars)
@@ -181,14 +184,32 @@ class ActionModule(OnboardingAction):
             for endpoint in endpoints
             if endpoint.get("app")
         ]
-        common = {"timeout": arguments["timeout"], "controller_time": time.time()}
+        common: dict[str, Any] = {"timeout": arguments["timeout"], "controller_time": time.time()}
+        named = [endpoint["app"] for endpoint in endpoints if endpoint.get("app")]
+        if self._app_names and len(named) == len(self._app_names):
+            planned: dict[str, list[str]] = {}
+            for app in named:
+                for file in app["files"]:
+                    planned.setdefault(file["path"], []).append(app["name"])
+            common.update(planned=planned, managed=self._app_names, complete=arguments["complete"])
         # The digests of an app's files are worth hiding only where they could confirm a guess of its password.
         secret = any(endpoint.get("password") for endpoint in sent)
         result = self.call({"endpoints": sent, "apps": apps, **common}, task_vars, secret=secret)
         if "checks" not in result:
             raise _CheckFailedError(result)
         checks: list[dict[str, Any]] = result["checks"]
+        self._name_unmanaged(result.get("unmanaged", ()), checks, endpoints)
         return checks
+
+    @staticmethod
+    def _name_unmanaged(
+        files: Sequence[Mapping[str, Any]], checks: list[dict[str, Any]], endpoints: list[dict[str, Any]]
+    ) -> None:
+        """Note each file that is no longer managed with an app that it was written for, else with the first one."""
+        for file in files:
+            mine = [n for n, entry in enumerate(endpoints) if (entry.get("app") or {}).get("name") in file["apps"]]
+            words = {"path": file["path"], "apps": ", ".join(file["apps"])}
+            checks[mine[0] if mine else 0]["notes"].append(note("app_file_unmanaged", **words))
 
     def _confirmed(
         self,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import FleetOptions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -54,11 +55,12 @@ class ActionModule(OnboardingAction):
         if not name or name.startswith(".") or "/" in name or "\0" in name:
             raise OnboardingError(f"name {name!r} is not a valid file name.")
         key = f"report {Path(folder).expanduser().absolute() / name}" if folder else "report"
-        options = FleetOptions(self._task, self._templar, arguments, task_vars)
+        documented = options.documented(self.OPTIONS)
+        fleet_options = FleetOptions(self._task, self._templar, arguments, task_vars, documented)
         with _shared.alone(key):
             hosts = self._hosts(key, task_vars)
             written = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            fleet = _report.Fleet(tuple(self._host(host, options, task_vars) for host in hosts), written)
+            fleet = _report.Fleet(tuple(self._host(host, fleet_options, task_vars) for host in hosts), written)
             files = self._files(fleet, arguments) if folder else []
         return {
             "changed": False,

@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import hosts_of_fleet, hosts_of_play
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import BY_SQL, UserAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import decision as _users
 
+_OF_HOST = ("connections", "clusters", "name", "password_store", "admin", "grants", "revoke", "role", "reassign_to")
+"""The options that each host of a fleet sets for itself."""
 _NOTHING = (
     "Nothing to do: no connection of this host has a user that the Cloud API, or the connection in admin, could create."
 )
@@ -27,8 +31,12 @@ class ActionModule(UserAction):
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return what became of each user."""
-        inventory = self.inventory(arguments)
-        results = self._by_sql(inventory, arguments) if arguments["admin"] else self._by_api(inventory, arguments)
+        results: list[dict[str, Any]] = []
+        for options in self._of_fleet(arguments, task_vars):
+            inventory = self.inventory(options)
+            of_host = self._by_sql(inventory, options) if options["admin"] else self._by_api(inventory, options)
+            known = {(result["cluster"], result["user"]) for result in results}
+            results += [result for result in of_host if (result["cluster"], result["user"]) not in known]
         if not results and (arguments["name"] or arguments["clusters"]):
             raise OnboardingError(
                 "There is no SQL user to work on: set name and clusters (or admin), or a connection with cluster and"
@@ -42,6 +50,14 @@ class ActionModule(UserAction):
         if self._task.diff:
             outcome["diff"] = [result["diff"] for result in results if result["changed"]]
         return outcome
+
+    def _of_fleet(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The options of this host, and where it stands for the whole inventory those of all its hosts."""
+        others = [host for host in hosts_of_fleet(task_vars) if host not in hosts_of_play(task_vars)]
+        if not others:
+            yield arguments
+        for host in others:
+            yield {**arguments, **self.fleet(arguments, task_vars).of(host, _OF_HOST)}
 
     def _by_api(self, inventory: HostInventory, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         only_sql = [name for name in BY_SQL if arguments[name]]
@@ -81,10 +97,20 @@ class ActionModule(UserAction):
         return list(dict.fromkeys((cluster, _users.user_name(user)) for cluster, user in pairs))
 
     def _by_sql(self, inventory: HostInventory, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        created = None
+        if arguments["state"] == "present":
+            created = self.administrator_by_api(arguments["admin"], inventory, arguments)
+            if created and self._task.check_mode:
+                # Nobody can log in as a user who would be created.
+                created["report"].append("The SQL statements can be previewed once this user exists.")
+                return [created]
         source, key, title = self.administrator(arguments["admin"], inventory)
         return [
-            self.user_by_sql(source, _users.Target(key, title, user), databases, inventory.store, arguments)
-            for user, databases in self._named_by_sql(key, inventory, arguments).items()
+            *([created] if created else []),
+            *(
+                self.user_by_sql(source, _users.Target(key, title, user), databases, inventory.store, arguments)
+                for user, databases in self._named_by_sql(key, inventory, arguments).items()
+            ),
         ]
 
     @staticmethod

@@ -16,6 +16,8 @@ options:
     description:
       - Name in O(connections) of an administrator's connection. Users are then created and changed by SQL, else by the
         Cloud API.
+      - With M(crdb.onboard.sql_user), an administrator whose connection has C(cluster) and whose password nothing gives
+        is created through the Cloud API first, with a generated password that is kept in the password store.
       - The controller makes this connection, so its CA and its client certificate must be on the controller.
       - The SQL that is run, and the catalogue that is read, is what CockroachDB and PostgreSQL both document. A
         password is sent as a SCRAM verifier only, and proved by a login.

@@ -51,6 +51,7 @@ _value:
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.schema import as_list
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import validate
 
 
@@ -66,7 +67,7 @@ def validate_networks(
             "error": verdict.error,
             "warnings": list(verdict.warnings),
         }
-        for verdict in validate(entries, allow_any=allow_any, allow_private=allow_private, prefix=prefix)
+        for verdict in validate(as_list(entries), allow_any=allow_any, allow_private=allow_private, prefix=prefix)
     ]
 
 

@@ -19,10 +19,12 @@ options:
   _terms:
     description:
       - The options to read, such as V(connections).
+      - V(clusters) is V(connections) with only those keys of its entries that name a cluster of the Cloud API and its
+        user. No other key is evaluated.
       - V(all) is one dictionary of all of them and of O(values), as the option C(inputs) of the modules takes it.
     type: list
     elements: str
-    choices: [connections, apps, cloud, all]
+    choices: [connections, clusters, apps, cloud, all]
     required: true
   prefixes:
     description: What the names of the variables begin with, by option.
@@ -90,6 +92,7 @@ class LookupModule(LookupBase):
         inputs = shorthand.Inputs(
             names=list(known),
             value_of=lambda name: self._templar.template(known[name]),
+            entries_of=lambda name, keys: self._entries(known[name], keys),
             declared=self._names("declared"),
             reserved=self._names("reserved"),
             **{name: self.get_option(name) for name in ("prefixes", "wholes", "also", "every", "values")},
@@ -98,6 +101,20 @@ class LookupModule(LookupBase):
             return [inputs.all() if term == "all" else inputs.read(str(term)) for term in terms]
         except OnboardingError as exc:
             raise AnsibleError(str(exc)) from None
+
+    def _entries(self, whole: Any, keys: Sequence[str]) -> Any:
+        """The entries of a dictionary with these keys; one that a template makes is evaluated whole."""
+        if not isinstance(whole, Mapping):
+            whole = self._templar.template(whole)
+        if not isinstance(whole, Mapping):
+            return whole
+        entries = {}
+        for name, entry in whole.items():
+            facts = entry if isinstance(entry, Mapping) else self._templar.template(entry)
+            if isinstance(facts, Mapping):
+                facts = {key: self._templar.template(facts[key]) for key in keys if key in facts}
+            entries[name] = facts
+        return entries
 
     def _names(self, option: str) -> list[str]:
         return str(self.get_option(option)).replace(",", " ").split()

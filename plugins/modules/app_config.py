@@ -67,6 +67,16 @@ options:
     description: Replace what is not ours or was changed since, as M(crdb.onboard.files) does.
     type: bool
     default: false
+  complete:
+    description:
+      - Whether O(apps) are all apps that the host has. Files that were written for other apps are then no longer
+        managed, as those of frameworks are that an app no longer has. They are named in RV(unmanaged) and RV(report).
+    type: bool
+    default: false
+  prune:
+    description: Remove the files that are no longer managed, and give back what was there before, as V(absent) does.
+    type: bool
+    default: false
   samples:
     description:
       - Write a small program beside each configuration that uses it. Applies to apps that do not set O(apps[].samples).
@@ -115,6 +125,13 @@ notes:
   returned: success
   type: list
   elements: str
+unmanaged:
+  description:
+    - The files that are no longer managed and were not removed, with C(path) and C(apps).
+    - With O(state=absent), the files that were written for other apps, and stay.
+  returned: success
+  type: list
+  elements: dict
 usage:
   description: The line of code that uses each framework's file, with C(app), C(framework), C(file) and C(use).
   returned: success

@@ -76,6 +76,12 @@ options:
       - Seconds that the whole check of one endpoint may take. A Serverless cluster that sleeps needs some to wake up.
     type: float
     default: 15.0
+  complete:
+    description:
+      - Whether O(apps) are all apps that the host has. A note then names the files that were written for other apps, as
+        one names those of frameworks that an app no longer has.
+    type: bool
+    default: false
   drivers:
     description: Also connect with the driver of each framework, as M(crdb.onboard.probe) does.
     type: bool

@@ -117,6 +117,20 @@ options:
     description: Seconds that the whole check of one endpoint may take.
     type: float
     default: 15.0
+  planned:
+    description:
+      - The files that the inventory's apps have, by path, each with the names of its apps. Files that were written for
+        an app of O(managed) and are not among them are listed. By default nothing is looked for.
+    type: dict
+  managed:
+    description: All apps that the inventory has.
+    type: list
+    elements: str
+    default: []
+  complete:
+    description: Whether the files of other apps are listed too.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -131,6 +145,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+unmanaged:
+  description: The files that are no longer managed, with C(path) and C(apps).
+  returned: success
+  type: list
+  elements: dict
 checks:
   description: One report for each endpoint, in the order of O(endpoints).
   returned: when the endpoints are valid
@@ -244,6 +263,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.report import 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoints
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import STEP_SECONDS, Owner, UnknownOwnerError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.unmanaged import Scope, of_users, other_users
 
 
 def _argument_spec() -> dict[str, object]:
@@ -286,6 +306,9 @@ def _argument_spec() -> dict[str, object]:
         },
         "controller_time": {"type": "float"},
         "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
+        "planned": {"type": "dict"},
+        "managed": {"type": "list", "elements": "str", "default": []},
+        "complete": {"type": "bool", "default": False},
     }
 
 
@@ -334,18 +357,29 @@ def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
     return [reports[number] for number in range(len(facts))]
 
 
+def _unmanaged(params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The files that the record has and the inventory does not."""
+    if params["planned"] is None:
+        return []
+    scope = Scope(frozenset(params["managed"]), frozenset({"app_config"}), params["complete"])
+    users = {entry["run_as"] for entry in params["endpoints"] or []}
+    known = {Owner(user).uid for user in users}
+    return of_users([*sorted(users), *(other_users(known) if scope.complete else [])], scope, params["planned"])
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=_argument_spec(), supports_check_mode=True)
     params = module.params
     if not 0 < params["timeout"] <= MAX_TIMEOUT:
         module.fail_json(msg=f"timeout must be between 0 and {MAX_TIMEOUT:g} seconds, not {params['timeout']:g}")
     try:
+        left = _unmanaged(params)
         reports = _check(params, module.check_mode)
     except (EndpointError, UnknownOwnerError) as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
         module.fail_json(msg=f"The check could not be completed: {exc.strerror}.")
-    module.exit_json(changed=False, checks=reports)
+    module.exit_json(changed=False, checks=reports, unmanaged=left)
 
 
 if __name__ == "__main__":

@@ -147,6 +147,32 @@ options:
     description: The apps whose files are removed; by default all apps.
     type: list
     elements: str
+  folders:
+    description:
+      - Folders by app, with V(absent). Of these apps, only the files in the folder are removed. Their files elsewhere,
+        such as C(~/.pgpass), are removed with the last folder of the app.
+    type: dict
+    default: {}
+  managed:
+    description:
+      - All apps that the inventory has. Files that were written for them, are not among O(files) and have one of
+        O(purposes) are no longer managed. RV(unmanaged) lists them.
+      - By default nothing is looked for.
+    type: list
+    elements: str
+  purposes:
+    description: The purposes that O(managed) is about.
+    type: list
+    elements: str
+    default: []
+  complete:
+    description: Whether the files of apps that are not in O(managed) are no longer managed either.
+    type: bool
+    default: false
+  prune:
+    description: Remove what is no longer managed, as V(absent) does.
+    type: bool
+    default: false
   users:
     description: The users whose files are removed, in addition to those in O(files).
     type: list
@@ -205,6 +231,13 @@ unconfirmed:
   returned: success
   type: list
   elements: str
+unmanaged:
+  description:
+    - The files that are no longer managed and were not removed, with C(path) and C(apps).
+    - With O(state=absent), the files that were written for O(purpose) and are not removed.
+  returned: success
+  type: list
+  elements: dict
 refused:
   description: Why nothing was written, one sentence for each file.
   returned: when a file is refused
@@ -216,7 +249,6 @@ import base64
 import binascii
 import grp
 import os
-from collections.abc import Sequence
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
@@ -228,8 +260,22 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.model import F
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import STEP_SECONDS, Owner, UnknownOwnerError
 from ansible_collections.crdb.onboard.plugins.module_utils._files.plan import plan, plan_undo
 from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
+from ansible_collections.crdb.onboard.plugins.module_utils._files.together import (
+    NotProvedError,
+    PartlyError,
+    reason,
+    write_all,
+)
 from ansible_collections.crdb.onboard.plugins.module_utils._files.transaction import Transaction
-from ansible_collections.crdb.onboard.plugins.module_utils._files.tree import UntrustedPathError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.unmanaged import (
+    Scope,
+    listed,
+    of_users,
+    other_users,
+    planned_apps,
+    remaining,
+    unmanaged,
+)
 
 
 def _planned_file(module: AnsibleModule, entry: dict[str, Any]) -> PlannedFile:
@@ -276,6 +322,7 @@ class Writer:
     ) -> None:
         self._state, self._planned, self._endpoints, self._params = state, planned, endpoints, params
         self._record: Optional[Record] = None
+        self._unmanaged: dict[str, tuple[str, ...]] = {}
 
     def plan(self) -> list[str]:
         """Decide about all files, and return the refusals."""
@@ -283,9 +330,15 @@ class Writer:
         try:
             self._record = Record(self._state, write=not params["check_mode"])
             if params["state"] == "present":
-                decisions, refusals = plan(self._planned, self._record, params["force"])
+                scope = _scope(params)
+                self._unmanaged = unmanaged(planned_apps(self._planned), self._record, scope) if scope else {}
+                pruned = self._unmanaged if params["prune"] else {}
+                decisions, refusals = plan(self._planned, self._record, params["force"], pruned)
             else:
-                decisions, refusals = plan_undo(self._record, params["purpose"], params["apps"], params["force"])
+                decisions, refusals = plan_undo(
+                    self._record, params["purpose"], params["apps"], params["force"], params["folders"]
+                )
+                self._unmanaged = remaining(self._record, params["purpose"], {d.path for d in decisions})
             self._transaction = Transaction(decisions, self._record, params["run"], params["unconfirmed"])
         except FileRefusedError as exc:
             refusals = [str(exc)]
@@ -351,68 +404,20 @@ class Writer:
             for number, d in enumerate(self._transaction.decisions)
         ]
 
+    def unmanaged(self) -> list[dict[str, Any]]:
+        """What is no longer managed, and stays."""
+        return [] if self._params["prune"] else listed(self._unmanaged)
+
     def close(self) -> None:
         """Release the lock."""
         if self._record is not None:
             self._record.close()
 
 
-class _NotProvedError(Exception):
-    """The connection with the new files failed; `reports` says why."""
-
-    def __init__(self, reports: list[dict[str, Any]]) -> None:
-        super().__init__()
-        self.reports = reports
-
-
-class _PartlyError(Exception):
-    """The task failed with files of its own in their places; the message names them."""
-
-
-def _write(writers: Sequence[Any], prove: bool) -> list[dict[str, Any]]:
-    """All users' files as one step; the reports of the proof.
-
-    Raises OSError, or _NotProvedError before anything is in its place; what was there is then restored. Raises
-    _PartlyError where that is not possible, or when the record cannot be saved at the end.
-    """
-    reports: list[dict[str, Any]] = []
-    try:
-        for writer in writers:
-            writer.stage()
-        for writer in writers if prove else ():
-            reports += writer.prove()
-            # The next user's endpoints may have the login that was refused: it is not tried again.
-            if not all(report["ok"] for report in reports):
-                raise _NotProvedError(reports)
-        for writer in writers:
-            writer.commit()
-    except (OSError, _NotProvedError) as exc:
-        left = [path for writer in writers for path in _rolled_back(writer)]
-        if left and isinstance(exc, OSError):
-            raise _PartlyError(
-                f"{_reason(exc)} These files were written before that, and could not be restored: {', '.join(left)}."
-            ) from None
-        raise
-    try:
-        for writer in writers:
-            writer.finish()
-    except OSError as exc:
-        raise _PartlyError(f"The files were written, but what was written was not recorded: {_reason(exc)}") from None
-    return reports
-
-
-def _rolled_back(writer: Any) -> list[str]:
-    """The files that a writer could not restore."""
-    try:
-        left: list[str] = writer.rollback()
-    except OSError as exc:
-        return [exc.filename or str(exc.strerror)]
-    return left
-
-
-def _reason(exc: OSError) -> str:
-    cure = f" {exc.cure}" if isinstance(exc, UntrustedPathError) else ""
-    return f"{exc.filename or 'A file'} cannot be written: {exc.strerror}.{cure}"
+def _scope(params: dict[str, Any]) -> Optional[Scope]:
+    if params["managed"] is None:
+        return None
+    return Scope(frozenset(params["managed"]), frozenset(params["purposes"]), params["complete"])
 
 
 def _owners(module: AnsibleModule) -> dict[str, Owner]:
@@ -420,6 +425,12 @@ def _owners(module: AnsibleModule) -> dict[str, Owner]:
     params = module.params
     names = {*params["users"], *(f["user"] for f in params["files"]), *(e["run_as"] for e in params["endpoints"])}
     by_id: dict[int, Owner] = {}
+    if params["managed"] is not None and os.geteuid() != 0:
+        names.add("")
+    scope = _scope(params)
+    if scope is not None and scope.complete and params["prune"]:
+        # Only those who have something to remove: an account's own record must not stop the run for all others.
+        names.update(name for name in other_users(()) if of_users([name], scope))
     try:
         owners = {name: Owner(name) for name in sorted(names)}
     except UnknownOwnerError as exc:
@@ -458,6 +469,11 @@ _ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "purpose": {"type": "str", "default": "files"},
     "apps": {"type": "list", "elements": "str"},
+    "folders": {"type": "dict", "default": {}},
+    "managed": {"type": "list", "elements": "str"},
+    "purposes": {"type": "list", "elements": "str", "default": []},
+    "complete": {"type": "bool", "default": False},
+    "prune": {"type": "bool", "default": False},
     "users": {"type": "list", "elements": "str", "default": []},
     "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "force": {"type": "bool", "default": False},
@@ -491,6 +507,9 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         # they may not be able to read this module's own file.
         from ansible_collections.crdb.onboard.plugins.module_utils._check import run  # noqa: F401
         from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
+    scope = _scope(module.params)
+    look = scope is not None and scope.complete and not module.params["prune"]
+    others = of_users(other_users({owner.uid for owner in owners.values()}), scope) if scope and look else []
     writers: list[Any] = []
     proofs: list[dict[str, Any]] = []
     try:
@@ -499,17 +518,18 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         if refusals:
             module.fail_json(msg="This task wrote no file. " + " ".join(refusals), refused=refusals, files=[])
         if not module.check_mode:
-            proofs = _write(writers, prove)
+            proofs = write_all(writers, prove)
         return {
             "reports": [report for writer in writers for report in writer.report()],
             "proofs": proofs,
             "unconfirmed": sorted({app for writer in writers for app in writer.unconfirmed()}),
+            "unmanaged": [entry for writer in writers for entry in writer.unmanaged()] + others,
         }
     except OSError as exc:
-        module.fail_json(msg=f"This task wrote no file. {_reason(exc)}")
-    except _PartlyError as exc:
+        module.fail_json(msg=f"This task wrote no file. {reason(exc)}")
+    except PartlyError as exc:
         module.fail_json(msg=str(exc), changed=True)
-    except _NotProvedError as exc:
+    except NotProvedError as exc:
         text = f"This task wrote no file, because with the new configuration {failure_text(exc.reports)}"
         module.fail_json(msg=text, proofs=exc.reports, files=[])
     finally:
@@ -548,6 +568,7 @@ def main() -> None:
         notes=notes,
         proofs=outcome["proofs"],
         unconfirmed=outcome["unconfirmed"],
+        unmanaged=outcome["unmanaged"],
         diff=[diff_ for diff_ in diffs if diff_ is not None],
     )
 

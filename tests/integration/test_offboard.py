@@ -78,6 +78,11 @@ def test_a_home_is_byte_for_byte_as_it_was(controller, variables, furnished):
     assert onboarded.status == 0, onboarded.output
     assert (controller.home / ".local/bin/cockroach").is_symlink()
     assert (controller.home / "two/.env").is_file()
+    unnamed = controller.playbook("offboard", facts)
+    assert unnamed.status == 2
+    assert "-e crdb_hosts=localhost" in " ".join(unnamed.output.split())
+    assert (controller.home / "two/.env").is_file()
+    facts["crdb_hosts"] = "localhost"
     check = controller.playbook("offboard", facts, "--check")
     assert check.status == 0, check.output
     assert (controller.home / "two/.env").is_file()
@@ -96,10 +101,12 @@ def test_one_app_of_two_is_taken_away(controller, sandbox, variables, tmp_path):
     words = ("-i", inventory)
     onboarded = controller.playbook("dev_machine", variables, *words)
     assert onboarded.status == 0, onboarded.output
-    wrong = controller.playbook("offboard", {**variables, "crdb_offboard_apps": ["three"]}, *words)
+    wrong = controller.playbook(
+        "offboard", {**variables, "crdb_hosts": "localhost", "crdb_offboard_apps": ["three"]}, *words
+    )
     assert wrong.status == 2
     assert "crdb_offboard_apps names three" in wrong.output
-    run = controller.playbook("offboard", {**variables, "crdb_offboard_apps": ["two"]}, *words)
+    run = controller.playbook("offboard", {**variables, "crdb_hosts": "localhost", "crdb_offboard_apps": "two"}, *words)
     assert run.status == 0, run.output
     assert not (controller.home / "two").exists()
     assert (controller.home / "one/.env").is_file()

@@ -265,7 +265,14 @@ def test_through_the_cloud_api_the_old_user_gets_a_password_that_nobody_knows(co
             assert done.status == 0, done.output
         before = passwords()
         assert list(before) == ["shop_a"]
-        done = controller.playbook("rotate_credentials", variables)
+        edited = controller.home / "shop" / "crdb_database.py"
+        edited.write_text(edited.read_text() + "# by hand\n")
+        held = controller.playbook("rotate_credentials", variables)
+        assert held.status == 2
+        text = " ".join(held.output.split())
+        assert f"{edited} was changed after it was written" in text
+        assert "-e crdb_app_config_force=true" in text
+        done = controller.playbook("rotate_credentials", {**variables, "crdb_app_config_force": True})
         assert done.status == 0, done.output
         assert "every host uses shop_b; shop_a can no longer log in" in " ".join(done.output.split())
         assert list(passwords()) == ["shop_b"]

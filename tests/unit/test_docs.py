@@ -237,8 +237,45 @@ def test_the_page_about_the_catalogue_has_every_key():
     page = (TOP / "docs" / "catalogue.md").read_text()
     table = page.split("<!-- keys of framework.yml -->")[1].split("<!-- end of the keys -->")[0]
     rows = dict(re.findall(r"^\| `([\w.]+)` \| (yes|no) \|", table, re.MULTILINE))
-    keys = {key: "yes" for key in frameworks._REQUIRED}
-    keys.update({key: "no" for key in {*frameworks._DEFAULTS, *frameworks._CHOICES}})
+    keys = dict.fromkeys(frameworks._REQUIRED, "yes")
+    keys.update(dict.fromkeys({*frameworks._DEFAULTS, *frameworks._CHOICES}, "no"))
     for key, (required, optional) in frameworks._NESTED.items():
         keys.update({f"{key}.{name}": "yes" for name in required} | {f"{key}.{name}": "no" for name in optional})
     assert rows == keys
+
+
+TEXTS = [
+    *PAGES,
+    *(
+        path
+        for folder in ("playbooks", "inventories", "roles", "plugins", "extensions", "automation", "changelogs")
+        for path in sorted((TOP / folder).rglob("*"))
+        if path.suffix in (".yml", ".yaml", ".py", ".md") and path.is_file()
+    ),
+]
+
+
+def test_no_printed_command_reaches_two_environments():
+    """The example has an inventory for each environment; their parent would be both."""
+    printed = {
+        (path.relative_to(TOP), inventory)
+        for path in TEXTS
+        for inventory in re.findall(
+            r"(?:-i|--inventory|ANSIBLE_INVENTORY|inventories:|INVENTORIES)[ =]+[\"']?(inventories/[\w/.-]*\w)",
+            _text(path),
+        )
+    }
+    assert len(printed) > 10
+    assert {(path, inventory) for path, inventory in printed if inventory not in INVENTORIES} == set()
+
+
+def test_the_environments_of_the_example_share_no_host(mine):
+    hosts = {}
+    for environment in ("staging", "production"):
+        inventory = mine / "inventories" / "mine" / environment
+        assert str(inventory.relative_to(mine)) in INVENTORIES
+        content = yaml.safe_load((inventory / "hosts.yml").read_text())
+        groups = content["all"]["children"].values()
+        hosts[environment] = {host for group in groups for host in group["hosts"]}
+    assert hosts["staging"]
+    assert hosts["staging"] & hosts["production"] == set()

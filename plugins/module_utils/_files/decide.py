@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -65,12 +65,13 @@ def _mode(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any]) -> 
     return current.mode & ~0o077 if planned.secret else current.mode
 
 
-def _stale(planned: PlannedFile, entry: dict[str, Any], ours: Sequence[Segment]) -> list[str]:
+def _stale(planned: PlannedFile, entry: dict[str, Any], ours: Sequence[Segment], left: Collection[str]) -> list[str]:
     if planned.keep_previous:
         return []
     mine = {segment.key for segment in ours}
     key_entry = entry.get("keys", {})
-    return [key for key in key_entry if key not in mine and set(key_entry[key].get("apps", ())) <= set(planned.apps)]
+    apps = {*planned.apps, *left}
+    return [key for key in key_entry if key not in mine and set(key_entry[key].get("apps", ())) <= apps]
 
 
 @dataclass
@@ -84,12 +85,14 @@ class _Segments:
     copy: bool = False
 
 
-def decide(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any], force: bool) -> Decision:
+def decide(
+    planned: PlannedFile, current: CurrentFile, entry: dict[str, Any], force: bool, left: Collection[str] = ()
+) -> Decision:
     """What becomes of a planned file, from what is there and what the record says of it.
 
     A key that somebody changed after us is left alone as long as ours stays the same (``drifted``), and replaced, a
     copy kept, when ours moved on: the rule of dpkg for configuration files. A key that is not ours is refused. `force`
-    replaces both. Raises FileRefusedError.
+    replaces both. The keys of apps that `left` go. Raises FileRefusedError.
     """
     earlier = _known_digests(entry, WHOLE)
     entry = _entry(planned, current, entry)
@@ -104,7 +107,7 @@ def decide(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any], fo
     file = _Segments(list(segments), list(segments), line_end(current.content or b""))
     for segment in ours:
         _decide_key(planned, file, segment, present[segment.key], entry, force)
-    _remove_stale(planned, file, segments, ours, entry)
+    _remove_stale(planned, file, segments, ours, entry, left)
     if current.content is None:
         content = ideal = planned.content
     else:
@@ -186,15 +189,22 @@ def _decide_key(
 
 
 def _remove_stale(
-    planned: PlannedFile, file: _Segments, segments: list[Segment], ours: Sequence[Segment], entry: dict[str, Any]
-) -> None:
+    planned: PlannedFile, file: _Segments, segments: list[Segment], ours: Sequence[Segment], entry: dict[str, Any],
+    left: Collection[str],
+) -> None:  # fmt: skip
     """Remove keys that we wrote before and no longer plan, unless somebody changed them."""
-    for key in _stale(planned, entry, ours):
+    for key in _stale(planned, entry, ours, left):
         present = find(segments, key)
         if present is None or _key_digest(planned.format, present.raw) in _known_digests(entry, key):
             file.after, file.ideal = (_take(planned.format, side, key, entry) for side in (file.after, file.ideal))
             # Known until the file is in its place: a run that is killed before leaves it there.
             entry["keys"][key]["gone"] = True
+        elif set(entry["keys"][key].get("apps", ())) & set(left):
+            # Changed by somebody: it stays, and is not ours any more.
+            entry["keys"][key]["gone"] = True
+    for key_entry in entry["keys"].values():
+        if not key_entry.get("gone"):
+            key_entry["apps"] = sorted(set(key_entry.get("apps", ())) - set(left))
 
 
 def _before(planned: PlannedFile, present: Optional[Segment]) -> Optional[str]:

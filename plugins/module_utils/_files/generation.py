@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from ansible_collections.crdb.onboard.plugins.module_utils._files.current import read_current, refusal
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, digest
 from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import (
+    make_folder,
     put_in_place,
     remove,
     remove_folders,
@@ -137,6 +138,7 @@ def _give_back(path: str, kept: dict[str, Any]) -> str:
         action = "removed"
     else:
         mode = int(kept["mode"], 8)
+        make_folder(os.path.dirname(current.target))
         staged = stage(current.target, before, mode, kept["gid"], attributes=current.attributes)
         put_in_place(staged, current.target)
         action = "restored"

@@ -10,7 +10,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file, tree
@@ -26,8 +26,14 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.model import D
 from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
 
 
-def plan(files: Sequence[PlannedFile], record: Record, force: bool) -> tuple[list[Decision], list[str]]:
-    """Decide about all planned files of one user: the decisions, and every refusal there is."""
+def plan(
+    files: Sequence[PlannedFile], record: Record, force: bool, pruned: Optional[Mapping[str, Sequence[str]]] = None
+) -> tuple[list[Decision], list[str]]:
+    """Decide about all planned files of one user: the decisions, and every refusal there is.
+
+    `pruned` are paths of the record with the apps for which they are taken away.
+    """
+    pruned = pruned or {}
     decisions: list[Decision] = []
     refusals: list[str] = []
     try:
@@ -38,7 +44,8 @@ def plan(files: Sequence[PlannedFile], record: Record, force: bool) -> tuple[lis
         try:
             _verify_named(planned)
             current = read_current(planned.path)
-            decision = decide(planned, current, record.files.get(planned.path, {}), force)
+            left = frozenset(pruned.get(planned.path, ()))
+            decision = decide(planned, current, record.files.get(planned.path, {}), force, left)
             if decision.changed:
                 writable(current)
                 if planned.secret:
@@ -46,7 +53,25 @@ def plan(files: Sequence[PlannedFile], record: Record, force: bool) -> tuple[lis
             decisions.append(decision)
         except FileRefusedError as exc:
             refusals.append(str(exc))
+    paths = {planned.path for planned in files}
+    for path, apps in pruned.items():
+        if path not in paths:
+            try:
+                decisions.append(_undone(path, record, apps, force))
+            except FileRefusedError as exc:
+                refusals.append(str(exc))
     return decisions, refusals
+
+
+def _undone(path: str, record: Record, apps: Optional[Sequence[str]], force: bool) -> Decision:
+    """The decision to take a file away for these apps. Raises FileRefusedError."""
+    current = read_current(path)
+    decision = undo(path, current, record.files[path], apps, force)
+    if decision.changed:
+        writable(current)
+    # What is taken away is given back with the rest when one of these apps does not work without it.
+    decision.apps = tuple(apps or ())
+    return decision
 
 
 def _verify_named(planned: PlannedFile) -> None:
@@ -65,20 +90,63 @@ def _verify_named(planned: PlannedFile) -> None:
 
 
 def plan_undo(
-    record: Record, purpose: str, apps: Optional[Sequence[str]], force: bool
+    record: Record,
+    purpose: str,
+    apps: Optional[Sequence[str]],
+    force: bool,
+    folders: Optional[Mapping[str, str]] = None,
 ) -> tuple[list[Decision], list[str]]:
-    """Decide about all files that the record names for a purpose: the decisions, and every refusal there is."""
+    """Decide about all files that the record names for a purpose: the decisions, and every refusal there is.
+
+    `folders` are those of apps that only their folder tells apart: see `_apps_here`.
+    """
     decisions: list[Decision] = []
     refusals: list[str] = []
     for path, entry in sorted(record.files.items()):
         if entry.get("purpose") != purpose:
             continue
+        here = _apps_here(path, record, apps, folders or {})
+        if here is not None and not here:
+            continue
         try:
-            current = read_current(path)
-            decision = undo(path, current, entry, apps, force)
-            if decision.changed:
-                writable(current)
-            decisions.append(decision)
+            decisions.append(_undone(path, record, here, force))
         except FileRefusedError as exc:
             refusals.append(str(exc))
     return decisions, refusals
+
+
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(os.path.normpath(folder).rstrip("/") + "/")
+
+
+def _apps_here(
+    path: str, record: Record, apps: Optional[Sequence[str]], folders: Mapping[str, str]
+) -> Optional[list[str]]:
+    """The apps for which a file is taken away.
+
+    Of an app with a folder these are the files below it. A file elsewhere, such as ~/.pgpass, is taken away with the
+    last folder of that app.
+    """
+    if apps is None or not folders:
+        return None if apps is None else list(apps)
+    # With the rights and the home of the user whose record it is.
+    folders = {app: os.path.expanduser(folder) for app, folder in folders.items()}
+
+    def is_here(app: str) -> bool:
+        folder = folders.get(app)
+        if folder is None or _below(path, folder):
+            return True
+        return all(_below(other, folder) for other in _in_folders(record, app))
+
+    return [app for app in apps if is_here(app)]
+
+
+def _in_folders(record: Record, app: str) -> list[str]:
+    """The files of an app that lie in a folder of its own, not in the home's or the system's shared places."""
+    return [
+        path
+        for path, entry in record.files.items()
+        if entry["format"] in ("dotenv", "whole")
+        and not path.startswith("/etc/")
+        and any(app in key["apps"] for key in entry["keys"].values())
+    ]

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import FleetOptions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -27,18 +28,17 @@ class CloudAction(OnboardingAction):
     _requires_connection = False
 
     @staticmethod
-    def clusters_of(options: Mapping[str, Any]) -> list[str]:
+    def clusters_of(values: Mapping[str, Any]) -> list[str]:
         """The clusters of `clusters`, else those that `connections` name; private endpoints are left out of these."""
-        names = options.get("clusters") or []
-        names = [names] if isinstance(names, str) else list(names)
+        names = list(values.get("clusters") or [])
         if not names:
-            by_connection = connections.clusters(options.get("connections")).values()
+            by_connection = connections.clusters(values.get("connections")).values()
             names = [facts["cluster"] for facts in by_connection if facts.get("endpoint") != "private"]
         return list(dict.fromkeys(str(name).strip() for name in names if str(name).strip()))
 
     def fleet(self, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> FleetOptions:
         """The options of this task by host."""
-        return FleetOptions(self._task, self._templar, arguments, task_vars)
+        return FleetOptions(self._task, self._templar, arguments, task_vars, options.documented(self.OPTIONS))
 
     def once(self, key: str, inputs: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do a piece of work unless it was the last thing that this run did there; its result, or its error again.

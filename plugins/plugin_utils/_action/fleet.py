@@ -15,11 +15,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.parsing.mod_args import ModuleArgsParser
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 
 
 def hosts_of_play(task_vars: Mapping[str, Any]) -> list[str]:
     """All hosts of the play, whatever `serial` makes of them."""
     return [str(host) for host in task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]]]
+
+
+def hosts_of_fleet(task_vars: Mapping[str, Any]) -> list[str]:
+    """The hosts whose variables an action of the Cloud API reads: those of the play.
+
+    For a play of localhost that the inventory does not list, these are all hosts of the inventory too: it has no
+    variables of its own, but those of the group `all`.
+    """
+    hosts = hosts_of_play(task_vars)
+    listed = [str(host) for host in (task_vars.get("groups") or {}).get("all") or ()]
+    return hosts if set(hosts) & set(listed) else [*hosts, *listed]
 
 
 class FleetOptions:
@@ -30,9 +42,18 @@ class FleetOptions:
         templar: the templar of the task's own host.
         arguments: the validated options of the task's own host.
         task_vars: the variables of that host.
+        documented: the documented options, by name.
     """
 
-    def __init__(self, task: Any, templar: Any, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        task: Any,
+        templar: Any,
+        arguments: Mapping[str, Any],
+        task_vars: Mapping[str, Any],
+        documented: Mapping[str, Any],
+    ) -> None:
+        self._documented = documented
         self._templar = templar
         self._arguments = arguments
         self._here = str(task_vars["inventory_hostname"])
@@ -64,9 +85,10 @@ class FleetOptions:
         )
         templar = self._templar.copy_with_new_env(available_variables=variables)
         inputs = templar.template(self._expressions["inputs"]) if "inputs" in self._expressions else {}
-        return {
+        values = {
             name: templar.template(self._expressions[name])
             if name in self._expressions
             else inputs.get(name, self._arguments[name])
             for name in names
         }
+        return schema.with_lists(self._documented, values)

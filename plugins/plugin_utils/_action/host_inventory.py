@@ -80,6 +80,17 @@ class HostInventory:
         return sorted({entry["name"] for entry in self.entries})
 
     @property
+    def unnamed_folders(self) -> dict[str, str]:
+        """The folders of apps that have no name of their own, by the name that they got. Needs no connection."""
+        apps = self._options.get("apps")
+        given = [{}] if apps is None else apps
+        return {
+            entry["name"]: entry["folder"]
+            for facts, entry in zip(given, self.entries, strict=True)
+            if not (isinstance(facts, Mapping) and facts.get("name"))
+        }
+
+    @property
     def users(self) -> list[str]:
         """The system users whose files the apps have; root owns a service's drop-in. Needs no connection."""
         return sorted({entry["user"] for entry in self.entries} | {"root" for e in self.entries if e["service"]})

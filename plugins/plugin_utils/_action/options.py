@@ -46,6 +46,8 @@ def documented(module: str) -> Mapping[str, Any]:
 def with_inputs(module: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a task, with those that its option `inputs` holds and that are not given by themselves.
 
+    A list that was given as text is a list then.
+
     Raises OnboardingError for an unknown key of `inputs`.
     """
     inputs = given.get("inputs") or {}
@@ -54,7 +56,7 @@ def with_inputs(module: str, given: Mapping[str, Any]) -> dict[str, Any]:
     schema.refuse_unknown(inputs, _INPUTS, "inputs")
     own = {name: value for name, value in given.items() if name != "inputs"}
     known = documented(module)
-    return {**{name: value for name, value in inputs.items() if name in known}, **own}
+    return schema.with_lists(known, {**{name: value for name, value in inputs.items() if name in known}, **own})
 
 
 @cache

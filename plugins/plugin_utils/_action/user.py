@@ -9,6 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,34 @@ class UserAction(CloudAction):
         source = with_password(inventory.source(name, facts_by_name[name]))
         return (source, *inventory.server(facts_by_name[name], source))
 
+    def administrator_by_api(
+        self, name: str, inventory: HostInventory, arguments: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Create the administrator by the Cloud API where its cluster has one and nothing gives its password.
+
+        What became of it; None where it needs nothing. Raises OnboardingError.
+        """
+        facts = inventory.connections.get(name) or {}
+        store = inventory.store
+        known = any(facts.get(key) for key in ("password", "sslcert", "users")) or os.environ.get("PGPASSWORD")
+        if known or store is None or not facts.get("cluster") or not facts.get("user"):
+            return None
+        settings = inventory.settings()
+        cluster = _cluster.lookup(settings, str(facts["cluster"]))
+        target = _decision.Target(str(cluster["id"]), str(cluster["name"]), _decision.user_name(str(facts["user"])))
+        password, pending = store.get(target.cluster, target.user)
+        if password is not None and not pending:
+            return None
+        options = {**arguments, "state": "present", "update_password": _decision.ON_CREATE}
+        if password is None and target.user in [user.lower() for user in CloudApi(settings).users(target.cluster)]:
+            raise OnboardingError(
+                f"admin: the SQL user {target.user} of {target.cluster_name} exists, but its password is not in the"
+                f" store. Set password in connections.{name}, or set PGPASSWORD in the environment. If nobody knows it,"
+                f" set a new one first, in a run without admin, with clusters: {target.cluster_name},"
+                f" name: {target.user} and update_password: always."
+            )
+        return self.user_by_api(settings, target, store, options, generated=True)
+
     def user_in_use(self, name: str, facts: dict[str, Any], inventory: HostInventory) -> str:
         """The user of a connection that names a cluster of the Cloud API, as it is set or as it alternates."""
         first, users = alternating(name, facts)
@@ -66,9 +95,12 @@ class UserAction(CloudAction):
         target: _decision.Target,
         store: PasswordStore | None,
         arguments: dict[str, Any],
+        *,
+        generated: bool = False,
     ) -> dict[str, Any]:
+        """What became of one user by the Cloud API; with `generated`, the given password is not meant for it."""
         check = bool(self._task.check_mode)
-        password = _decision.given_password(arguments["password"])
+        password = None if generated else _decision.given_password(arguments["password"])
         what = title_of(target)
 
         def work() -> dict[str, Any]:

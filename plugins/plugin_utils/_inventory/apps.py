@@ -236,8 +236,7 @@ def _app(entry: Mapping[str, Any], sources: Mapping[str, Source], catalogue: Map
 
 
 def _framework_entries(value: Any, where: str) -> list[Any]:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+    value = schema.as_list(value)
     if not isinstance(value, (list, tuple)):
         raise OnboardingError(f"{where}: frameworks must be a list of names, or of dictionaries with a name.")
     return list(value)

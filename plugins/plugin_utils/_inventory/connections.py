@@ -116,7 +116,7 @@ def alternating(name: str, facts: Any) -> tuple[Any, tuple[str, ...]]:
     """
     if not isinstance(facts, Mapping) or not facts.get("users"):
         return facts, ()
-    users = facts["users"]
+    users = schema.as_list(facts["users"])
     excluded = [key for key in ("user", "password", "sslcert") if facts.get(key)]
     if excluded:
         raise OnboardingError(f"connections.{name}: has users, so {' and '.join(excluded)} must be left out.")

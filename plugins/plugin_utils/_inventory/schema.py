@@ -80,6 +80,20 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> No
         raise OnboardingError(f"{where}: unknown key: {', '.join(unknown)}.{hint} The keys are {', '.join(known)}.")
 
 
+def as_list(value: Any) -> Any:
+    """A list that was given as text, such as ``shop, reports``; any other value as it is.
+
+    `-e NAME=VALUE` gives text, so every list may be one name or names with commas.
+    """
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def with_lists(options: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of documented options, in which those that are lists may be text. Lists of dictionaries never are."""
+    names = {name for name, facts in options.items() if facts["type"] == "list" and facts.get("elements") != "dict"}
+    return {name: as_list(value) if name in names else value for name, value in values.items()}
+
+
 @cache
 def validator(name: str) -> ArgumentSpecValidator:
     """The validator of one entry of `connections` or `apps`, or of `cloud`."""
@@ -104,6 +118,7 @@ def validated(name: str, entry: Any, where: str) -> dict[str, Any]:
         raise OnboardingError(f"{where}: must be a dictionary with the keys {', '.join(sorted(keys(name)))}.")
     entry = plain(entry)
     refuse_unknown(entry, keys(name), where)
+    entry = with_lists(keys(name), entry)
     result = validator(name).validate({key: value for key, value in entry.items() if value not in (None, "")})
     if result.error_messages:
         raise OnboardingError(f"{where}: {result.error_messages[0]}.")

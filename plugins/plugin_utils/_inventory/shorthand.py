@@ -23,6 +23,9 @@ _TYPES: dict[str, tuple[type, str]] = {
     "apps": (list, "a list of apps"),
 }
 _KINDS = ((str, "text"), (dict, "a dictionary"), (list, "a list"), (bool, "true or false"))
+CLUSTERS = "clusters"
+"""Of `connections`, what the Cloud API needs."""
+_OF_CLUSTERS = ("cluster", "endpoint", "user", "users", "sslcert")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Inputs:
     Args:
         names: of all variables.
         value_of: a variable's value by its name, evaluated.
+        entries_of: the entries of a dictionary by the variable's name, with these of their keys evaluated, others not.
         prefixes, wholes, also, every, values, declared, reserved: see the lookup `inputs`.
     """
 
@@ -44,6 +48,7 @@ class Inputs:
     values: Mapping[str, str]
     declared: Sequence[str]
     reserved: Sequence[str]
+    entries_of: Callable[[str, Sequence[str]], Any] | None = None
 
     def all(self) -> dict[str, Any]:
         """All options. Raises OnboardingError for a variable that nobody declares."""
@@ -52,8 +57,12 @@ class Inputs:
 
     def read(self, option: str) -> Any:
         """One option. Raises OnboardingError for a variable that nobody declares."""
+        if option == CLUSTERS and self.entries_of is not None:
+            return self._clusters(self.entries_of)
         if option not in _OPTIONS:
-            raise OnboardingError(f"There is no option {option!r} to read: it must be {', '.join(_OPTIONS)} or all.")
+            raise OnboardingError(
+                f"There is no option {option!r} to read: it must be {', '.join(_OPTIONS)}, {CLUSTERS} or all."
+            )
         self._refuse_undeclared(option)
         keys = self._keys(option)
         whole_name = self.wholes.get(option, "")
@@ -84,6 +93,14 @@ class Inputs:
             )
         return value
 
+    def _clusters(self, entries_of: Callable[[str, Sequence[str]], Any]) -> Any:
+        """The connections with their keys of the Cloud API only: what it does not need may be unknown where it runs."""
+        self._refuse_undeclared("connections")
+        whole = self.wholes.get("connections", "")
+        entries = entries_of(whole, _OF_CLUSTERS) if whole in self.names else None
+        keys = self._keys("connections", _OF_CLUSTERS)
+        return entries or ({DEFAULT_NAME: keys} if keys else {})
+
     def _refuse_undeclared(self, option: str) -> None:
         prefix = self.prefixes[option]
         prefixes = (prefix, *self.reserved)
@@ -98,9 +115,9 @@ class Inputs:
                     + " Names with this prefix belong to crdb.onboard: rename a variable of your own."
                 )
 
-    def _keys(self, option: str) -> dict[str, Any]:
-        """The keys that variables set; an empty value sets nothing."""
-        variables = {key: f"{self.prefixes[option]}{key}" for key in schema.keys(option)}
+    def _keys(self, option: str, only: Sequence[str] = ()) -> dict[str, Any]:
+        """The keys that variables set, all or `only` these; an empty value sets nothing."""
+        variables = {key: f"{self.prefixes[option]}{key}" for key in only or schema.keys(option)}
         if option == "apps":
             variables.update(self.also)
         names = set(self.names)

@@ -54,6 +54,10 @@ NOTES: Mapping[str, Note] = {
         "The file {path} of {name} for {host} differs from what the inventory would write.",
         files_differ=True,
     ),
+    "app_file_unmanaged": Note(
+        "{path} is no longer managed: it was written for {apps}, and no app or framework of the inventory needs it. To "
+        "remove it, write the configuration with prune: true.",
+    ),
     "app_ca_changed": Note(
         "The CA file {path} of {name} for {host} does not hold the CA of the inventory (SHA-256 {fingerprint}).",
         files_differ=True,
