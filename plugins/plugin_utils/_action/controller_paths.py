@@ -45,7 +45,7 @@ class ControllerPaths:
             path = Path(source)
             folders += [path if path.is_dir() else path.parent] if "," not in source and path.exists() else []
         inventory = dict.fromkeys(Path(str(folder)).absolute() for folder in folders if folder)
-        return cls(tuple(inventory), tuple(map(Path, task.get_search_path())), Path.cwd())
+        return cls(tuple(inventory), tuple(map(Path, getattr(task, "get_search_path", list)())), Path.cwd())
 
     def find(self, value: str) -> str:
         """The absolute path of a file or folder, which need not exist: a new one lies beside the inventory, if any."""

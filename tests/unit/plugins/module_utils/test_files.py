@@ -316,7 +316,7 @@ def test_all_refusals_are_named_at_once(home):
     (home / "x").write_text("theirs")
     (home / "y").mkdir()
     refusals = run(home, [whole(home / "x", "1"), whole(home / "y", "1"), whole(home / "z", "1", trusts=("/nowhere",))])
-    assert [refusal.partition(":")[0] for refusal in refusals] == [str(home / name) for name in "xyz"]
+    assert [refusal.partition(":")[0] for refusal in refusals] == [str(home / "x"), str(home / "y"), "/nowhere"]
     assert "/nowhere: the CA does not exist. Set ca_cluster_id (crdb_connection_ca_cluster_id)" in refusals[2]
 
 
