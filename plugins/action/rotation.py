@@ -16,7 +16,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source, alternating
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore, Rotation, generate
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url, pasted_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
@@ -118,7 +118,7 @@ class ActionModule(UserAction):
     def _refuse_single(name: str, facts: dict[str, Any], source: Source, *, allowed: bool) -> None:
         if source.connection.sslcert:
             raise OnboardingError(f"connections.{name}: logs in with a certificate, which is not rotated here.")
-        if facts.get("password") or (facts.get("url") and parse_url(str(facts["url"])).password):
+        if facts.get("password") or (facts.get("url") and parse_url(pasted_url(str(facts["url"]))).password):
             raise OnboardingError(
                 f"connections.{name}: has a password, which programs would go on using. Leave it out: password_store"
                 " (crdb_sql_user_password_store) supplies it."

@@ -59,7 +59,7 @@ def _verify_named(planned: PlannedFile) -> None:
     for name, paths in (("", planned.requires), ("the CA ", planned.trusts)):
         for path in paths:
             if not os.path.isfile(path):
-                # Without the name of the file: all files of an app miss one CA, which is said once.
+                # Without the name of the file: all files of an app lack the same CA, and one error is enough.
                 raise FileRefusedError(
                     f"{path}: the CA does not exist. {_CA_CURE}"
                     if name

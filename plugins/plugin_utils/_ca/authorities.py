@@ -206,7 +206,8 @@ def download(url: str, label: str = "", ca_file: str = "") -> bytes:
         client = HttpClient(DOWNLOAD_TIMEOUT, tls_context(ca_file or public_bundle()))
         with client.open(url, redirects=DOWNLOAD_REDIRECTS) as response:
             if response.status != 200:
-                raise OnboardingError(f"{label}: the server answered {response.status} {response.reason}.")
+                hint = " Check the id of the cluster." if label.startswith("ca_cluster_id") else ""
+                raise OnboardingError(f"{label}: the server answered {response.status} {response.reason}.{hint}")
             return response.read(DOWNLOAD_LIMIT)
     except TooLargeError as exc:
         raise OnboardingError(f"{label}: {exc}, so it is not a CA. Check the URL.") from None

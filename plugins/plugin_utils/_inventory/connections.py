@@ -250,7 +250,7 @@ def connection_facts(
     facts_by_name = given_facts(connections)
     if facts_by_name:
         return facts_by_name
-    only = _only(connections)
+    only = _only(connections) or {}
     variable = origin.environment_variable()
     url = (
         os.environ[variable]
@@ -274,11 +274,11 @@ def connection_facts(
 
 
 def given_facts(connections: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """The facts of every connection that the option has; one without an address is none."""
+    """The facts of every connection that the option has; one without an address does not count."""
     if not isinstance(connections or {}, Mapping):
         raise OnboardingError("connections: must be a dictionary from a name to the facts of that connection.")
     facts_by_name = {str(name): schema.plain(facts) for name, facts in (connections or {}).items()}
-    return {} if _only(connections) else facts_by_name
+    return {} if _only(connections) is not None else facts_by_name
 
 
 def is_given(connections: Mapping[str, Any] | None) -> bool:
@@ -286,10 +286,10 @@ def is_given(connections: Mapping[str, Any] | None) -> bool:
     return bool(given_facts(connections) or origin.environment_variable() or answers.get(URL_ANSWER))
 
 
-def _only(connections: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The facts of the one connection that has no address: variables set only what the connection string lacks."""
+def _only(connections: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The facts of the one connection when it has no address: variables set only what the connection string lacks."""
     only = schema.plain((connections or {}).get(DEFAULT_NAME)) if len(connections or {}) == 1 else None
-    return only if isinstance(only, dict) and not {"url", "host", "cluster"} & set(only) else {}
+    return only if isinstance(only, dict) and not {"url", "host", "cluster"} & set(only) else None
 
 
 def url_label(connections: Mapping[str, Any] | None) -> str:

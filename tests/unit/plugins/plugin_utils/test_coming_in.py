@@ -234,6 +234,9 @@ class TestAsking:
         assert source("default", {"url": LOCAL}, cloud=site, prompt=person).ca is None
         assert "cannot be downloaded" in person.asked[1]
 
+    def test_variables_without_an_address_are_no_connection(self):
+        assert connection_facts({"default": {}}, prompt=Person(SERVERLESS)) == {"default": {"url": SERVERLESS}}
+
     def test_nobody_is_asked_for_the_public_one(self):
         assert source("default", {"url": SERVERLESS}, prompt=pytest.fail).ca.kind == "public"
 
