@@ -66,6 +66,11 @@ class Accounts(Protocol):
         """Remove a database with all data."""
 
 
+def identifier(name: str) -> str:
+    """The id of the cluster of this name."""
+    return str(uuid.uuid5(_NAMESPACE, name))
+
+
 @dataclass
 class CloudCluster:
     """A cluster, as the API needs it.
@@ -103,7 +108,7 @@ class CloudCluster:
     @property
     def identifier(self) -> str:
         """The cluster's id, which never changes."""
-        return str(uuid.uuid5(_NAMESPACE, self.name))
+        return identifier(self.name)
 
 
 @dataclass

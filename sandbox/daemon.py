@@ -21,7 +21,7 @@ from typing import Any, Callable, Optional
 
 from sandbox.allowlist import Allowlist, Entry
 from sandbox.certificates import CertificateStore, FrontCertificates
-from sandbox.cloud import CloudApi, CloudCluster, stored_entries
+from sandbox.cloud import CloudApi, CloudCluster, identifier, stored_entries
 from sandbox.clusters import CLUSTERS, DEFAULT_PORT, FRONTS, HOST, LISTENERS, Cluster, FrontSpec
 from sandbox.engine import Engine, EngineChoice, role_of
 from sandbox.http import HttpsServer
@@ -280,6 +280,8 @@ def _describe(
             if user in clients
         }
         return {
+            # A self-hosted cluster is not in the Cloud.
+            "id": None if cluster.deployment == "self_hosted" else identifier(cluster.name),
             "deployment": cluster.deployment,
             "client_certificate": credentials.get(cluster.user),
             "admin": {"user": cluster.admin, **credentials[cluster.admin]} if cluster.admin else None,

@@ -225,11 +225,11 @@ class ActionModule(CloudAction):
                 entries.append(entry)
         return tuple(entries)
 
-    @staticmethod
-    def _controller(arguments: dict[str, Any]) -> str:
+    def _controller(self, arguments: dict[str, Any]) -> str:
         def work() -> str:
+            ca_file = self.controller_paths().find(arguments["echo_ca_file"])
             try:
-                return _egress.public_address(arguments["echo"], ca_file=arguments["echo_ca_file"] or None)
+                return _egress.public_address(arguments["echo"], ca_file=ca_file or None)
             except _egress.EgressError as exc:
                 raise OnboardingError(f"The public address of the controller cannot be found: {exc}.") from None
 
@@ -296,7 +296,7 @@ class ActionModule(CloudAction):
             raise OnboardingError(
                 f"The allowlist of {name}: this would lock out {', '.join(out)}, by which the controller or a"
                 " managed host connects. Nothing was changed. Add an entry that keeps it in, or set"
-                " allow_lockout: true."
+                " allow_lockout: true (crdb_network_allow_lockout)."
             )
         return notes
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible import context
@@ -24,9 +25,10 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import key_is_set
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import written as _written
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url, pasted_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
@@ -79,10 +81,10 @@ class ActionModule(OnboardingAction):
             default = arguments["ca_file"]
             endpoints = [{**entry, "ca_file": entry["ca_file"] or default} for entry in arguments["endpoints"]]
         else:
-            inventory = self.inventory(arguments)
+            inventory, as_written = self._inventory(arguments)
             apps, homes = self.placed(inventory)
             self._app_names = [app.name for app in apps]
-            endpoints = [self._app_endpoint(app, homes, inventory) for app in apps]
+            endpoints = [self._app_endpoint(app, homes, inventory, as_written=as_written) for app in apps]
         try:
             checks = self._check(endpoints, arguments, task_vars)
         except _CheckFailedError as exc:
@@ -102,6 +104,32 @@ class ActionModule(OnboardingAction):
             failures += [line for line in result.get("drivers", {}).get("report", ()) if not failures]
             result.update(failed=True, msg="\n".join(failures))
         return result
+
+    def _inventory(self, arguments: dict[str, Any]) -> tuple[HostInventory, bool]:
+        """The connections and apps, and whether they are those that were written: these need no comparison.
+
+        On this machine, what was written before is checked when nothing gives a connection.
+        """
+        inventory = self.inventory(arguments, ask=arguments["ask"])
+        if inventory.has_connection or self._connection.transport != "local" or self._connection.become:
+            return inventory, False
+        home = Path.home()
+        entries = inventory.entries if arguments["apps"] else []
+        folders = [
+            str(home / entry["folder"].removeprefix("~").lstrip("/"))
+            if entry["folder"].startswith("~")
+            else entry["folder"]
+            for entry in entries
+        ]
+        written = _written.find(str(home), folders)
+        if not written:
+            return inventory, False
+        display.display(f"Checking the connection in {', '.join(app.path for app in written)}")
+        options = _written.options(written)
+        named = [entry for entry in entries if entry.get("frameworks")]
+        if named and len(written) == 1:
+            options["apps"] = arguments["apps"]
+        return self.inventory({**arguments, **options}), not named
 
     def _result(
         self, checks: list[dict[str, Any]], endpoints: list[dict[str, Any]], task_vars: dict[str, Any]
@@ -252,11 +280,13 @@ class ActionModule(OnboardingAction):
     def _given(self, url: str, ca_file: str | None) -> dict[str, Any]:
         if not url.strip():
             raise OnboardingError("url is empty: is the variable that it was to come from set?")
-        connection = parse_url(url)
+        connection = parse_url(pasted_url(url))
         return endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert})
 
-    def _app_endpoint(self, app: App, homes: Mapping[str, str], inventory: HostInventory) -> dict[str, Any]:
-        """The connection of an app, with what its files should hold."""
+    def _app_endpoint(
+        self, app: App, homes: Mapping[str, str], inventory: HostInventory, *, as_written: bool
+    ) -> dict[str, Any]:
+        """The connection of an app, with what its files should hold unless it was read from these."""
         source, folder, home = app.source, self.folder(app, homes), homes.get(app.user, "")
         ca_path = app.ca_path(folder, home)
         if self._task.check_mode and source.ca is not None:
@@ -265,6 +295,8 @@ class ActionModule(OnboardingAction):
         else:
             ca = {"ca_file": ca_path}
         endpoint = self.endpoint(app, ca)
+        if as_written:
+            return endpoint
         expected = app_files(app, folder, home, ca_path).expected()
         endpoint["cluster"] = (inventory.clusters.get(source.name) or {}).get("cluster")
         endpoint["app"] = {"name": app.name, "endpoint": endpoint["name"], **expected}

@@ -43,7 +43,7 @@ def _fetch(name: str, arguments: dict[str, Any], folder: Path) -> tuple[str, Pat
         ca_file=arguments["ca_file"], proxy=arguments["proxy"], timeout=arguments["timeout"]
     )
     own_digest = arguments["sha256"].get(name)
-    source = Path(arguments["archive_folder"]).expanduser() if arguments["archive_folder"] else None
+    source = Path(arguments["archive_folder"]) if arguments["archive_folder"] else None
     if own_digest is not None:
         digest = download.parse_digest(str(own_digest), f"sha256.{name}")
     elif source is not None:
@@ -70,7 +70,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as exc:
         raise OnboardingError(
-            f"{path} cannot be read on the controller: {exc.strerror}. Put the checksum there, or set sha256 to it."
+            f"{path} cannot be read on the controller: {exc.strerror}. Put the checksum there, or set sha256"
+            " (crdb_client_sha256) to it."
         ) from None
 
 
@@ -82,6 +83,10 @@ class ActionModule(OnboardingAction):
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result. Its notes begin with the warnings about the release."""
         warnings: list[str] = []
+        paths = self.controller_paths()
+        arguments = {**arguments, "archive_folder": paths.find(arguments["archive_folder"])}
+        if arguments["source"] == "controller":
+            arguments["ca_file"] = paths.find(arguments["ca_file"])
         if arguments["state"] == "present":
             arguments, warnings = self._resolve(arguments)
         # A host that downloads nothing needs no proxy, whose URL may hold a password.
@@ -91,10 +96,10 @@ class ActionModule(OnboardingAction):
         names = result.get("missing_archives", [])
         if names and not result.get("failed") and not self._task.check_mode:
             try:
-                paths = {name: _controller_archive(name, arguments) for name in names}
+                archives = {name: _controller_archive(name, arguments) for name in names}
             except ClientError as exc:
                 raise OnboardingError(str(exc)) from None
-            result = self._run_with_archives(paths, on_host, task_vars)
+            result = self._run_with_archives(archives, on_host, task_vars)
         products = [product for product in result.get("products", ()) if product["action"] != "ok"]
         changes = [f"{product['action']} {product['path']}" for product in products]
         return {**result, "changes": changes, "notes": warnings + result.get("notes", [])}
@@ -106,7 +111,9 @@ class ActionModule(OnboardingAction):
         Raises OnboardingError.
         """
         if not arguments["version"]:
-            raise OnboardingError("version must not be empty. Set it to a version or a series, such as v25.4.")
+            raise OnboardingError(
+                "version must not be empty. Set it (crdb_client_version) to a version or a series, such as v25.4."
+            )
         is_local = bool(arguments["archive_folder"])
         for option in ("base_url", "checksum_url"):
             if arguments[option] and not is_local and not arguments[option].startswith("https://"):
@@ -119,7 +126,7 @@ class ActionModule(OnboardingAction):
         if missing:
             raise OnboardingError(
                 f"version {release.version} does not include {missing[0]}. Choose a newer version, or remove"
-                f" {missing[0]} from products."
+                f" {missing[0]} from products (crdb_client_products)."
             )
         internal = {"builds": list(release.builds), "crdb_sql": _CRDB_SQL.read_text(encoding="utf-8")}
         source = "controller" if is_local else arguments["source"]
@@ -144,7 +151,9 @@ class ActionModule(OnboardingAction):
         try:
             transport.keep_secrets_out_of_files(self._connection)
         except OnboardingError as exc:
-            raise OnboardingError(f"proxy holds a password. {exc} Or set `source: controller`.") from None
+            raise OnboardingError(
+                f"proxy holds a password. {exc} Or set `source: controller` (crdb_client_source)."
+            ) from None
 
     def _run_with_archives(
         self, paths: dict[str, Path], arguments: dict[str, Any], task_vars: dict[str, Any]

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import load
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import Authority, load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
 
@@ -24,18 +25,24 @@ def _forms(source: Source, show_password: bool) -> dict[str, Any]:
     }
 
 
-def _text(name: str, forms: dict[str, Any]) -> list[str]:
+def _text(name: str, forms: dict[str, Any], place: str, ca: str) -> list[str]:
     parameters = forms["parameters"]
     width = max(len(key) for key in parameters)
     return [
-        f"{name} ({forms['deployment'].replace('_', '-')})",
+        f"{name} ({forms['deployment'].replace('_', '-')}), from {place}",
         "  General connection string:",
         f"    {forms['general_connection_string']}",
         "  Parameters only:",
         *(f"    {key:<{width}}  {value}" for key, value in parameters.items()),
         "  CockroachDB client (asks for the password):",
         f"    {forms['client']}",
+        *([f"  CA: {ca}"] if ca else []),
     ]
+
+
+def _common_name(authority: Authority) -> str:
+    match = re.search(r"(?:^|,)CN=((?:[^,\\]|\\.)*)", authority.subject)
+    return match.group(1) if match else authority.subject
 
 
 def _app(app: App) -> dict[str, Any]:
@@ -59,9 +66,12 @@ class ActionModule(OnboardingAction):
         """Return the forms of every connection, and the apps."""
         inventory = self.inventory(arguments, ask=arguments["ask"])
         sources, apps = inventory.sources, inventory.apps
-        for source in sources.values():
-            load(source.ca)
+        authorities = {name: load(source.ca) for name, source in sources.items()}
         forms = {name: _forms(source, arguments["show_password"]) for name, source in sources.items()}
-        report = [line for name, form in forms.items() for line in _text(name, form)]
+        report = [
+            line
+            for name, form in forms.items()
+            for line in _text(name, form, inventory.place(name), ", ".join(map(_common_name, authorities[name])))
+        ]
         self.reports("connection", report, task_vars, secret=arguments["show_password"])
         return {"changed": False, "connections": forms, "apps": [_app(app) for app in apps], "report": report}

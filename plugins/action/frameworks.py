@@ -9,12 +9,19 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import refuse_unknown_frameworks
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import MASK
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import install_line
+
+EXAMPLE = {"host": "my-cluster-123.abc.cockroachlabs.cloud", "user": "sql_user"}
+"""A connection that stands for one that is not known: a Serverless cluster of CockroachDB Cloud."""
 
 
 def _entry(framework: Framework) -> dict[str, Any]:
@@ -48,6 +55,26 @@ def _lines(framework: Framework) -> list[str]:
     ]
 
 
+def _sources(inventory: HostInventory) -> tuple[dict[str, Source], list[str]]:
+    """The connections by name, and what to know about those that are examples: nobody is asked for anything here."""
+    if not inventory.has_connection:
+        names = {str(entry.get("connection") or DEFAULT_NAME) for entry in inventory.entries}
+        note = f"No connection was given, so the files have the values of an example: the host {EXAMPLE['host']}."
+        return {name: connections.source(name, EXAMPLE) for name in sorted(names)}, [note]
+    sources, notes = {}, []
+    for name, facts in inventory.connections.items():
+        if name in inventory.clusters:
+            own = {key: facts[key] for key in ("user", "database") if facts.get(key)}
+            sources[name] = connections.source(name, {**EXAMPLE, **own})
+            notes.append(
+                f"The connection {name} names a cluster of the Cloud API, which is not asked: the files have the"
+                " values of an example."
+            )
+        else:
+            sources[name] = inventory.source(name, facts)
+    return sources, notes
+
+
 class ActionModule(OnboardingAction):
     """Tell what the catalogue has, and what it would make of the inventory's apps. The host is not spoken to."""
 
@@ -57,7 +84,8 @@ class ActionModule(OnboardingAction):
         """Return the catalogue, and the files with their passwords masked."""
         catalogue = _catalogue.load()
         report = [line for framework in catalogue.values() for line in _lines(framework)]
-        files = self._files(arguments) if arguments["preview"] else []
+        files, notes = self._files(arguments) if arguments["preview"] else ([], [])
+        report += ["", *notes] if notes else []
         for file in files:
             report += ["", f"--- {file['app']}: {file['path']}, mode {file['mode']}", *file["content"].splitlines()]
         return {
@@ -67,17 +95,20 @@ class ActionModule(OnboardingAction):
             "report": report,
         }
 
-    def _files(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    def _files(self, arguments: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+        """The files, and what to know about their values. A connection that is not known has an example's values."""
         inventory = self.inventory(arguments)
-        # In place of the password, so that whatever a template makes of it can be found again; the real one stays out.
+        refuse_unknown_frameworks(inventory.entries, _catalogue.load())
+        sources, notes = _sources(inventory)
         stand_in = secrets.token_hex(16)
-        sources = {}
-        for name, facts in inventory.connections.items():
-            source = connections.source(name, facts)
-            if source.connection.sslcert is None or source.connection.password is not None:
-                source = replace(source, connection=source.connection.replace(password=stand_in))
-            sources[name] = source
-        return [
+        # In place of the password, so that whatever a template makes of it can be found again; the real one stays out.
+        sources = {
+            name: replace(source, connection=source.connection.replace(password=stand_in))
+            if source.connection.sslcert is None or source.connection.password is not None
+            else source
+            for name, source in sources.items()
+        }
+        files = [
             {
                 "app": app.name,
                 "path": file.path,
@@ -88,3 +119,4 @@ class ActionModule(OnboardingAction):
             for ca_path in (app.ca_path(app.folder, "~"),)
             for file in app_files(app, app.folder, "~", ca_path).files
         ]
+        return files, notes

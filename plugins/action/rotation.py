@@ -16,7 +16,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source, alternating
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore, Rotation, generate
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url, pasted_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
@@ -96,7 +96,10 @@ class ActionModule(UserAction):
 
     def _place(self, name: str, facts: dict[str, Any], inventory: HostInventory, arguments: dict[str, Any]) -> _Place:
         if inventory.store is None:
-            raise OnboardingError(f"password_store is missing: the new password of {name} must be kept in a file.")
+            raise OnboardingError(
+                f"password_store (crdb_sql_user_password_store) is missing: the new password of {name} must be kept in"
+                " a file."
+            )
         _first, users = alternating(name, facts)
         source = inventory.source(name, facts)
         if not users:
@@ -105,7 +108,7 @@ class ActionModule(UserAction):
         elif arguments["admin"] and not arguments["role"]:
             raise OnboardingError(
                 f"connections.{name}: what one of {' and '.join(users)} creates must belong to the other too: set role"
-                " to a role that owns it."
+                " (crdb_sql_user_role) to a role that owns it."
             )
         cluster, title = inventory.server(facts, source)
         names = tuple(user_name(user) for user in users)
@@ -115,16 +118,16 @@ class ActionModule(UserAction):
     def _refuse_single(name: str, facts: dict[str, Any], source: Source, *, allowed: bool) -> None:
         if source.connection.sslcert:
             raise OnboardingError(f"connections.{name}: logs in with a certificate, which is not rotated here.")
-        if facts.get("password") or (facts.get("url") and parse_url(str(facts["url"])).password):
+        if facts.get("password") or (facts.get("url") and parse_url(pasted_url(str(facts["url"]))).password):
             raise OnboardingError(
                 f"connections.{name}: has a password, which programs would go on using. Leave it out: password_store"
-                " supplies it."
+                " (crdb_sql_user_password_store) supplies it."
             )
         if not allowed:
             raise OnboardingError(
                 f"connections.{name}: has one user, {source.connection.user}. Between the change of its password and"
-                " the moment a host has the new one, programs of that host cannot log in. Set two users in users,"
-                " or set single: true to accept that."
+                " the moment a host has the new one, programs of that host cannot log in. Set two users in users"
+                " (crdb_connection_users), or set single: true (crdb_rotation_single) to accept that."
             )
 
     def _hosts_of(self, place: _Place, arguments: dict[str, Any], task_vars: dict[str, Any]) -> set[str]:
@@ -182,8 +185,8 @@ class ActionModule(UserAction):
             result = self.user_by_api(inventory.settings(), target, place.store, options)
         else:
             raise OnboardingError(
-                f"{place.what}: the password cannot be changed. Set admin to an administrator's connection, or set"
-                " cluster in the connection to use the Cloud API."
+                f"{place.what}: the password cannot be changed. Set admin (crdb_sql_user_admin) to an administrator's"
+                " connection, or set cluster (crdb_connection_cluster) in the connection to use the Cloud API."
             )
         return list(result["report"])
 

@@ -39,8 +39,8 @@ class ActionModule(UserAction):
             results += [result for result in of_host if (result["cluster"], result["user"]) not in known]
         if not results and (arguments["name"] or arguments["clusters"]):
             raise OnboardingError(
-                "There is no SQL user to work on: set name and clusters (or admin), or a connection with cluster and"
-                " user."
+                "There is no SQL user to work on: set name and clusters, or admin (crdb_sql_user_name,"
+                " crdb_sql_user_clusters, crdb_sql_user_admin), or a connection with cluster and user."
             )
         outcome: dict[str, Any] = {
             "changed": any(result["changed"] for result in results),
@@ -63,9 +63,8 @@ class ActionModule(UserAction):
         only_sql = [name for name in BY_SQL if arguments[name]]
         if only_sql:
             raise OnboardingError(
-                f"{' and '.join(only_sql)}: the Cloud API creates administrators only. Set admin to the connection of"
-                " an"
-                " administrator to create the user by SQL."
+                f"{' and '.join(only_sql)}: the Cloud API creates administrators only. Set admin"
+                " (crdb_sql_user_admin) to the connection of an administrator to create the user by SQL."
             )
         named = self._named(inventory, arguments)
         if not named:
@@ -86,7 +85,9 @@ class ActionModule(UserAction):
         if name:
             pairs = [(cluster, name) for cluster in clusters]
             if not pairs:
-                raise OnboardingError(f"No cluster is known for the SQL user {name}: set clusters.")
+                raise OnboardingError(
+                    f"No cluster is known for the SQL user {name}: set clusters (crdb_sql_user_clusters)."
+                )
         else:
             pairs = []
             for connection, facts in inventory.clusters.items():

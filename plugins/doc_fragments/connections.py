@@ -20,6 +20,8 @@ options:
       - The connections by name. The suboptions are the keys of each connection.
       - When it is empty, C(COCKROACH_URL) or C(DATABASE_URL) of the controller's environment makes one connection,
         named C(default). C(PGPASSWORD) supplies a password that is missing.
+      - A Serverless cluster of CockroachDB Cloud that has no CA source is verified with the public CA that signs the
+        certificates of all of them (Let's Encrypt), which then goes to C(~/.postgresql/root.crt).
       - TLS is always C(verify-full). A weaker C(sslmode) is refused, and no option allows one.
       - A password belongs in a lookup, in a vault, or behind C(!unsafe), because Ansible evaluates double braces in a
         plain value.
@@ -30,6 +32,8 @@ options:
         description:
           - Connection string, such as V(postgresql://max@db.example.com:26257/bank). The schemes C(postgresql),
             C(postgres), C(cockroachdb) and C(jdbc:postgresql) are read.
+          - Quotes, spaces and line breaks around it, and C(cockroach sql --url) in front of it, are left out. A
+            placeholder in place of the password, such as V(<ENTER-SQL-USER-PASSWORD>), counts as no password.
         type: str
       cluster:
         description:
@@ -95,10 +99,21 @@ options:
         description: More parameters of the connection string, by name.
         type: dict
       ca_file:
-        description: The CA as a PEM file on the controller. A connection has one CA source.
+        description:
+          - The CA as a PEM file on the controller. A connection has one CA source.
+          - A relative path is looked up beside the inventory, then where the playbook looks for files, then in the
+            current folder.
         type: str
       ca_url:
         description: The CA as an https URL, which the controller downloads.
+        type: str
+      ca_cluster_id:
+        description:
+          - The CA of the CockroachDB Cloud cluster with this id, which the controller downloads from
+            C(https://cockroachlabs.cloud/clusters/ID/cert). No API key is needed.
+          - The Cloud Console shows the id in the command under I(Connect > Download CA); the command or its URL can be
+            given as well.
+          - The options C(url) and C(ca_file) of C(cloud) name another site and its CA.
         type: str
       ca_text:
         description: The CA as PEM text.

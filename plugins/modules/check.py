@@ -25,7 +25,9 @@ description:
   - The check reads the apps' files back and compares them with what they should hold. Each check runs with the rights
     of the app's user.
   - Needs only Python on the host. Up to 16 endpoints are checked in parallel. Nothing is written.
-  - Without O(url) and O(endpoints), the connections of O(apps) are checked.
+  - Without O(url) and O(endpoints), the connections of O(apps) are checked. When nothing gives a connection and the
+    host is the controller itself, the connections in the files that this collection wrote for the current user are
+    checked.
 extends_documentation_fragment:
   - crdb.onboard.attributes
   - crdb.onboard.endpoints
@@ -55,6 +57,12 @@ options:
       - The file on the host with the CA certificate (PEM), for O(url) and for each of O(endpoints) that names no CA.
       - The default is what O(url) names in C(sslrootcert), else the public roots of the host's system.
     type: str
+  ask:
+    description:
+      - Ask at the terminal for the connection string, for the password or for the CA, when nothing else gives it; see
+        M(crdb.onboard.connection).
+    type: bool
+    default: false
   confirm:
     description:
       - Whether to ask the Cloud API why a check failed, when there is an API key. Nothing is changed there.

@@ -31,7 +31,8 @@ attributes:
 options:
   ask:
     description:
-      - Ask at the terminal for the connection string, or for the password, when nothing else gives it.
+      - Ask at the terminal for the connection string, for the password or for the CA, when nothing else gives it.
+      - An answer that is not valid is asked for again, at most three times in all.
       - What was typed is known to the other modules of this collection for the rest of the run. It is never a fact and
         never on a disk.
       - Without a terminal the task fails at once, and names the variables.

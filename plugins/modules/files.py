@@ -254,6 +254,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
 from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file
+from ansible_collections.crdb.onboard.plugins.module_utils._files.decide import FORCE
 from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import diff
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
@@ -543,7 +544,7 @@ def _warn(module: AnsibleModule, reports: list[dict[str, Any]]) -> None:
     for report in reports:
         path = report["path"]
         if report["action"] == "drifted":
-            module.warn(f"{path}: was changed after crdb.onboard wrote it, and is kept; set force to replace it.")
+            module.warn(f"{path}: was changed after crdb.onboard wrote it, and is kept; {FORCE} to replace it.")
         if report["action"] == "kept":
             module.warn(f"{path}: was changed after crdb.onboard wrote it; the changes are kept.")
         if report["backup"]:

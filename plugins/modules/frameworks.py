@@ -30,7 +30,9 @@ attributes:
     support: full
 options:
   preview:
-    description: Show the files of the inventory's apps too. A home folder is shown as C(~).
+    description:
+      - Show the files of the inventory's apps too. A home folder is shown as C(~).
+      - Without a connection, and for a cluster of the Cloud API, the files have the values of an example.
     type: bool
     default: false
 """

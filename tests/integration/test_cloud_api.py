@@ -362,7 +362,9 @@ class TestUser:
         assert self.known(cloud, store) == (cloud.accounts["funky-skunk"].passwords["ann"], False)
 
     def test_without_a_store_a_password_has_to_be_given(self, cloud, store):
-        with pytest.raises(OnboardingError, match=r"needs a password. Set password, or set password_store to a file"):
+        with pytest.raises(
+            OnboardingError, match=r"needs a password\. Set password \(crdb_sql_user_password\), or set password_store"
+        ):
             self.ensure(cloud, None)
         assert self.ensure(cloud, None, password="given-by-a-person-00") == "create"
 

@@ -107,7 +107,7 @@ NOT_RUN = (
     NotRun(r"^ansible -a$", "is a warning and no command", "shell"),
     NotRun(r"password=\.\.\.", "is a warning and no command", "playbook"),
     NotRun(r"-e '?\{?\"?crdb_client_\w+", "downloads the client; test_client_role does it", "playbook"),
-    NotRun(r"crdb_connection_ca_url=", "downloads from the Cloud Console; test_onboarding has a URL", "playbook"),
+    NotRun(r"crdb_connection_ca_cluster_id=", "downloads from the Cloud; test_coming_in has an id", "playbook"),
     NotRun(r"--ask-vault-pass", "asks for a password; test_example_inventory runs it with a file", "playbook"),
     NotRun(r"crdb_connection_host=db\.example\.com", "is a host that nobody has", "playbook"),
 )

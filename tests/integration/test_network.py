@@ -355,7 +355,7 @@ def test_cluster_region_endpoint_and_database_make_the_connection(controller, cl
         ({"region": "eu-central-1"}, "has no region 'eu-central-1'; it has us-east-1, us-west-2"),
         ({"endpoint": "secret"}, "endpoint must be one of: public, private, got: secret"),
         ({"host": "x"}, "has cluster and host, which the Cloud API gives. Remove host, or cluster"),
-        ({"user": ""}, "has cluster, but user is missing. Set the SQL user"),
+        ({"user": ""}, "has cluster, but user is missing. Set it (crdb_connection_user) to"),
     ],
 )
 def test_a_choice_that_the_cluster_does_not_have_is_refused(controller, cloud, facts, message):

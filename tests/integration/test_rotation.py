@@ -225,7 +225,9 @@ def test_the_password_of_a_single_user_changes_with_a_gap_that_is_said(controlle
     named = {"crdb_rotation_connections": ["shop_db"]}
     refused = fleet.controller.playbook("rotate_credentials", {**fleet.variables, **named}, "-i", fleet.inventory)
     assert refused.status == 2
-    assert "programs of that host cannot log in. Set two users in users, or set" in " ".join(refused.output.split())
+    assert "programs of that host cannot log in. Set two users in users (crdb_connection_users), or set" in " ".join(
+        refused.output.split()
+    )
     with fleet.programs():
         said = fleet.play("rotate_credentials", crdb_rotation_single=True, **named)
         fleet.wait_for("shop_a")

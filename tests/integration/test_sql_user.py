@@ -222,7 +222,10 @@ def test_a_user_who_owns_something_is_not_removed_without_an_heir(direct, boss):
     direct.settled([*GRANTS, {"schema": "shop", "privileges": "CREATE"}])
     with direct.login() as ann:
         ann.execute("CREATE TABLE shop.hers (id int)")
-    with pytest.raises(OnboardingError, match=r"ann owns shop\.hers in defaultdb\. Set reassign_to to the new owner"):
+    with pytest.raises(
+        OnboardingError,
+        match=r"ann owns shop\.hers in defaultdb\. Set reassign_to \(crdb_sql_user_reassign_to\) to the",
+    ):
         direct.remove()
     with direct.login():
         pass
@@ -423,7 +426,9 @@ def test_an_administrator_of_the_api_makes_a_plain_user_and_becomes_one(controll
     try:
         run(controller, {**by_sql, "crdb_sql_user_name": "plain"})
         refused = run(controller, {**by_sql, "crdb_sql_user_name": "chief"}, status=2)
-        assert "is an administrator, who may do everything. Set revoke: true to revoke the role admin" in said(refused)
+        assert "who may do everything. Set revoke: true (crdb_sql_user_revoke) to revoke the role admin" in said(
+            refused
+        )
         second = {**made, "crdb_sql_user_name": "second"}
         run(controller, second)
         become = {**by_sql, "crdb_sql_user_name": "second", "crdb_sql_user_revoke": True}

@@ -69,7 +69,7 @@ def parse_checksum(content: bytes, name: str) -> str:
     if len(digests) != 1:
         raise ClientError(
             f"{name}.sha256sum has {'more than one' if digests else 'no'} SHA-256 of {name}. Check the URL, or set the"
-            " option sha256 to the archive's digest."
+            " option sha256 (crdb_client_sha256) to the archive's digest."
         )
     return digests.pop()
 
@@ -155,8 +155,8 @@ class Downloader:
                 yield response
         except TimedOutError:
             raise ClientError(
-                f"{name}: the download stalled for {self._timeout:g} s. Try again, or set `source: controller` to"
-                " download on the controller."
+                f"{name}: the download stalled for {self._timeout:g} s. Try again, or set `source: controller`"
+                " (crdb_client_source) to download on the controller."
             ) from None
         except (TooLargeError, EncodingError) as exc:
             raise ClientError(f"{name}: {exc}. Check the URL.") from None

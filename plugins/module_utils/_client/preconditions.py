@@ -27,14 +27,14 @@ def check_replaceable(installation: Installation, product: str) -> None:
     if not installation.current(product):
         target = f" (a link to {os.readlink(link)})" if os.path.islink(link) else ""
         raise ClientError(
-            f"{link} already exists and was not installed by crdb.onboard{target}. Remove it, choose another prefix, or"
-            " set `force: true`, which keeps a copy beside it."
+            f"{link} already exists and was not installed by crdb.onboard{target}. Remove it, choose another"
+            " prefix (crdb_client_prefix), or set `force: true` (crdb_client_force), which keeps a copy beside it."
         )
     pids = running_nodes(link, installation.base)
     if pids:
         raise ClientError(
             f"{link} runs as a node (process {', '.join(pids)}), which would start as another version next time. Stop"
-            " it first, install cockroach-sql instead, or set `force: true`."
+            " it first, install cockroach-sql instead, or set `force: true` (crdb_client_force)."
         )
 
 
@@ -47,14 +47,14 @@ def check_writable(installation: Installation) -> None:
         if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
             raise ClientError(
                 f"{folder} cannot be written: {parent} is not a folder that this user may write to. Run as root"
-                " (become), or set prefix to a folder of the user, such as ~/.local."
+                " (become), or set prefix (crdb_client_prefix) to a folder of the user, such as ~/.local."
             )
         try:
             tree.resolve(folder)
         except tree.UntrustedPathError as exc:
             raise ClientError(
                 f"{folder} cannot be written: {exc.strerror}. Run as the user that it belongs to (become_user), or set"
-                " another prefix."
+                " another prefix (crdb_client_prefix)."
             ) from None
         except OSError as exc:
             raise ClientError(f"{folder} cannot be written: {exc.strerror}.") from None

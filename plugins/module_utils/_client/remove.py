@@ -28,7 +28,7 @@ def remove(options: ClientOptions, check_mode: bool) -> ClientResult:
     for product in PRODUCTS:
         link, before = installation.link(product), installation.current(product)
         if before and not options.force and running_nodes(link, installation.base):
-            raise ClientError(f"{link} runs as a node. Stop the node first, or set `force: true`.")
+            raise ClientError(f"{link} runs as a node. Stop the node first, or set `force: true` (crdb_client_force).")
         action = "removed" if before or installation.versions(product) else "ok"
         result.products.append({"name": product, "action": action, "before": before, "version": "", "path": link})
     installed = os.path.isdir(installation.base)

@@ -39,6 +39,9 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.model import (
     digest,
 )
 
+FORCE = "set force (crdb_app_config_force, for a CA crdb_ca_force)"
+"""What a person sets to replace a file that is not ours, or that was changed."""
+
 
 def _known_digests(entry: dict[str, Any], key: str) -> set[str]:
     key_entry = entry.get("keys", {}).get(key, {})
@@ -52,7 +55,7 @@ def _key_digest(format_: str, raw: bytes) -> str:
 def _foreign_error(path: str, key: str) -> FileRefusedError:
     subject = f"the existing {key}" if key else "the existing file"
     return FileRefusedError(
-        f"{path}: {subject} was not written by crdb.onboard. Move it away, choose another folder, or set force: it is"
+        f"{path}: {subject} was not written by crdb.onboard. Move it away, choose another folder, or {FORCE}: it is"
         " then replaced, and restored when you remove crdb.onboard."
     )
 

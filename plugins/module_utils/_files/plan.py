@@ -25,6 +25,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.merge import m
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import Decision, FileRefusedError, PlannedFile
 from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
 
+_CA_CURE = (
+    "Set ca_cluster_id (crdb_connection_ca_cluster_id) to the id of the cluster, which the Cloud Console shows under"
+    " Connect > Download CA, or ca_file (crdb_connection_ca_file) to a CA file on the controller."
+)
+
 
 def plan(
     files: Sequence[PlannedFile], record: Record, force: bool, pruned: Optional[Mapping[str, Sequence[str]]] = None
@@ -60,7 +65,7 @@ def plan(
                 decisions.append(_undone(path, record, apps, force))
             except FileRefusedError as exc:
                 refusals.append(str(exc))
-    return decisions, refusals
+    return decisions, list(dict.fromkeys(refusals))
 
 
 def _undone(path: str, record: Record, apps: Optional[Sequence[str]], force: bool) -> Decision:
@@ -79,14 +84,19 @@ def _verify_named(planned: PlannedFile) -> None:
     for name, paths in (("", planned.requires), ("the CA ", planned.trusts)):
         for path in paths:
             if not os.path.isfile(path):
-                raise FileRefusedError(f"{planned.path}: names {name}{path}, which does not exist.")
+                # Without the name of the file: all files of an app lack the same CA, and one error is enough.
+                raise FileRefusedError(
+                    f"{path}: the CA does not exist. {_CA_CURE}"
+                    if name
+                    else f"{planned.path}: names {path}, which does not exist."
+                )
             try:
                 tree.resolve(path)
                 problem = ca_file.authorities(path) if name else ""
             except OSError as exc:
                 raise refusal(planned.path, exc) from None
             if isinstance(problem, str) and problem:
-                raise FileRefusedError(f"{planned.path}: names the CA {path}, which {problem}.")
+                raise FileRefusedError(f"{path}: the CA {problem}. {_CA_CURE}")
 
 
 def plan_undo(

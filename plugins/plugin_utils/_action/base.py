@@ -15,6 +15,7 @@ import contextlib
 import importlib
 import shlex
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
@@ -23,6 +24,7 @@ from ansible.plugins.loader import filter_loader
 from ansible.utils.display import Display
 from ansible_collections.crdb.onboard.plugins.module_utils._text import escaped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.controller_paths import ControllerPaths
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
@@ -68,6 +70,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     OPTIONS: ClassVar[str] = ""
     _supports_check_mode = True
     _supports_diff = True
+    _task_vars: Mapping[str, Any] = MappingProxyType({})
 
     def __init_subclass__(cls) -> None:
         """Read the module and the options, once a run: see above."""
@@ -83,6 +86,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         # A task that is tried again (`until`) runs a new plugin with the arguments that the last attempt took away.
         given = getattr(self._task, "_crdb_given", None) or self._task.args
         self._task._crdb_given = given
+        self._task_vars = task_vars or {}
         try:
             self._task.args = options.with_inputs(self.OPTIONS, given)
             _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
@@ -109,7 +113,12 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
 
     def inventory(self, arguments: Mapping[str, Any], *, ask: bool = False) -> HostInventory:
         """The connections and apps of these options; `ask` at the terminal for what is missing."""
-        return HostInventory(arguments, vault=self._loader._vault, prompt=prompt if ask else None)
+        options = self.controller_paths().options(arguments)
+        return HostInventory(options, vault=self._loader._vault, prompt=prompt if ask else None)
+
+    def controller_paths(self) -> ControllerPaths:
+        """Where relative paths of the controller's files are looked up."""
+        return ControllerPaths.of_task(self._task, self._task_vars)
 
     def placed(self, inventory: HostInventory) -> tuple[tuple[App, ...], dict[str, str]]:
         """All apps of this host, with the CA where the host has a place for it, and the homes that paths name."""
@@ -156,7 +165,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         if not homes[app.user]:
             raise OnboardingError(
                 f"apps entry {app.name!r}: {app.user} has no home folder of its own on this host: give an absolute"
-                " folder."
+                " folder (crdb_app_folder)."
             )
         return homes[app.user] + app.folder[1:]
 

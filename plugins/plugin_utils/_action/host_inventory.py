@@ -9,7 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -18,10 +18,16 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import fra
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as cloud_cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections, schema
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, app_entries, apps
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections, origin, schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
+    App,
+    app_entries,
+    apps,
+    refuse_unknown_frameworks,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.questions import Prompt
 
 
 class HostInventory:
@@ -30,14 +36,13 @@ class HostInventory:
     Args:
         options: `connections`, `apps`, `cloud`, `password_store`, `samples`; each may be missing.
         vault: Ansible's VaultLib, for a password store that is encrypted.
-        prompt: asks a person without echo; None takes only what was typed before in this run.
+        prompt: asks a person without echo; None takes only what was typed before in this run. What needs no answer is
+            validated before the first question.
 
     Every attribute raises OnboardingError for options that are not valid, before anything has changed.
     """
 
-    def __init__(
-        self, options: Mapping[str, Any], *, vault: Any = None, prompt: Callable[[str], str] | None = None
-    ) -> None:
+    def __init__(self, options: Mapping[str, Any], *, vault: Any = None, prompt: Prompt | None = None) -> None:
         self._options = options
         self._vault = vault
         self._prompt = prompt
@@ -45,7 +50,22 @@ class HostInventory:
     @cached_property
     def connections(self) -> dict[str, dict[str, Any]]:
         """The facts of every connection by name, as they were set."""
+        if self._prompt is not None:
+            refuse_unknown_frameworks(self.entries, catalogue.load())
         return connections.connection_facts(self._options.get("connections"), prompt=self._prompt)
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether the options, the environment or an answer of this run give a connection; nobody is asked for one."""
+        return connections.is_given(self._options.get("connections"))
+
+    def place(self, name: str) -> str:
+        """Where a connection came from, for people."""
+        return origin.place(name, self.connections.get(name), self._url_label)
+
+    @cached_property
+    def _url_label(self) -> str:
+        return connections.url_label(self._options.get("connections"))
 
     @property
     def clusters(self) -> dict[str, dict[str, Any]]:
@@ -114,9 +134,15 @@ class HostInventory:
         """One connection: its cluster looked up, with the password that is stored for its user, if any."""
         if isinstance(facts, Mapping):
             # The API is asked for nothing before the whole entry is valid.
-            facts = schema.validated("connections", facts, f"connections.{name}")
+            facts = schema.validated("connections", facts, origin.label(name, {}))
         facts, users = connections.alternating(name, facts)
-        source = connections.source(name, cloud_cluster.expand(f"connections.{name}", facts, self.settings))
+        source = connections.source(
+            name,
+            cloud_cluster.expand(origin.label(name, facts, "cluster"), facts, self.settings),
+            url=self._url_label,
+            cloud=self._options.get("cloud"),
+            prompt=self._prompt,
+        )
         if users:
             source = replace(source, connection=source.connection.replace(user=self._user_in_use(source, facts, users)))
         if self.store is None or source.connection.password is not None or source.connection.sslcert is not None:
@@ -128,7 +154,8 @@ class HostInventory:
     def _user_in_use(self, source: Source, facts: Mapping[str, Any], users: Sequence[str]) -> str:
         if self.store is None:
             raise OnboardingError(
-                f"connections.{source.name}: two users alternate, and password_store keeps which one is in use: set it."
+                f"{origin.label(source.name, facts, 'users')}: two users alternate, and password_store keeps which one"
+                " is in use: set crdb_sql_user_password_store."
             )
         return self.store.rotation(self.server(facts, source)[0], users).in_use or users[0]
 

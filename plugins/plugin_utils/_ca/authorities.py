@@ -10,9 +10,11 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import split_pem
@@ -21,13 +23,14 @@ from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import H
 from ansible_collections.crdb.onboard.plugins.module_utils._http.places import shown
 from ansible_collections.crdb.onboard.plugins.module_utils._pem import BEGIN, CERTIFICATE, END, pem_blocks
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CaSource
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import PUBLIC_CA, CaSource
 
 try:
     import requests
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
+    from cryptography.x509.oid import NameOID
 
     MISSING = ""
 except ImportError as exc:
@@ -37,6 +40,8 @@ DOWNLOAD_TIMEOUT = 30
 WARN_DAYS = 30
 DOWNLOAD_LIMIT = 1024 * 1024
 DOWNLOAD_REDIRECTS = 5
+CLOUD_CA_ORGANIZATIONS = frozenset({"Internet Security Research Group", "ISRG"})
+"""Who runs the public authority (Let's Encrypt) that signs the certificates of Serverless clusters."""
 
 
 @dataclass(frozen=True)
@@ -154,19 +159,55 @@ def public_bundle() -> str:
     )
 
 
-def download(url: str) -> bytes:
+@cache
+def cloud_authorities() -> tuple[Authority, ...]:
+    """The public authorities that sign the certificates of CockroachDB Cloud's Serverless clusters.
+
+    They are taken from the bundle of the package requests, so nothing is trusted that public servers are not trusted
+    with. Raises OnboardingError when the bundle has none of them.
+    """
+    chosen = []
+    bundle_text = Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes()
+    for block in pem_blocks(bundle_text):
+        pem = bundle_text[block.start : block.end]
+        # Reading all of the bundle would warn of old certificates in it.
+        data = ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+        if not any(name.encode("ascii") in data for name in CLOUD_CA_ORGANIZATIONS):
+            continue
+        try:
+            names = x509.load_pem_x509_certificate(pem).subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        except ValueError:
+            continue
+        if CLOUD_CA_ORGANIZATIONS & {str(name.value) for name in names}:
+            chosen.append(pem)
+    if not chosen:
+        raise OnboardingError(
+            "The public authorities of the controller do not include the one of CockroachDB Cloud (Let's Encrypt). Set"
+            " ca_cluster_id of the connection (crdb_connection_ca_cluster_id) to the id of the cluster, which the Cloud"
+            " Console shows under Connect > Download CA: its CA is then downloaded."
+        )
+    return verify(b"\n".join(chosen), "the public authorities")
+
+
+def download(url: str, label: str = "", ca_file: str = "") -> bytes:
     """The response of a CA's URL, at most 1 MiB, within 30 seconds for all of it.
 
-    Raises OnboardingError for anything but https, on each hop, and the status 200.
+    Args:
+        url: over https, on each hop.
+        label: names it in errors; by default the key ca_url and the URL.
+        ca_file: verifies the server, instead of the public authorities.
+
+    Raises OnboardingError for anything but the status 200.
     """
-    label = f"ca_url {shown(url)}"
+    label = label or f"ca_url {shown(url)}"
     if not url.startswith("https://"):
         raise OnboardingError(f"{label}: a CA is downloaded over https only.")
     try:
-        client = HttpClient(DOWNLOAD_TIMEOUT, tls_context(public_bundle()))
+        client = HttpClient(DOWNLOAD_TIMEOUT, tls_context(ca_file or public_bundle()))
         with client.open(url, redirects=DOWNLOAD_REDIRECTS) as response:
             if response.status != 200:
-                raise OnboardingError(f"{label}: the server answered {response.status} {response.reason}.")
+                hint = " Check the id of the cluster." if label.startswith("ca_cluster_id") else ""
+                raise OnboardingError(f"{label}: the server answered {response.status} {response.reason}.{hint}")
             return response.read(DOWNLOAD_LIMIT)
     except TooLargeError as exc:
         raise OnboardingError(f"{label}: {exc}, so it is not a CA. Check the URL.") from None
@@ -183,6 +224,8 @@ def load(source: CaSource | None) -> tuple[Authority, ...]:
             f"The controller's Python does not have {MISSING}. Install the packages of requirements/controller.txt"
             " for it."
         )
+    if source.kind == PUBLIC_CA:
+        return cloud_authorities()
     content, label = _read(source)
     authorities = verify(content, label)
     if source.fingerprint and [authority.fingerprint for authority in authorities] != [source.fingerprint]:
@@ -192,8 +235,9 @@ def load(source: CaSource | None) -> tuple[Authority, ...]:
 
 
 def _read(source: CaSource) -> tuple[bytes, str]:
-    if source.kind == "ca_url":
-        return download(source.value), f"ca_url {shown(source.value)}"
+    if source.kind in ("ca_url", "ca_cluster_id"):
+        label = f"{source.kind} {shown(source.value)}"
+        return download(source.value, label, source.download_ca), label
     if source.kind == "ca_text":
         return source.value.encode("utf-8"), "ca_text"
     path = Path(source.value).expanduser()

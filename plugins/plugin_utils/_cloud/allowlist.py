@@ -251,7 +251,7 @@ def _decide_any(before: Sequence[StoredEntry], desired: DesiredAllowlist, *, rem
     if not desired.remove_any:
         return False, [
             "0.0.0.0/0 is in the allowlist, so narrower entries have no effect. Once they are right, remove it with"
-            " remove_any: true."
+            " remove_any: true (crdb_network_remove_any)."
         ]
     if networks | {entry.network for entry in desired.entries} == {ANY}:
         return False, ["0.0.0.0/0 is kept: without it, the allowlist would let nobody in."]
@@ -338,7 +338,8 @@ class Reconciler:
             if not self._in_effect(deadline):
                 raise OnboardingError(
                     f"The allowlist of {self._name}: an earlier change is not in effect after {wait:g} s, and access is"
-                    " removed only after that. Nothing was changed. Run it again later, or set wait to a longer time."
+                    " removed only after that. Nothing was changed. Run it again later, or set wait"
+                    " (crdb_network_wait) to a longer time."
                 )
 
     def carry_out(self, changes: AllowlistPlan, wait: float) -> None:
@@ -376,7 +377,9 @@ class Reconciler:
     def wait(self, seconds: float) -> None:
         """Wait until the changes are in effect. Raises OnboardingError when that takes longer than `seconds`."""
         if not self._in_effect(time.monotonic() + seconds):
-            raise OnboardingError(f"the changes are not in effect after {seconds:g} s. Set wait to a longer time.")
+            raise OnboardingError(
+                f"the changes are not in effect after {seconds:g} s. Set wait (crdb_network_wait) to a longer time."
+            )
 
     def _in_effect(self, deadline: float) -> bool:
         """Wait until all changes are in effect; False when some are not at the deadline."""

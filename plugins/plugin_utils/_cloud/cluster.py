@@ -81,7 +81,11 @@ def host_of(cluster: Mapping[str, Any], region: str, endpoint: str, public_host:
     else:
         chosen = next((r for r in regions if r.get("primary")), regions[0] if len(regions) == 1 else None)
     if chosen is None:
-        reason = f"has no region {region!r}" if region else "has several regions: choose one with region"
+        reason = (
+            f"has no region {region!r}"
+            if region
+            else "has several regions: choose one with region (crdb_connection_region)"
+        )
         raise OnboardingError(f"The cluster {cluster.get('name')} {reason}; it has {names}.")
     keys = ("sql_dns",) if endpoint == "public" else ("private_endpoint_dns", "internal_dns")
     host = next((str(chosen[key]) for key in keys if chosen.get(key)), "")
@@ -191,7 +195,9 @@ def expand(label: str, facts: Any, settings: Callable[[], Settings]) -> Any:
             f" {' and '.join(replaced)}, or cluster."
         )
     if not own.get("user"):
-        raise OnboardingError(f"{label} has cluster, but user is missing. Set the SQL user.")
+        raise OnboardingError(
+            f"{label} has cluster, but user is missing. Set it (crdb_connection_user) to the SQL user."
+        )
     try:
         of_cluster = facts_of(
             settings(),

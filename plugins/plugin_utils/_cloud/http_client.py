@@ -269,7 +269,7 @@ class HttpClient:
         uncertain = method != "GET"
         if isinstance(exc, CertificateError):
             message = f"the certificate of {self.settings.url} cannot be verified: {exc.reason}"
-            cure = "If a proxy intercepts TLS, set cloud.ca_file to the proxy's CA."
+            cure = "If a proxy intercepts TLS, set cloud.ca_file (crdb_cloud_ca_file) to the proxy's CA."
             return CloudError(method, path, message, cure=cure)
         if isinstance(exc, UrlError):
             return CloudError(method, path, f"no connection to {self.settings.url}: {exc}", cure="Check HTTPS_PROXY.")

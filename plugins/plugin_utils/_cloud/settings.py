@@ -62,15 +62,25 @@ class Settings:
         key = key or os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise OnboardingError(
-                f"No API key was given. Set {KEY_VARIABLE} in the environment, cloud.api_key_file (a file with mode"
-                " 0600) or cloud.api_key. Create a key for a service account in the Cloud Console, under Access"
-                " Management."
+                f"No API key was given. Set {KEY_VARIABLE} in the environment, cloud.api_key_file"
+                " (crdb_cloud_api_key_file, a file with mode 0600) or cloud.api_key. Create a key for a service"
+                " account in the Cloud Console, under Access Management."
             )
         if _NOT_IN_A_KEY.search(key):
             raise OnboardingError("The API key has a space or a character that no key has. Copy the whole key again.")
-        url = (texts["url"] or os.environ.get(URL_VARIABLE, "") or DEFAULT_URL).rstrip("/")
-        require_https("cloud.url", url)
-        return cls(key, url, texts["ca_file"] or None, _timeout(cloud.get("timeout")))
+        url, ca_file = site(cloud)
+        return cls(key, url, ca_file or None, _timeout(cloud.get("timeout")))
+
+
+def site(cloud: Mapping[str, Any]) -> tuple[str, str]:
+    """The URL of the Cloud, without a path, and the file of its CA, empty for a public one; no key is needed.
+
+    Raises OnboardingError for a URL that is not https.
+    """
+    texts = {name: str(cloud.get(name) or "").strip() for name in ("url", "ca_file")}
+    url = (texts["url"] or os.environ.get(URL_VARIABLE, "") or DEFAULT_URL).rstrip("/")
+    require_https("cloud.url", url)
+    return url, texts["ca_file"]
 
 
 def key_is_set(cloud: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ PASSFILE = ".pgpass"
 TRUST_STORE = "certs/truststore.p12"
 TRUST_STORE_ARGUMENTS = "certs/truststore.args"
 
+_GIVE_CA = "ca_file, ca_url, ca_text or ca_cluster_id (crdb_connection_ca_file and so on)"
 _APP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
 _SYSTEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
@@ -98,27 +99,33 @@ class App:
             if connection.routing != "auto" or "database" not in framework.routings or not connection.routing_id:
                 raise OnboardingError(
                     f"{framework.title} cannot name a Serverless cluster by {routing}; it can by"
-                    f" {', '.join(framework.routings)}: set routing for the connection {self.source.name}."
+                    f" {', '.join(framework.routings)}: set routing (crdb_connection_routing) for the connection"
+                    f" {self.source.name}."
                 )
             connection = connection.replace(routing="database")
         if connection.sslkey and framework.client_certificate == "none":
             able = [f.label for f in framework.choices if f.client_certificate != "none"]
             raise OnboardingError(
                 f"{framework.label} cannot present a client certificate, which the connection {self.source.name} has."
-                + (f" It can as: {', '.join(able)}." if able else " Give the connection a password instead.")
+                + (
+                    f" It can as: {', '.join(able)}."
+                    if able
+                    else " Give the connection a password (crdb_connection_password) instead."
+                )
             )
         if connection.sslkey and framework.client_certificate == "pkcs8" and not connection.sslkey.endswith(".pk8"):
             connection = connection.replace(sslkey=f"{connection.sslkey}.pk8")
         if connection.sslkey and self.ca_found_by(framework) == "trust_store":
             raise OnboardingError(
                 f"{framework.label} presents no client certificate, which the connection {self.source.name} has, when"
-                " it reads a trust store: leave trust_store out, or give the connection a password instead."
+                " it reads a trust store: leave trust_store (crdb_app_trust_store) out, or give the connection a"
+                " password (crdb_connection_password) instead."
             )
         if framework.ca == "pem_text" and self.source.ca is None and self.ca_found_by(framework) == "none":
             able = [f.label for f in framework.choices if f.ca != "pem_text"]
             raise OnboardingError(
-                f"{framework.label} holds the text of the CA: give ca_file, ca_url or ca_text for the connection"
-                f" {self.source.name}" + (f", or use {', '.join(able)}." if able else ".")
+                f"{framework.label} holds the text of the CA: give the connection {self.source.name} {_GIVE_CA}"
+                + (f", or use {', '.join(able)}." if able else ".")
             )
         return connection
 
@@ -137,8 +144,8 @@ class App:
         if not home:
             raise OnboardingError(
                 f"apps entry {self.name!r}: {self.user} has no home folder of its own on this host, so there is no"
-                f" ~/{ROOT_CRT}. Give the connection {self.source.name} ca_file, ca_url or ca_text, with"
-                " ca_destination: certs."
+                f" ~/{ROOT_CRT}. Give the connection {self.source.name} {_GIVE_CA}, with ca_destination: certs"
+                " (crdb_connection_ca_destination)."
             )
         return home + named[1:] if named else str(PurePosixPath(home, ROOT_CRT))
 
@@ -229,8 +236,7 @@ def _app(entry: Mapping[str, Any], sources: Mapping[str, Source], catalogue: Map
     )
     if app.trust_store and source.ca is None:
         raise OnboardingError(
-            f"{where}: trust_store holds the CA, but the connection {source.name} has none: set ca_file, ca_url or"
-            " ca_text."
+            f"{where}: trust_store holds the CA, but the connection {source.name} has none: give it {_GIVE_CA}."
         )
     return replace(app, frameworks=_frameworks(app, entry, catalogue, where))
 
@@ -240,6 +246,17 @@ def _framework_entries(value: Any, where: str) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         raise OnboardingError(f"{where}: frameworks must be a list of names, or of dictionaries with a name.")
     return list(value)
+
+
+def refuse_unknown_frameworks(entries: Sequence[Mapping[str, Any]], catalogue: Mapping[str, Framework]) -> None:
+    """Raise OnboardingError for a framework that the catalogue does not have. Needs no connection."""
+    for entry in entries:
+        where = f"apps entry {entry['name']!r}"
+        for selection in _framework_entries(entry.get("frameworks") or [], where):
+            try:
+                find(selection, catalogue, entry.get("password_place"))
+            except OnboardingError as exc:
+                raise OnboardingError(f"{where}: {exc}") from None
 
 
 class _Claims:

@@ -11,24 +11,33 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import site
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import answers, schema
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CA_SOURCE_KEYS, CaSource
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import answers, origin, questions, schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CA_SOURCE_KEYS, PUBLIC_CA, CaSource
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import (
     Connection,
     InvalidConnectionError,
     is_cloud_host,
+    pasted_url,
     resolve,
 )
 
-DEFAULT_NAME = "default"
-"""The name of the connection that the environment or a person at the terminal supplies."""
 _OF_SITE = (*CA_SOURCE_KEYS, "ca_public", "ca_destination", "ca_fingerprint")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_CLUSTER_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+# How the Console, in commands for a shell, writes the home that no driver expands.
+_HOME = re.compile(r"\$(?:HOME|\{HOME\})(?=/)")
+_ROOT_CRT = "~/.postgresql/root.crt"
+URL_ANSWER = "url"
+"""The name of the question for the connection string."""
 
 
 @dataclass(frozen=True)
@@ -82,31 +91,132 @@ def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> 
     }
 
 
-def source(name: str, facts: Any) -> Source:
-    """One entry of `connections`. Raises OnboardingError that names the entry and the key."""
-    where = f"connections.{name}"
-    facts = schema.validated("connections", facts, where)
-    ca_keys = [key for key in CA_SOURCE_KEYS if facts.get(key)]
-    if len(ca_keys) > 1:
-        raise OnboardingError(f"{where}: has {' and '.join(ca_keys)}, but a connection has one CA source.")
-    fingerprint = re.sub(r"[:\s]", "", facts.get("ca_fingerprint", "")).lower()
-    if fingerprint and not (ca_keys and _FINGERPRINT.fullmatch(fingerprint)):
+def source(
+    name: str,
+    facts: Any,
+    *,
+    url: str = "",
+    cloud: Mapping[str, Any] | None = None,
+    prompt: questions.Prompt | None = None,
+) -> Source:
+    """One entry of `connections`. Raises OnboardingError that names the entry, or what was typed, and the key.
+
+    Args:
+        name: of the entry.
+        facts: its keys.
+        url: what people call the connection string, where no variable holds it.
+        cloud: the option of that name, for the site that CAs are downloaded from.
+        prompt: asks for the CA; None takes only what was typed before in this run.
+    """
+    facts = schema.validated("connections", facts, origin.label(name, {}))
+    if len([key for key in CA_SOURCE_KEYS if facts.get(key)]) > 1:
+        keys = [origin.setting(name, key) for key in CA_SOURCE_KEYS if facts.get(key)]
         raise OnboardingError(
-            f"{where}.ca_fingerprint: must be the SHA-256 (64 hexadecimal digits) of the CA that"
-            f" {', '.join(CA_SOURCE_KEYS)}"
-            " supplies."
+            f"{origin.label(name, facts, url=url)}: has {' and '.join(keys)}, but a connection has one CA source."
         )
-    ca = CaSource(ca_keys[0], facts[ca_keys[0]], fingerprint) if ca_keys else None
+    connection = _connection(name, facts, url)
+    public = _has_public_ca(connection)
+    if public and connection.sslrootcert == _ROOT_CRT:
+        connection = connection.replace(sslrootcert=None)
+    ca = _given_ca(name, facts, cloud)
+    if ca is None and not connection.sslrootcert:
+        ca = CaSource(PUBLIC_CA, "") if public else _asked_ca(name, facts, connection, url, cloud, prompt)
+    ca_public = facts["ca_public"] or (ca is not None and ca.kind == PUBLIC_CA)
+    return Source(name, connection, ca, ca_public, facts["ca_destination"])
+
+
+def _connection(name: str, facts: Mapping[str, Any], url: str) -> Connection:
     try:
-        connection = resolve({key: value for key, value in facts.items() if key not in _OF_SITE})
+        values = {key: value for key, value in facts.items() if key not in _OF_SITE}
+        if facts.get("url"):
+            values["url"] = pasted_url(facts["url"])
+        connection = resolve(values)
     except InvalidConnectionError as exc:
-        raise OnboardingError(f"{where}: {exc}") from None
-    if ca is None and not connection.sslrootcert and connection.deployment != "serverless":
+        raise OnboardingError(f"{origin.label(name, facts, exc.part, url)}: {exc}") from None
+    ca_path = connection.sslrootcert
+    return connection.replace(sslrootcert=_HOME.sub("~", ca_path)) if ca_path and _HOME.match(ca_path) else connection
+
+
+def _has_public_ca(connection: Connection) -> bool:
+    """Whether this is a Serverless cluster of CockroachDB Cloud: the CA of all of these is a public one."""
+    cloud = connection.deployment == "serverless" and is_cloud_host(connection.host)
+    return cloud and connection.sslrootcert in (None, _ROOT_CRT)
+
+
+def _given_ca(name: str, facts: Mapping[str, Any], cloud: Mapping[str, Any] | None) -> CaSource | None:
+    key = next((key for key in CA_SOURCE_KEYS if facts.get(key)), "")
+    fingerprint = re.sub(r"[:\s]", "", facts.get("ca_fingerprint", "")).lower()
+    if fingerprint and not (key and _FINGERPRINT.fullmatch(fingerprint)):
+        where = f"connections.{name}.ca_fingerprint" if name != DEFAULT_NAME else f"{origin.VARIABLE}ca_fingerprint"
+        keys = ", ".join(origin.setting(name, key) for key in CA_SOURCE_KEYS)
+        raise OnboardingError(f"{where}: must be the SHA-256 (64 hexadecimal digits) of the CA that {keys} supplies.")
+    if key == "ca_cluster_id":
+        return replace(_cluster_ca(name, facts[key], cloud), fingerprint=fingerprint)
+    return CaSource(key, facts[key], fingerprint) if key else None
+
+
+def _cluster_ca(name: str, text: str, cloud: Mapping[str, Any] | None) -> CaSource:
+    """The CA that the site of the Cloud serves for a cluster, to anybody and without a key."""
+    match = _CLUSTER_ID.search(text)
+    if match is None:
+        where = f"connections.{name}.ca_cluster_id" if name != DEFAULT_NAME else f"{origin.VARIABLE}ca_cluster_id"
         raise OnboardingError(
-            f"{where}: a {connection.deployment.replace('_', '-')} cluster has a CA of its own. Set ca_file, ca_url or"
-            " ca_text, or sslrootcert when the file is on the host already."
+            f"{where}: {text!r} is not the id of a cluster, such as 12345678-1234-1234-1234-123456789abc. The Cloud"
+            " Console shows it under Connect > Download CA."
         )
-    return Source(name, connection, ca, facts["ca_public"], facts["ca_destination"])
+    base, ca_file = site(cloud or {})
+    return CaSource("ca_cluster_id", f"{base}/clusters/{match.group().lower()}/cert", download_ca=ca_file)
+
+
+def _typed_ca(name: str, text: str, cloud: Mapping[str, Any] | None) -> CaSource:
+    """The CA that a person named: by the id of the cluster, a command or URL with that id, another URL, or a path."""
+    text = text.strip().strip("'\"")
+    if _CLUSTER_ID.search(text):
+        return _cluster_ca(name, text, cloud)
+    if text.startswith("https://"):
+        return CaSource("ca_url", text)
+    if Path(text).expanduser().is_file():
+        return CaSource("ca_file", str(Path(text).expanduser().absolute()))
+    raise OnboardingError("That is neither the id of a cluster, nor an https URL, nor the path of a file.")
+
+
+def _asked_ca(
+    name: str,
+    facts: Mapping[str, Any],
+    connection: Connection,
+    url: str,
+    cloud: Mapping[str, Any] | None,
+    prompt: questions.Prompt | None,
+) -> CaSource | None:
+    """The CA that a person names; None where the hosts may have it. Raises OnboardingError where there must be one."""
+    own = connection.deployment == "self_hosted"
+    question = (
+        f"CA of {connection.host}: the path of its ca.crt"
+        if own
+        else f"CA of {connection.host}: the cluster id in the Console's command (Connect > Download CA), or the path of"
+        " a CA file"
+    )
+    if connection.deployment == "serverless":
+        question += f". Press Enter if it is in {_ROOT_CRT} already"
+    text = questions.ask(
+        f"CA of {name}",
+        f"{question} (not shown while you type)",
+        prompt,
+        lambda answer: authorities.load(_typed_ca(name, answer, cloud)),
+    )
+    if text:
+        return _typed_ca(name, text, cloud)
+    if connection.deployment == "serverless":
+        return None
+    # A cluster that runs elsewhere has no id in the Cloud.
+    keys = [key for key in CA_SOURCE_KEYS if not (own and key == "ca_cluster_id")]
+    settings = [origin.setting(name, key) for key in keys]
+    console = "" if own else " The Cloud Console shows its download, with the id, under Connect > Download CA."
+    raise OnboardingError(
+        f"{origin.label(name, facts, url=url)}: a {connection.deployment.replace('_', '-')} cluster has a CA of"
+        f" its own. Set {', '.join(settings[:-1])} or {settings[-1]}, or {origin.setting(name, 'sslrootcert')} when the"
+        f" file is on the host already.{console}"
+    )
 
 
 def alternating(name: str, facts: Any) -> tuple[Any, tuple[str, ...]]:
@@ -119,44 +229,72 @@ def alternating(name: str, facts: Any) -> tuple[Any, tuple[str, ...]]:
     users = schema.as_list(facts["users"])
     excluded = [key for key in ("user", "password", "sslcert") if facts.get(key)]
     if excluded:
-        raise OnboardingError(f"connections.{name}: has users, so {' and '.join(excluded)} must be left out.")
+        keys = " and ".join(origin.setting(name, key) for key in excluded)
+        raise OnboardingError(f"{origin.label(name, facts, 'users')}: has users, so {keys} must be left out.")
     if not isinstance(users, (list, tuple)) or len({str(user).lower() for user in users}) != 2 or len(users) != 2:
-        raise OnboardingError(f"connections.{name}: users must be two different names, which then alternate.")
+        raise OnboardingError(
+            f"{origin.label(name, facts, 'users')}: users must be two different names, which then alternate."
+        )
     names = tuple(str(user).lower() for user in users)
     return {**{key: value for key, value in facts.items() if key != "users"}, "user": names[0]}, names
 
 
-def _ask(name: str, question: str, prompt: Callable[[str], str] | None) -> str:
-    if prompt is None:
-        return answers.get(name) or ""
-    return answers.ask_once(name, lambda: prompt(question))
-
-
 def connection_facts(
-    connections: Mapping[str, Any] | None, *, prompt: Callable[[str], str] | None = None
+    connections: Mapping[str, Any] | None, *, prompt: questions.Prompt | None = None
 ) -> dict[str, dict[str, Any]]:
     """The facts of every connection by name: the option's, else the environment's, else what a person types.
 
     `prompt` asks without echo; None takes only what was typed before in this run. Raises OnboardingError when there is
     no connection.
     """
+    facts_by_name = given_facts(connections)
+    if facts_by_name:
+        return facts_by_name
+    only = _only(connections) or {}
+    variable = origin.environment_variable()
+    url = (
+        os.environ[variable]
+        if variable
+        else questions.ask(
+            URL_ANSWER,
+            "Connection string of the cluster (not shown while you type)",
+            prompt,
+            lambda answer: _connection(
+                DEFAULT_NAME, alternating(DEFAULT_NAME, {**only, "url": answer})[0], origin.TYPED
+            ),
+        )
+    )
+    if not url:
+        raise OnboardingError(
+            "There is no connection. Set its connection string: crdb_connection_url (the key url of an entry in"
+            " connections), or COCKROACH_URL or DATABASE_URL in the environment. The Cloud Console shows the string"
+            " under Connect."
+        )
+    return {DEFAULT_NAME: {**only, "url": url}}
+
+
+def given_facts(connections: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """The facts of every connection that the option has; one without an address does not count."""
     if not isinstance(connections or {}, Mapping):
         raise OnboardingError("connections: must be a dictionary from a name to the facts of that connection.")
     facts_by_name = {str(name): schema.plain(facts) for name, facts in (connections or {}).items()}
-    # One that was made of empty shorthand variables sets nothing.
-    only = facts_by_name.get(DEFAULT_NAME)
-    if len(facts_by_name) == 1 and isinstance(only, dict) and not {"url", "host", "cluster"} & set(only):
-        facts_by_name = {}
-    if facts_by_name:
-        return facts_by_name
-    url = os.environ.get("COCKROACH_URL") or os.environ.get("DATABASE_URL")
-    url = url or _ask("url", "Connection string of the cluster (not shown while you type)", prompt)
-    if not url:
-        raise OnboardingError(
-            "There is no connection. Set its connection string (the key url of an entry in connections), or set"
-            " COCKROACH_URL or DATABASE_URL in the environment. The Cloud Console shows the string under Connect."
-        )
-    return {DEFAULT_NAME: {**(only or {}), "url": url}}
+    return {} if _only(connections) is not None else facts_by_name
+
+
+def is_given(connections: Mapping[str, Any] | None) -> bool:
+    """Whether the option, the environment or an answer of this run gives a connection."""
+    return bool(given_facts(connections) or origin.environment_variable() or answers.get(URL_ANSWER))
+
+
+def _only(connections: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The facts of the one connection when it has no address: variables set only what the connection string lacks."""
+    only = schema.plain((connections or {}).get(DEFAULT_NAME)) if len(connections or {}) == 1 else None
+    return only if isinstance(only, dict) and not {"url", "host", "cluster"} & set(only) else None
+
+
+def url_label(connections: Mapping[str, Any] | None) -> str:
+    """What people call the connection string where no variable holds it; empty where one does."""
+    return "" if given_facts(connections) else origin.environment_variable() or origin.TYPED
 
 
 def clusters(connections: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
@@ -165,22 +303,25 @@ def clusters(connections: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]
     return {name: facts for name, facts in facts_by_name.items() if isinstance(facts, dict) and facts.get("cluster")}
 
 
-def with_password(source: Source, *, prompt: Callable[[str], str] | None = None) -> Source:
+def with_password(source: Source, *, prompt: questions.Prompt | None = None) -> Source:
     """The same source with a password where it needs one: from the environment (PGPASSWORD), else typed."""
     connection = source.connection
     if connection.password is not None or connection.sslcert is not None:
         return source
-    question = f"Password of the SQL user {connection.user} for the connection {source.name} (not shown while you type)"
-    password = os.environ.get("PGPASSWORD") or _ask(f"password of {source.name}", question, prompt)
+    default = source.name == DEFAULT_NAME
+    of_name = "" if default else f" for the connection {source.name}"
+    password = os.environ.get("PGPASSWORD") or questions.ask(
+        f"password of {source.name}",
+        f"Password of the SQL user {connection.user}{of_name} (not shown while you type)",
+        prompt,
+        lambda answer: connection.replace(password=answer),
+    )
     if not password:
+        certificate = f"{origin.setting(source.name, 'sslcert')} and {origin.setting(source.name, 'sslkey')}"
         raise OnboardingError(
-            f"connections.{source.name}: the SQL user {connection.user} has no password. Set password, or set"
-            " PGPASSWORD"
-            " in the environment"
-            + (
-                "."
-                if connection.deployment == "serverless"
-                else ", or set sslcert and sslkey for a client certificate."
-            )
+            ("" if default else f"connections.{source.name}: ")
+            + f"the SQL user {connection.user} has no password. Set {origin.setting(source.name, 'password')}, or set"
+            " PGPASSWORD in the environment"
+            + ("." if connection.deployment == "serverless" else f", or set {certificate} for a client certificate.")
         )
     return replace(source, connection=connection.replace(password=password))

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import DEFAULT_NAME
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 
 _OPTIONS = ("connections", "apps", "cloud")
 _TYPES: dict[str, tuple[type, str]] = {

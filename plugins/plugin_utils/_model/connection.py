@@ -61,6 +61,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.parts import (
     valid_sslmode,
     valid_user,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.pasted import pasted_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.reading import (
     CA_KEYS,
     add_part,
@@ -91,6 +92,7 @@ __all__ = [
     "parse_parameters",
     "parse_service",
     "parse_url",
+    "pasted_url",
     "resolve",
 ]
 

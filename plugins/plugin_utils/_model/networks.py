@@ -260,7 +260,7 @@ def parse_entry(value: Any, *, allow_any: bool = False, allow_private: bool = Fa
     if network == _ANY and not allow_any:
         raise InvalidNetworkError(
             "0.0.0.0/0 allows every address of the internet, so only the passwords keep attackers out."
-            " List the networks that need access. To allow it anyway, set allow_any: true."
+            " List the networks that need access. To allow it anyway, set allow_any: true (crdb_network_allow_any)."
         )
     special = _special(network)
     if special and not allow_private:

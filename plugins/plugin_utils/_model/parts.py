@@ -57,6 +57,11 @@ PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 _MASKED = re.compile("\\*{3,}|\u2022{3,}|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
 
 
+def is_masked(value: str) -> bool:
+    """Whether a value only stands for a password that is not shown, such as a row of stars."""
+    return _MASKED.fullmatch(value) is not None
+
+
 def ip_address(host: str) -> ipaddress._BaseAddress | None:
     """The IP address that a host is, or None for a host name."""
     try:
@@ -121,7 +126,7 @@ def valid_password(value: object) -> str | None:
     if value is None or value == "":
         return None
     password = valid_text("password", value)
-    if _MASKED.fullmatch(password):
+    if is_masked(password):
         refuse("password", "the password is masked: replace it with the real password")
     if password != password.strip("\r\n"):
         refuse("password", "the password begins or ends with a line break, probably copied from a file: remove it")

@@ -43,6 +43,12 @@ def _documented_part(match: re.Match[str]) -> str | None:
     return next((part for part in _PLACEHOLDER_PARTS if part and part in parts), "url")
 
 
+def is_password_placeholder(value: str) -> bool:
+    """Whether a value is what documentation prints in place of a password, such as the Console's."""
+    match = _PLACEHOLDER.fullmatch(value)
+    return match is not None and match.group("template") is None and _documented_part(match) == "password"
+
+
 def refuse_placeholder(part: str, value: str) -> None:
     """Raise InvalidConnectionError if the whole value is a placeholder."""
     match = _PLACEHOLDER.fullmatch(value)

@@ -92,14 +92,14 @@ def plan(sessions: Sessions, desired: DesiredUser) -> UserPlan:
     administrator = user in roles.administrators
     if administrator and not (desired.revoke and ADMIN_ROLE in roles.of(user)):
         raise OnboardingError(
-            f"The SQL user {user} is an administrator, who may do everything. Set revoke: true to revoke the role"
-            " admin, after the user was granted what grants lists."
+            f"The SQL user {user} is an administrator, who may do everything. Set revoke: true (crdb_sql_user_revoke)"
+            " to revoke the role admin, after the user was granted what grants lists."
             if ADMIN_ROLE in roles.of(user)
             else f"The SQL user {user} is an administrator without the role admin, which cannot"
             " be revoked. Choose another user."
         )
     if role in roles.administrators:
-        raise OnboardingError(f"The role {role} is an administrator. Set role to another one.")
+        raise OnboardingError(f"The role {role} is an administrator. Set role (crdb_sql_user_role) to another one.")
     if role and role not in roles.existing:
         todo.prepare.append(Statement(sessions.database, f"CREATE ROLE {identifier(role)}"))
     kept = (*desired.memberships, *((role,) if role else ()))
@@ -231,7 +231,8 @@ def removal(sessions: Sessions, desired: DesiredUser) -> list[Statement]:
         return []
     if user == sessions.user:
         raise OnboardingError(
-            f"The SQL user {user} cannot remove itself. Set admin to the connection of another administrator."
+            f"The SQL user {user} cannot remove itself. Set admin (crdb_sql_user_admin) to the connection of another"
+            " administrator."
         )
     heir = desired.reassign_to or desired.role
     statements: list[Statement] = []
@@ -242,7 +243,7 @@ def removal(sessions: Sessions, desired: DesiredUser) -> list[Statement]:
             more = " and more" if len(owned) > _SHOWN_OWNED else ""
             raise OnboardingError(
                 f"The SQL user {user} owns {', '.join(owned[:_SHOWN_OWNED])}{more} in {database}. Set"
-                " reassign_to to the new owner. Nothing was changed."
+                " reassign_to (crdb_sql_user_reassign_to) to the new owner. Nothing was changed."
             )
         if owned:
             statements.append(Statement(database, f"REASSIGN OWNED BY {identifier(user)} TO {identifier(heir)}"))
@@ -370,7 +371,7 @@ def ensure(source: Source, target: Target, desired: DesiredUser, secret: Secret,
         if todo.own and not did and passwords.known is None:
             raise OnboardingError(
                 f"The SQL user {target.user} must itself open to {desired.role} what it creates. That needs"
-                " its password. Set password or password_store."
+                " its password. Set password or password_store (crdb_sql_user_password, crdb_sql_user_password_store)."
             )
         shown = [statement.shown for statement in todo.statements]
         if did:
@@ -428,7 +429,8 @@ def _prove(own: Sessions, target: Target, *, set_now: bool) -> None:
         raise OnboardingError(
             f"The SQL user {target.user} cannot log in with the password that was just set. {exc} If the cluster"
             " setting server.user_login.store_client_pre_hashed_passwords.enabled is off, CockroachDB takes the"
-            " verifier for the password itself. Turn it on, then set the password again with update_password=new."
+            " verifier for the password itself. Turn it on, then set the password again with update_password: new"
+            " (crdb_sql_user_update_password)."
         ) from None
 
 

@@ -122,20 +122,22 @@ def decide(exists: bool, passwords: Passwords, target: Target, update: str) -> s
     if not exists:
         if unknown:
             raise OnboardingError(
-                f"The SQL user {target.user} of {target.cluster_name} needs a password. Set password, or set"
-                " password_store to a file that a generated password is kept in."
+                f"The SQL user {target.user} of {target.cluster_name} needs a password. Set password"
+                " (crdb_sql_user_password), or set password_store (crdb_sql_user_password_store) to a file that a"
+                " generated password is kept in."
             )
         return CREATE
     if update != ON_CREATE or passwords.pending:
         if unknown:
             raise OnboardingError(
-                f"There is no new password for the SQL user {target.user}. Set password or password_store."
+                f"There is no new password for the SQL user {target.user}. Set password (crdb_sql_user_password) or"
+                " password_store (crdb_sql_user_password_store)."
             )
         return SET
     if passwords.has_store and passwords.known is None:
         raise OnboardingError(
             f"The SQL user {target.user} of {target.cluster_name} exists, but its password is not in the store and"
-            " cannot be read back. Set password to it, or set a new one with update_password: always (programs that use"
-            " the old one then fail)."
+            " cannot be read back. Set password (crdb_sql_user_password) to it, or set a new one with"
+            " update_password: always (crdb_sql_user_update_password); programs that use the old one then fail."
         )
     return NOTHING

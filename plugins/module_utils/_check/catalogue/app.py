@@ -39,7 +39,7 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "env_value_differs": Entry(
         "The value of {variable} in the file {path} of {name} differs from the inventory's for {host}: {difference}.",
-        "Write the configs for {host} again with `force: true` in crdb.onboard.app_config, or put the value of "
+        "Write the configs for {host} again with `force: true` (crdb_app_config_force), or put the value of "
         "{path} into the inventory.",
         withholds_drivers=True,
         files_differ=True,

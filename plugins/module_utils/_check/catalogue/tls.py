@@ -18,7 +18,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entr
 ENTRIES: Mapping[str, Entry] = {
     "tls_unknown_ca": Entry(
         "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
-        "Download the CA certificate of {host} again and set ca_file to it in place of {ca}; if {issuer} is an "
+        "Download the CA certificate of {host} again and set ca_file (crdb_connection_ca_file) to it in place of "
+        "{ca}; if {issuer} is an "
         "intermediate CA, the server has to send it; else a proxy between this machine and {host} intercepts TLS.",
         {
             "serverless": (
@@ -31,7 +32,8 @@ ENTRIES: Mapping[str, Entry] = {
     "ca_other_cluster": Entry(
         "The certificate of {host} ({address}) is signed by {issuer}, and {ca} holds a CA of that name with "
         "another key: the CA of another cluster, or the one from before it was renewed.",
-        "Download the CA certificate of {host} itself, and set ca_file to it in place of {ca}.",
+        "Download the CA certificate of {host} itself, and set ca_file (crdb_connection_ca_file) to it in place of "
+        "{ca}.",
     ),
     "ca_incomplete": Entry(
         "The certificate of {host} ({address}) leads to {ca_subject} in {ca}, which is itself signed by a CA "
@@ -46,7 +48,8 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "public_roots_missing": Entry(
         "This machine's OpenSSL finds no public CA certificates, so {host} ({address}) cannot be verified.",
-        "Install the system's package of CA certificates (ca-certificates), or set ca_file for {host}.",
+        "Install the system's package of CA certificates (ca-certificates), or set ca_file (crdb_connection_ca_file) "
+        "for {host}.",
     ),
     "tls_wrong_host": Entry(
         "The certificate of {address} port {port} is for {certificate_names}, not for {host}.",
@@ -120,7 +123,8 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "client_cert_required": Entry(
         "The server at {host} ({address}) requires a client certificate, and none is set.",
-        "Set sslcert and sslkey to the client certificate and key of {user} for {host}.",
+        "Set sslcert and sslkey (crdb_connection_sslcert, crdb_connection_sslkey) to the client certificate and key of "
+        "{user} for {host}.",
     ),
     "client_cert_refused": Entry(
         "The server at {host} ({address}) refuses the client certificate {client_cert}: {error}.",

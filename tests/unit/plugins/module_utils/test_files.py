@@ -316,8 +316,8 @@ def test_all_refusals_are_named_at_once(home):
     (home / "x").write_text("theirs")
     (home / "y").mkdir()
     refusals = run(home, [whole(home / "x", "1"), whole(home / "y", "1"), whole(home / "z", "1", trusts=("/nowhere",))])
-    assert [refusal.partition(":")[0] for refusal in refusals] == [str(home / name) for name in "xyz"]
-    assert "names the CA /nowhere, which does not exist" in refusals[2]
+    assert [refusal.partition(":")[0] for refusal in refusals] == [str(home / "x"), str(home / "y"), "/nowhere"]
+    assert "/nowhere: the CA does not exist. Set ca_cluster_id (crdb_connection_ca_cluster_id)" in refusals[2]
 
 
 @pytest.mark.parametrize(

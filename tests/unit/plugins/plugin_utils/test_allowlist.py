@@ -366,7 +366,8 @@ def test_an_error_lists_what_was_done_and_what_was_not():
     api.waits = 1000
     with pytest.raises(OnboardingError) as caught:
         Reconciler(api, "1", "shop", pause=lambda seconds: None).carry_out(todo, 0)
-    assert "The allowlist of shop: the changes are not in effect after 0 s. Set wait to a longer time." in str(
-        caught.value
+    assert (
+        "The allowlist of shop: the changes are not in effect after 0 s. Set wait (crdb_network_wait) to a longer time."
+        in str(caught.value)
     )
     assert "Done: add 198.41.0.1/32 sql 'ours new'. Not done: remove 198.41.0.9/32 sql 'ours ann'." in str(caught.value)

@@ -80,7 +80,11 @@ def test_host_names(regions, region, endpoint, expected):
     ("regions", "region", "message"),
     [
         ([EAST, WEST], "north", "The cluster shop has no region 'north'; it has east, west."),
-        ([EAST, WEST], "", "The cluster shop has several regions: choose one with region; it has east, west."),
+        (
+            [EAST, WEST],
+            "",
+            "The cluster shop has several regions: choose one with region (crdb_connection_region); it has east, west.",
+        ),
         ([{"name": "east", "sql_dns": "east.test"}], "", "The cluster shop has no private endpoint in east."),
     ],
 )
@@ -148,7 +152,7 @@ def test_other_connections_stay_as_they_are(facts):
     ("facts", "message"),
     [
         ({"host": "x", "port": 1}, "has cluster and host and port, which the Cloud API gives. Remove host and port"),
-        ({"user": ""}, "has cluster, but user is missing. Set the SQL user."),
+        ({"user": ""}, "has cluster, but user is missing. Set it (crdb_connection_user) to"),
         ({"endpoint": "secret"}, ": endpoint must be one of public, private, not 'secret'."),
         ({"region": "north"}, ": The cluster shop has no region 'north'; it has east."),
     ],

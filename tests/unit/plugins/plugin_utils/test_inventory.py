@@ -53,7 +53,7 @@ class TestConnections:
     @pytest.mark.parametrize(
         ("facts", "message"),
         [
-            ("postgresql://", "connections.db: must be a dictionary with the keys ca_destination"),
+            ("postgresql://", "connections.db: must be a dictionary with the keys ca_cluster_id"),
             ({"url": URL}, "a self-hosted cluster has a CA of its own"),
             (
                 {"url": URL, "ca_file": "/a", "ca_text": "b"},
@@ -287,7 +287,7 @@ class TestFrameworks:
             (
                 {"name": "typeorm", "version": "0.2.45", "variant": "json"},
                 {"ca_file": None, "url": URL + "&sslrootcert=%2Fmy.crt"},
-                "holds the text of the CA: give ca_file, ca_url or ca_text",
+                "holds the text of the CA: give the connection db ca_file, ca_url",
             ),
         ],
     )
@@ -357,7 +357,10 @@ class TestHowTheCaIsFound:
     @pytest.mark.parametrize(
         ("facts", "message"),
         [
-            ({"ca_file": None, "url": URL + "&sslrootcert=%2Fmy.crt"}, "set ca_file, ca_url or ca_text"),
+            (
+                {"ca_file": None, "url": URL + "&sslrootcert=%2Fmy.crt"},
+                "give it ca_file, ca_url, ca_text or ca_cluster_id",
+            ),
             (CERTIFICATES, "jdbc datasource presents no client certificate"),
         ],
     )

@@ -68,8 +68,18 @@ def test_decide(exists, passwords, update, expected):
 @pytest.mark.parametrize(
     ("exists", "passwords", "update", "message"),
     [
-        (False, NEITHER, ON_CREATE, "ann of shop needs a password. Set password, or set password_store"),
-        (True, NEITHER, ALWAYS, "There is no new password for the SQL user ann. Set password or password_store."),
+        (
+            False,
+            NEITHER,
+            ON_CREATE,
+            "ann of shop needs a password. Set password (crdb_sql_user_password), or set password_store",
+        ),
+        (
+            True,
+            NEITHER,
+            ALWAYS,
+            "There is no new password for the SQL user ann. Set password (crdb_sql_user_password) or",
+        ),
         (True, EMPTY_STORE, ON_CREATE, "exists, but its password is not in the store and cannot be read back."),
     ],
 )
