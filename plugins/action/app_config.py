@@ -8,6 +8,7 @@ import base64
 from pathlib import PurePosixPath
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import proof
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
@@ -120,7 +121,7 @@ class ActionModule(OnboardingAction):
         inventory = self.inventory(arguments)
         common = {"purpose": "app_config", "force": arguments["force"]}
         if arguments["state"] == "absent":
-            owned = {"apps": inventory.app_names, "users": inventory.users}
+            owned = {"apps": inventory.app_names, "users": inventory.users, "renamed": inventory.renamed}
             result = self.call({**common, "state": "absent", **owned}, task_vars)
             empty: dict[str, Any] = {"usage": [], "trust": [], "report": [], "environment_files": []}
             return {**result, **empty, "changes": file_changes(result)}
@@ -147,7 +148,8 @@ class ActionModule(OnboardingAction):
         # Before what names them: files are put in place in this order, and taken back in the opposite one.
         places = _ca_files.places(apps, folders, homes) if arguments["ca"] else []
         if arguments["ca"]:
-            plan.files += _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
+            ca_files = _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
+            plan.files += [{**file, "force": arguments["ca_force"]} for file in ca_files]
         for app in apps:
             ca_path = plan.add(app, folders[app.name], homes.get(app.user, ""))
             if arguments["prove"]:
@@ -158,15 +160,17 @@ class ActionModule(OnboardingAction):
             "secrets": sorted(plan.secrets),
             "endpoints": plan.endpoints,
             "timeout": arguments["timeout"],
+            "renamed": inventory.renamed,
             "run": _rollout.run_name() if arguments["confirm"] else "",
             "unconfirmed": sorted(confirmed),
             # What cannot be reloaded later is not begun.
             "users": sorted({user for app in apps if app.name in confirmed for user in app.users()}),
         }
-        result = self.call({**common, **options}, task_vars)
+        result = proof.write(self, {**common, **options}, task_vars)
         if not result.get("failed"):
-            written = [file for file in result["files"] if file["action"] in ("created", "changed", "mode")]
-            changed = sorted({name for file in written for name in file["apps"]})
+            changed = proof.changed_apps(result)
+            if not arguments["prove"]:
+                proof.not_proved(result, changed, "crdb_app_config_prove", check_mode=self._task.check_mode)
             waiting = changed if self._task.check_mode else result["unconfirmed"]
             result["apps"] = changed
             result["unconfirmed"] = sorted(confirmed & set(waiting))

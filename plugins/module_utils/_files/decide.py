@@ -104,7 +104,7 @@ def decide(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any], fo
     file = _Segments(list(segments), list(segments), line_end(current.content or b""))
     for segment in ours:
         _decide_key(planned, file, segment, present[segment.key], entry, force)
-    _remove_stale(planned, file, segments, ours, entry)
+    removes = _remove_stale(planned, file, segments, ours, entry)
     if current.content is None:
         content = ideal = planned.content
     else:
@@ -122,7 +122,7 @@ def decide(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any], fo
     shown = planned.format == "whole" and may_be_shown(current, secret=planned.secret, ours=ours_now)
     return Decision(
         planned.path, current, action, content, mode, planned.secret, planned.gid, ideal,
-        file.copy and action == "changed", entry, planned.apps, shown,
+        file.copy and action == "changed", entry, planned.apps, shown, removes,
     )  # fmt: skip
 
 
@@ -187,14 +187,18 @@ def _decide_key(
 
 def _remove_stale(
     planned: PlannedFile, file: _Segments, segments: list[Segment], ours: Sequence[Segment], entry: dict[str, Any]
-) -> None:
-    """Remove keys that we wrote before and no longer plan, unless somebody changed them."""
+) -> tuple[str, ...]:
+    """Remove keys that we wrote before and no longer plan, unless somebody changed them. Return those removed."""
+    removed = []
     for key in _stale(planned, entry, ours):
         present = find(segments, key)
         if present is None or _key_digest(planned.format, present.raw) in _known_digests(entry, key):
             file.after, file.ideal = (_take(planned.format, side, key, entry) for side in (file.after, file.ideal))
             # Known until the file is in its place: a run that is killed before leaves it there.
             entry["keys"][key]["gone"] = True
+            if present is not None:
+                removed.append(key)
+    return tuple(removed)
 
 
 def _before(planned: PlannedFile, present: Optional[Segment]) -> Optional[str]:

@@ -38,7 +38,7 @@ def plan(files: Sequence[PlannedFile], record: Record, force: bool) -> tuple[lis
         try:
             _verify_named(planned)
             current = read_current(planned.path)
-            decision = decide(planned, current, record.files.get(planned.path, {}), force)
+            decision = decide(planned, current, record.files.get(planned.path, {}), force or planned.force)
             if decision.changed:
                 writable(current)
                 if planned.secret:

@@ -19,7 +19,12 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections, schema
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, app_entries, apps
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
+    FORMER_NAME,
+    App,
+    app_entries,
+    apps,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
 
@@ -78,6 +83,15 @@ class HostInventory:
     def app_names(self) -> list[str]:
         """The names of the apps. Needs no connection."""
         return sorted({entry["name"] for entry in self.entries})
+
+    @property
+    def renamed(self) -> list[dict[str, str]]:
+        """The apps that had another name in earlier releases, as the module `files` takes them."""
+        return [
+            {"old": FORMER_NAME, "new": entry["name"], "folder": entry["folder"], "user": entry["user"]}
+            for entry in self.entries
+            if entry["named_after_folder"] and entry["name"] != FORMER_NAME
+        ]
 
     @property
     def users(self) -> list[str]:
