@@ -170,7 +170,7 @@ class ActionModule(OnboardingAction):
         if not result.get("failed"):
             changed = proof.changed_apps(result)
             if not arguments["prove"]:
-                proof.not_proved(result, changed, "crdb_app_config_prove", check_mode=self._task.check_mode)
+                proof.not_proved(result, changed, check_mode=self._task.check_mode)
             waiting = changed if self._task.check_mode else result["unconfirmed"]
             result["apps"] = changed
             result["unconfirmed"] = sorted(confirmed & set(waiting))

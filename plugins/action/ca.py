@@ -41,7 +41,7 @@ class ActionModule(OnboardingAction):
         }
         result = self.call({**common, **options}, task_vars, secret=False)
         if not arguments["prove"]:
-            proof.not_proved(result, proof.changed_apps(result), "crdb_ca_prove", check_mode=self._task.check_mode)
+            proof.not_proved(result, proof.changed_apps(result), check_mode=self._task.check_mode)
         authorities = {
             (place.path, place.user, authority.fingerprint): {
                 "path": place.path,

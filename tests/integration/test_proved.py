@@ -37,7 +37,13 @@ def flat(text):
 
 def app(name="shop", **more):
     """An app with a framework, its psql service, a sample and every kind of file."""
-    return {"name": name, "folder": f"~/{name}", "frameworks": ["django", "node-postgres"], "psql_service": name, **more}
+    return {
+        "name": name,
+        "folder": f"~/{name}",
+        "frameworks": ["django", "node-postgres"],
+        "psql_service": name,
+        **more,
+    }
 
 
 @pytest.fixture
@@ -145,9 +151,7 @@ def test_the_ca_alone_is_proved_without_a_login(controller, sandbox, onboard, lo
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_what_cannot_be_reached_yet_is_written_on_request_and_said_in_one_line(
-    controller, sandbox, tmp_path, door
-):
+def test_what_cannot_be_reached_yet_is_written_on_request_and_said_in_one_line(controller, sandbox, tmp_path, door):
     facts = {**sandbox.connections["steady_heron"], "port": 1}
     options = {"connections": {"db": facts}, "apps": [app()]}
     variables = {"crdb_connections": options["connections"], "crdb_apps": options["apps"], "crdb_check_fail": False}
@@ -190,9 +194,7 @@ class TestFleet:
                 "crdb_connections": {"db": {**sandbox.connections["funky_skunk"], **facts}},
                 "crdb_apps": [{"name": "{{ inventory_hostname }}", "folder": "~/{{ inventory_hostname }}"}],
             }
-            return controller.playbook(
-                str(play), variables, "-i", inventory(tmp_path, 8), "--forks", "8", *words
-            )
+            return controller.playbook(str(play), variables, "-i", inventory(tmp_path, 8), "--forks", "8", *words)
 
         return run
 

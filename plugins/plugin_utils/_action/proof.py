@@ -89,12 +89,12 @@ def _refused(endpoints: Sequence[Mapping[str, Any]], refused: Mapping[str, str],
     return {"failed": True, "changed": False, "msg": text, "proofs": reports, "files": []}
 
 
-def not_proved(result: dict[str, Any], apps: Collection[str], variable: str, *, check_mode: bool) -> None:
+def not_proved(result: dict[str, Any], apps: Collection[str], *, check_mode: bool) -> None:
     """Warn that files of these apps were put in place without a proof, in one line."""
     if apps and not check_mode:
         result.setdefault("warnings", []).append(
             f"not proved: {', '.join(sorted(apps))}: the files were put in place without a connection to the cluster,"
-            f" because {variable} is false. Check them with playbooks/check.yml once the cluster can be reached."
+            " because prove is false. Check them with playbooks/check.yml once the cluster can be reached."
         )
 
 
