@@ -23,12 +23,15 @@ _SHARED_ENDS = ("/.postgresql/root.crt",)
 _SYSTEM = "/etc/"
 
 
-def rename_apps(record: Record, renamed: Sequence[dict[str, str]], planned: Sequence[PlannedFile]) -> None:
-    """Change the apps' names in a record that is in memory. It is saved with the next change of a file.
+def rename_apps(record: Record, renamed: Sequence[dict[str, str]], planned: Sequence[PlannedFile]) -> bool:
+    """Change the apps' names in a record that is in memory, and return whether there was anything to change.
 
     `renamed`: the former name (`old`), the name now (`new`) and the `folder` of each app. Other folders may have had
     an app of the same former name: then only what lies in the folder, and the keys that are `planned`, are this app's.
     """
+    if not renamed:
+        return False
+    before = record.text()
     for entry in renamed:
         old, new = entry["old"], entry["new"]
         folder = os.path.normpath(os.path.expanduser(entry["folder"])) + os.sep
@@ -42,6 +45,7 @@ def rename_apps(record: Record, renamed: Sequence[dict[str, str]], planned: Sequ
                     key_entry["apps"] = _renamed(key_entry["apps"], old, new)
         if alone:
             _rename_unconfirmed(record, old, new)
+    return record.text() != before
 
 
 def _apps(facts: dict[str, Any]) -> set[str]:

@@ -30,13 +30,14 @@ class Writer:
     ) -> None:
         self._state, self._planned, self._endpoints, self._params = state, planned, endpoints, params
         self._record: Optional[Record] = None
+        self._renamed = False
 
     def plan(self) -> list[str]:
         """Decide about all files, and return the refusals."""
         params = self._params
         try:
             self._record = Record(self._state, write=not params["check_mode"])
-            rename_apps(self._record, params["renamed"], self._planned)
+            self._renamed = rename_apps(self._record, params["renamed"], self._planned)
             if params["state"] == "present":
                 decisions, refusals = plan(self._planned, self._record, params["force"])
             else:
@@ -77,6 +78,8 @@ class Writer:
     def finish(self) -> None:
         """Note that everything is in its place, and what need not be given back any more. Raises OSError."""
         self._transaction.finish()
+        if self._renamed and self._transaction.record.files:
+            self._transaction.record.save()
         generation = self._transaction.record.generation
         if self._params["state"] == "absent":
             generation.forget(self._params["apps"])
