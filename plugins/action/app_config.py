@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -72,6 +73,12 @@ def _entry(app: App, file: RenderedFile, group: str) -> dict[str, Any]:
         "trusts": list(file.trusts),
         "apps": [app.name],
     }
+
+
+def _with_cluster(endpoint: dict[str, Any], apps: Iterable[App], inventory: HostInventory) -> dict[str, Any]:
+    """An endpoint with the cluster that its connection names in the Cloud API."""
+    names = {app.name: app.source.name for app in apps}
+    return {**endpoint, "cluster": (inventory.clusters.get(names[endpoint["for_app"]]) or {}).get("cluster")}
 
 
 class _Plan:
@@ -167,6 +174,7 @@ class ActionModule(OnboardingAction):
             "users": sorted({user for app in apps if app.name in confirmed for user in app.users()}),
         }
         result = proof.write(self, {**common, **options}, task_vars)
+        proof.confirm(result, [_with_cluster(entry, apps, inventory) for entry in plan.endpoints], inventory)
         if not result.get("failed"):
             changed = proof.changed_apps(result)
             if not arguments["prove"]:

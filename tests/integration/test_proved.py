@@ -180,6 +180,15 @@ def test_in_check_mode_nothing_is_asked(controller, sandbox, onboard):
     assert tree(controller.home) == {}
 
 
+def test_the_cloud_api_says_more_about_what_was_not_proved(controller, sandbox):
+    facts = {**sandbox.connections["funky_skunk"], "user": "nobody_there"}
+    variables = {"crdb_connections": {"db": facts}, "crdb_apps": [app()], **sandbox.cloud}
+    run = controller.playbook("dev_machine", variables)
+    assert run.status == 2, run.output
+    assert "shop: db: user_unknown. Cause:" in flat(run.output)
+    assert tree(controller.home) == {}
+
+
 class TestFleet:
     """The roles in a playbook of one's own, for many hosts at once."""
 

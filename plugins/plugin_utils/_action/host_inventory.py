@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as cloud_cluster
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings, key_is_set
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections, schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
@@ -108,6 +108,11 @@ class HostInventory:
         """The store of generated passwords, where there is one."""
         path = self._options.get("password_store")
         return PasswordStore(str(path), self._vault) if path else None
+
+    @property
+    def key_is_set(self) -> bool:
+        """Whether there is a key for the Cloud API."""
+        return key_is_set(self._options.get("cloud") or {})
 
     def settings(self) -> Settings:
         """How the Cloud API is reached. Raises OnboardingError without a key."""

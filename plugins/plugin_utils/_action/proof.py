@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import REFUSED_LOGINS
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, skipped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 
 if TYPE_CHECKING:
     from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+    from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 
 WRITTEN = ("created", "changed", "mode")
 
@@ -77,6 +79,28 @@ def _tried(
     return result
 
 
+def confirm(result: dict[str, Any], endpoints: Sequence[Mapping[str, Any]], inventory: HostInventory) -> None:
+    """Add what the Cloud API knows about a connection that was not proved, where a key is given."""
+
+    def public_address() -> str:
+        raise OnboardingError("only the check asks for it: run playbooks/check.yml")
+
+    if not result.get("failed") or not result.get("proofs") or not inventory.key_is_set:
+        return
+    by_name = {entry["name"]: entry for entry in endpoints}
+    result["proofs"] = [
+        _confirm.confirm(report, by_name[report["name"]], inventory.settings, public_address)
+        if report["name"] in by_name and _confirm.concerns(report)
+        else report
+        for report in result["proofs"]
+    ]
+    result["msg"] = _message(result["proofs"])
+
+
+def _message(reports: Sequence[Mapping[str, Any]]) -> str:
+    return f"This task wrote no file, because with the new configuration {failure_text(reports)}"
+
+
 def _refused(endpoints: Sequence[Mapping[str, Any]], refused: Mapping[str, str], host: str) -> dict[str, Any]:
     """The result for a host whose login was refused before: it is not tried again."""
     reports = []
@@ -85,8 +109,7 @@ def _refused(endpoints: Sequence[Mapping[str, Any]], refused: Mapping[str, str],
             code = "not_tried" if other == host else "canary_refused"
             earlier = "an earlier attempt of this run" if other == host else other
             reports.append(skipped(code, _confirm.facts_of(entry), earlier).as_dict())
-    text = f"This task wrote no file, because with the new configuration {failure_text(reports)}"
-    return {"failed": True, "changed": False, "msg": text, "proofs": reports, "files": []}
+    return {"failed": True, "changed": False, "msg": _message(reports), "proofs": reports, "files": []}
 
 
 def not_proved(result: dict[str, Any], apps: Collection[str], *, check_mode: bool) -> None:
