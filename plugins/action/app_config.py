@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import proof
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
@@ -80,8 +82,14 @@ def unmanaged_line(entry: dict[str, Any]) -> str:
     """What a person reads about a file that is no longer managed."""
     return (
         f"{entry['path']}: is no longer managed: it was written for {', '.join(entry['apps'])}, and no app or framework"
-        " of the inventory needs it. To remove it, set prune: true."
+        " of the inventory needs it. To remove it, set prune: true (crdb_app_config_prune)."
     )
+
+
+def _with_cluster(endpoint: dict[str, Any], apps: Iterable[App], inventory: HostInventory) -> dict[str, Any]:
+    """An endpoint with the cluster that its connection names in the Cloud API."""
+    names = {app.name: app.source.name for app in apps}
+    return {**endpoint, "cluster": (inventory.clusters.get(names[endpoint["for_app"]]) or {}).get("cluster")}
 
 
 class _Plan:
@@ -135,6 +143,7 @@ class ActionModule(OnboardingAction):
                 "apps": inventory.app_names,
                 "users": inventory.users,
                 "folders": inventory.unnamed_folders,
+                "renamed": inventory.renamed,
             }
             result = self.call({**common, "state": "absent", **owned}, task_vars)
             stay = [f"stays, of {', '.join(e['apps'])}: {e['path']}" for e in result.get("unmanaged", ())]
@@ -170,7 +179,8 @@ class ActionModule(OnboardingAction):
         # Before what names them: files are put in place in this order, and taken back in the opposite one.
         places = _ca_files.places(apps, folders, homes) if arguments["ca"] else []
         if arguments["ca"]:
-            plan.files += _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
+            ca_files = _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
+            plan.files += [{**file, "force": arguments["ca_force"]} for file in ca_files]
         for app in apps:
             ca_path = plan.add(app, folders[app.name], homes.get(app.user, ""))
             if arguments["prove"]:
@@ -181,6 +191,7 @@ class ActionModule(OnboardingAction):
             "secrets": sorted(plan.secrets),
             "endpoints": plan.endpoints,
             "timeout": arguments["timeout"],
+            "renamed": inventory.renamed,
             "run": _rollout.run_name() if arguments["confirm"] else "",
             "unconfirmed": sorted(confirmed),
             # What cannot be reloaded later is not begun.
@@ -192,12 +203,13 @@ class ActionModule(OnboardingAction):
             complete=arguments["complete"],
             prune=arguments["prune"],
         )
-        result = self.call({**common, **options}, task_vars)
+        result = proof.write(self, {**common, **options}, task_vars)
+        proof.confirm(result, [_with_cluster(entry, apps, inventory) for entry in plan.endpoints], inventory)
         if not result.get("failed"):
             self._forget_drop_ins(result, task_vars)
-            changes = ("created", "changed", "mode", "removed", "restored")
-            written = [file for file in result["files"] if file["action"] in changes]
-            changed = sorted({name for file in written for name in file["apps"]})
+            changed = proof.changed_apps(result)
+            if not arguments["prove"]:
+                proof.not_proved(result, changed, check_mode=self._task.check_mode)
             waiting = changed if self._task.check_mode else result["unconfirmed"]
             result["apps"] = changed
             result["unconfirmed"] = sorted(confirmed & set(waiting))

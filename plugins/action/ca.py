@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import proof
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 
 
 class ActionModule(OnboardingAction):
@@ -25,6 +27,7 @@ class ActionModule(OnboardingAction):
                 "apps": inventory.app_names,
                 "users": inventory.users,
                 "folders": inventory.unnamed_folders,
+                "renamed": inventory.renamed,
             }
             result = self.call({**common, "state": "absent", **owned}, task_vars)
             return {"notes": [], "changes": file_changes(result), **result, "authorities": []}
@@ -34,7 +37,16 @@ class ActionModule(OnboardingAction):
         if not places:
             return {"changed": False, "files": [], "changes": [], "authorities": [], "notes": []}
         files = _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
-        result = self.call({**common, "files": files}, task_vars, secret=False)
+        endpoints = [self._endpoint(app, folders, homes) for app in apps if app.source.ca is not None]
+        options = {
+            "files": files,
+            "renamed": inventory.renamed,
+            "endpoints": endpoints if arguments["prove"] else [],
+            "timeout": arguments["timeout"],
+        }
+        result = self.call({**common, **options}, task_vars, secret=False)
+        if not arguments["prove"]:
+            proof.not_proved(result, proof.changed_apps(result), check_mode=self._task.check_mode)
         authorities = {
             (place.path, place.user, authority.fingerprint): {
                 "path": place.path,
@@ -53,3 +65,9 @@ class ActionModule(OnboardingAction):
             "authorities": list(authorities.values()),
             "notes": notes,
         }
+
+    def _endpoint(self, app: App, folders: dict[str, str], homes: dict[str, str]) -> dict[str, Any]:
+        """What proves the CA of an app: the server's certificate, before anything about the login is sent."""
+        facts = self.endpoint(app, {"ca_file": app.ca_path(folders[app.name], homes.get(app.user, ""))})
+        # They are for the login, and may not be on the host yet.
+        return {**facts, "password": None, "sslcert": None, "sslkey": None, "tls_only": True}

@@ -81,7 +81,18 @@ class ActionModule(OnboardingAction):
     OPTIONS = "client"
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Return the module's result. Its notes begin with the warnings about the release."""
+        """Return the module's result, or the reason of a failure where that is not to end the run."""
+        try:
+            result = self._install(arguments, task_vars)
+        except OnboardingError as exc:
+            result = {"failed": True, "msg": str(exc)}
+        if result.get("failed") and not arguments["fail"]:
+            failure = str(result.get("msg", ""))
+            return {"changed": False, "failure": failure, "products": [], "changes": [], "notes": []}
+        return result
+
+    def _install(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The module's result. Its notes begin with the warnings about the release. Raises OnboardingError."""
         warnings: list[str] = []
         paths = self.controller_paths()
         arguments = {**arguments, "archive_folder": paths.find(arguments["archive_folder"])}

@@ -16,9 +16,10 @@ options:
     elements: dict
     suboptions:
       name:
-        description: Name of the app. Letters, digits, C(.), C(_) and C(-), at most 63 characters.
+        description:
+          - Name of the app. Letters, digits, C(.), C(_) and C(-), at most 63 characters.
+          - The default is the name of its folder.
         type: str
-        default: app
       connection:
         description: Name of its connection. The default is the only connection there is.
         type: str

@@ -73,4 +73,8 @@ options:
         description: Stop where the server asks for the password, without sending it.
         type: bool
         default: false
+      tls_only:
+        description: Pass once the server's certificate is verified, before anything about the login is sent.
+        type: bool
+        default: false
 """

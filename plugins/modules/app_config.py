@@ -51,8 +51,10 @@ options:
     description:
       - Check the connection of every app whose files change, as the app's user, once they are staged and before any is
         in its place; put none in place when one does not pass.
+      - One host of the run tries each login first. A password that was refused is not sent again.
+      - Set it to V(false) for hosts that cannot reach the cluster yet. The task then warns about what is not proved.
     type: bool
-    default: false
+    default: true
   timeout:
     description: Seconds for that check of one connection.
     type: float
@@ -77,6 +79,10 @@ options:
     description: Remove the files that are no longer managed, and give back what was there before, as V(absent) does.
     type: bool
     default: false
+  ca_force:
+    description: With O(ca), replace what is not ours or was changed since among the CA files.
+    type: bool
+    default: false
   samples:
     description:
       - Write a small program beside each configuration that uses it. Applies to apps that do not set O(apps[].samples).
@@ -88,10 +94,14 @@ EXAMPLES = r"""
 - name: Write the configuration of every app
   crdb.onboard.app_config:
 
-- name: Write it with the CA, once the connections are proved
+- name: Write it with the CA, once the connections are proved with both
   crdb.onboard.app_config:
     ca: true
-    prove: true
+
+- name: Write it on hosts that cannot reach the cluster yet
+  crdb.onboard.app_config:
+    ca: true
+    prove: false
 """
 
 RETURN = r"""

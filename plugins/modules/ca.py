@@ -44,6 +44,17 @@ options:
     description: Leave the CA that was placed before beside the new one, while a cluster changes from one to the other.
     type: bool
     default: false
+  prove:
+    description:
+      - Once the files are staged and before any is in its place, verify the server's certificate with the CA of every
+        app whose files change, as the app's user; put none in place when one does not pass. Nobody logs in.
+      - Set it to V(false) for hosts that cannot reach the cluster yet. The task then warns about what is not proved.
+    type: bool
+    default: true
+  timeout:
+    description: Seconds for that check of one connection.
+    type: float
+    default: 15.0
   force:
     description: Replace what is not ours or was changed since, as M(crdb.onboard.files) does.
     type: bool
@@ -61,6 +72,11 @@ changes:
   returned: success
   type: list
   elements: str
+proofs:
+  description: The reports of the check before the files were put in place, as M(crdb.onboard.check) returns them.
+  returned: when the files are not refused
+  type: list
+  elements: dict
 files:
   description: What became of each file, as M(crdb.onboard.files) returns it.
   returned: success

@@ -116,6 +116,12 @@ options:
       - A copy of a replaced program is kept beside it.
     type: bool
     default: false
+  fail:
+    description:
+      - Whether the task fails when the client cannot be installed. If not, RV(failure) has the reason and its cure, and
+        nothing counts as changed.
+    type: bool
+    default: true
   internal:
     description: What the action plugin passes to the module. Do not set it in a task.
     type: dict
@@ -179,6 +185,10 @@ missing_archives:
   returned: success
   type: list
   elements: str
+failure:
+  description: Why the client could not be installed, and what to do.
+  returned: when it could not, and O(fail) is false
+  type: str
 notes:
   description: Warnings and hints for the operator.
   returned: success
@@ -214,6 +224,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "completion": {"type": "bool", "default": True},
     "profile": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
+    "fail": {"type": "bool", "default": True},
     "internal": {
         "type": "dict",
         "default": {},

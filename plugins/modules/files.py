@@ -112,6 +112,10 @@ options:
         description: Keep the keys that were written before beside the new ones, as the change of a CA needs.
         type: bool
         default: false
+      force:
+        description: Replace what is not ours or was changed since in this file, as O(force) does in all of them.
+        type: bool
+        default: false
       purpose:
         description: What this file is for, where that differs from O(purpose).
         type: str
@@ -127,6 +131,34 @@ options:
     description: Seconds that the whole check of one endpoint may take.
     type: float
     default: 15.0
+  hold:
+    description:
+      - Write nothing where one of O(endpoints) would have to be checked, and return RV(held) instead. One host of a
+        fleet tries a login first, while the others find out in this way whether they need it at all.
+    type: bool
+    default: false
+  renamed:
+    description: Apps that have another name now, so that what is recorded under the former one is theirs.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      old:
+        description: The former name.
+        type: str
+        required: true
+      new:
+        description: The name now.
+        type: str
+        required: true
+      folder:
+        description: The folder of the app, an absolute path or one that begins with C(~/).
+        type: str
+        required: true
+      user:
+        description: The user who owns its files. The default is the user that the module runs as.
+        type: str
+        default: ""
   run:
     description:
       - The name of the run, for O(unconfirmed). What an earlier run left unconfirmed for these apps is this run's then.
@@ -206,7 +238,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The files, in the order of O(files).
+  description:
+    - The files, in the order of O(files). C(removes) names what we wrote into a shared file before and take away now.
   returned: always
   type: list
   elements: dict
@@ -216,6 +249,12 @@ files:
       mode: "0600"
       backup: null
       apps: [shop]
+      removes: []
+held:
+  description: The apps whose connection has to be checked first. Nothing was written.
+  returned: with O(hold), when there are any
+  type: list
+  elements: str
 notes:
   description: CA files that expire within 30 days.
   returned: success
@@ -249,34 +288,22 @@ import base64
 import binascii
 import grp
 import os
-from typing import Any, Optional
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT, ENDPOINTS, MAX_TIMEOUT
-from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file
 from ansible_collections.crdb.onboard.plugins.module_utils._files.decide import FORCE
-from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import diff
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
-from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import PlannedFile
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import STEP_SECONDS, Owner, UnknownOwnerError
-from ansible_collections.crdb.onboard.plugins.module_utils._files.plan import plan, plan_undo
-from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
 from ansible_collections.crdb.onboard.plugins.module_utils._files.together import (
     NotProvedError,
     PartlyError,
     reason,
     write_all,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._files.transaction import Transaction
-from ansible_collections.crdb.onboard.plugins.module_utils._files.unmanaged import (
-    Scope,
-    listed,
-    of_users,
-    other_users,
-    planned_apps,
-    remaining,
-    unmanaged,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._files.unmanaged import of_users, other_users
+from ansible_collections.crdb.onboard.plugins.module_utils._files.writer import Writer, scope_of
 
 
 def _planned_file(module: AnsibleModule, entry: dict[str, Any]) -> PlannedFile:
@@ -312,123 +339,19 @@ def _planned_file(module: AnsibleModule, entry: dict[str, Any]) -> PlannedFile:
         purpose=entry["purpose"] or module.params["purpose"],
         exclusive=entry["exclusive"],
         keep_previous=entry["keep_previous"],
+        force=entry["force"],
     )
-
-
-class Writer:
-    """One user's files, step by step: `plan`, `stage`, `prove` and `commit` write, `rollback` undoes."""
-
-    def __init__(
-        self, state: str, planned: list[PlannedFile], endpoints: list[dict[str, Any]], params: dict[str, Any]
-    ) -> None:
-        self._state, self._planned, self._endpoints, self._params = state, planned, endpoints, params
-        self._record: Optional[Record] = None
-        self._unmanaged: dict[str, tuple[str, ...]] = {}
-
-    def plan(self) -> list[str]:
-        """Decide about all files, and return the refusals."""
-        params = self._params
-        try:
-            self._record = Record(self._state, write=not params["check_mode"])
-            if params["state"] == "present":
-                scope = _scope(params)
-                self._unmanaged = unmanaged(planned_apps(self._planned), self._record, scope) if scope else {}
-                pruned = self._unmanaged if params["prune"] else {}
-                decisions, refusals = plan(self._planned, self._record, params["force"], pruned)
-            else:
-                decisions, refusals = plan_undo(
-                    self._record, params["purpose"], params["apps"], params["force"], params["folders"]
-                )
-                self._unmanaged = remaining(self._record, params["purpose"], {d.path for d in decisions})
-            self._transaction = Transaction(decisions, self._record, params["run"], params["unconfirmed"])
-        except FileRefusedError as exc:
-            refusals = [str(exc)]
-        return refusals
-
-    def stage(self) -> None:
-        """Write everything beside its place. Raises OSError."""
-        self._transaction.stage()
-
-    def prove(self) -> list[dict[str, Any]]:
-        """Check the endpoints of the apps whose files change, with the CAs that were staged: a report each."""
-        changing = [d for d in self._transaction.decisions if d.changed]
-        apps = {app for decision in changing for app in decision.apps}
-        staged = {d.path: d.after.decode("ascii", "replace") for d in changing if d.after is not None}
-        facts = [entry for entry in self._endpoints if entry["for_app"] in apps]
-        if not facts:
-            return []
-        from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
-        from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoints
-
-        for entry in facts:
-            entry["ca_text"] = staged.get(os.path.normpath(entry["ca_file"] or "")) or entry["ca_text"]
-        reports = check_endpoints([Endpoint.from_dict(entry) for entry in facts], self._params["timeout"])
-        return [report.as_dict() for report in reports]
-
-    def commit(self) -> None:
-        """Put everything in its place. Raises OSError."""
-        self._transaction.commit()
-
-    def finish(self) -> None:
-        """Note that everything is in its place, and what need not be given back any more. Raises OSError."""
-        self._transaction.finish()
-        generation = self._transaction.record.generation
-        if self._params["state"] == "absent":
-            generation.forget(self._params["apps"])
-        elif self._params["run"]:
-            written = {app for file in self._planned for app in file.apps}
-            generation.forget(written - set(self._params["unconfirmed"]))
-
-    def rollback(self) -> list[str]:
-        """Restore the earlier files; the paths of which that is not possible."""
-        return self._transaction.rollback()
-
-    def unconfirmed(self) -> list[str]:
-        """The apps whose change waits to be confirmed."""
-        return sorted(self._transaction.record.generation.apps)
-
-    def report(self) -> list[dict[str, Any]]:
-        """The outcome of each file."""
-        shown = self._params["diff"]
-        required = sorted({path for file in self._planned for path in file.trusts})
-        notes = [note for note in map(ca_file.expiry, required) if note is not None]
-        return [
-            {
-                "path": d.path,
-                "action": d.action,
-                "mode": f"{d.mode:04o}",
-                "backup": self._transaction.copies.get(d.path),
-                "apps": list(d.apps),
-                "diff": diff(d, self._params["secrets"]) if shown and (d.changed or d.action == "drifted") else None,
-                "notes": notes if number == 0 else [],
-            }
-            for number, d in enumerate(self._transaction.decisions)
-        ]
-
-    def unmanaged(self) -> list[dict[str, Any]]:
-        """What is no longer managed, and stays."""
-        return [] if self._params["prune"] else listed(self._unmanaged)
-
-    def close(self) -> None:
-        """Release the lock."""
-        if self._record is not None:
-            self._record.close()
-
-
-def _scope(params: dict[str, Any]) -> Optional[Scope]:
-    if params["managed"] is None:
-        return None
-    return Scope(frozenset(params["managed"]), frozenset(params["purposes"]), params["complete"])
 
 
 def _owners(module: AnsibleModule) -> dict[str, Owner]:
     """Every user of the call, by the name it was given, one object a user."""
     params = module.params
-    names = {*params["users"], *(f["user"] for f in params["files"]), *(e["run_as"] for e in params["endpoints"])}
+    entries = [*params["files"], *params["renamed"]]
+    names = {*params["users"], *(e["user"] for e in entries), *(e["run_as"] for e in params["endpoints"])}
     by_id: dict[int, Owner] = {}
     if params["managed"] is not None and os.geteuid() != 0:
         names.add("")
-    scope = _scope(params)
+    scope = scope_of(params)
     if scope is not None and scope.complete and params["prune"]:
         # Only those who have something to remove: an account's own record must not stop the run for all others.
         names.update(name for name in other_users(()) if of_users([name], scope))
@@ -460,11 +383,24 @@ _ARGUMENT_SPEC: dict[str, Any] = {
             "apps": {"type": "list", "elements": "str", "default": []},
             "exclusive": {"type": "bool", "default": False},
             "keep_previous": {"type": "bool", "default": False},
+            "force": {"type": "bool", "default": False},
             "purpose": {"type": "str", "default": ""},
         },
     },
     "endpoints": {**ENDPOINTS, "default": []},
     "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
+    "hold": {"type": "bool", "default": False},
+    "renamed": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "old": {"type": "str", "required": True},
+            "new": {"type": "str", "required": True},
+            "folder": {"type": "str", "required": True},
+            "user": {"type": "str", "default": ""},
+        },
+    },
     "run": {"type": "str", "default": ""},
     "unconfirmed": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -491,11 +427,14 @@ def _writers(module: AnsibleModule, owners: dict[str, Owner], writers: list[Any]
     for entry in params["endpoints"]:
         endpoints.setdefault(owners[entry["run_as"]].uid, []).append(entry)
     options = {**params, "check_mode": module.check_mode, "diff": module._diff}
+    # root has the drop-ins of everybody's apps.
+    renamed = [(owners[entry["user"]].uid, entry) for entry in params["renamed"]]
     for uid, owner in {owner.uid: owner for owner in owners.values()}.items():
         if not module.check_mode:
             owner.prepare()
         mine = endpoints.get(uid, [])
         seconds = STEP_SECONDS + 10 * params["timeout"] * len(mine)
+        options = {**options, "renamed": [entry for of, entry in renamed if uid in (of, 0)]}
         writers.append(owner.does(Writer(owner.state, planned.get(uid, []), mine, options), seconds))
 
 
@@ -508,7 +447,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         # they may not be able to read this module's own file.
         from ansible_collections.crdb.onboard.plugins.module_utils._check import run  # noqa: F401
         from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
-    scope = _scope(module.params)
+    scope = scope_of(module.params)
     look = scope is not None and scope.complete and not module.params["prune"]
     others = of_users(other_users({owner.uid for owner in owners.values()}), scope) if scope and look else []
     writers: list[Any] = []
@@ -518,6 +457,9 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         refusals = [refusal for writer in writers for refusal in writer.plan()]
         if refusals:
             module.fail_json(msg="This task wrote no file. " + " ".join(refusals), refused=refusals, files=[])
+        waiting = [e["for_app"] for writer in writers for e in writer.unproved()] if prove else []
+        if waiting and module.params["hold"]:
+            module.exit_json(changed=False, held=sorted(set(waiting)), files=[])
         if not module.check_mode:
             proofs = write_all(writers, prove)
         return {

@@ -28,7 +28,8 @@ class Endpoint:
     """One database to connect to, as one app's configuration names it.
 
     `ca_text` (PEM) takes precedence over `ca_file`: it serves a CA that is not on the machine yet. Without both, the
-    public roots are used. `hold_password`: stop before the password is sent.
+    public roots are used. `hold_password`: stop before the password is sent. `tls_only`: pass once the server's
+    certificate is verified, before anything about the login is sent.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Endpoint:
     sslcert: str | None = None
     sslkey: str | None = None
     hold_password: bool = False
+    tls_only: bool = False
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Endpoint:
@@ -87,6 +89,7 @@ class Endpoint:
             sslcert=text["sslcert"],
             sslkey=text["sslkey"],
             hold_password=bool(facts.get("hold_password")),
+            tls_only=bool(facts.get("tls_only")),
         )
 
     def login_key(self) -> tuple[object, ...]:

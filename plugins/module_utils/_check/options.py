@@ -36,5 +36,6 @@ ENDPOINTS: dict[str, Any] = {
         "sslcert": {"type": "str"},
         "sslkey": {"type": "str", "no_log": False},
         "hold_password": {"type": "bool", "default": False, "no_log": False},
+        "tls_only": {"type": "bool", "default": False},
     },
 }

@@ -197,7 +197,7 @@ class _Run:
                 self._wire.close()
             raise SessionError(self._without_password(diagnose(self._step, exc, self._facts))) from None
 
-    def _log_in(self) -> Wire:
+    def _open_tls(self) -> Wire:
         endpoint = self._endpoint
         with self._stage("dns", "resolve") as deadline:
             addresses = resolve(endpoint.host, endpoint.port, deadline)
@@ -215,6 +215,10 @@ class _Run:
             version, cipher = wire.tls_facts()
             certificate = certificate_facts(self._facts.chain[0])
             self._server.update(tls_version=version, cipher=cipher, certificate=certificate)
+        return wire
+
+    def _log_in(self) -> Wire:
+        endpoint, wire = self._endpoint, self._open_tls()
         with self._stage("route", "startup") as wire.deadline:
             request = wire.startup(self._startup_parameters())
         with self._stage("auth", "auth") as wire.deadline:
@@ -225,6 +229,9 @@ class _Run:
         return wire
 
     def _run_stages(self) -> None:
+        if self._endpoint.tls_only:
+            self._open_tls()
+            return
         wire = self._log_in()
         with self._stage("sql", "login") as wire.deadline:
             wire.ready()

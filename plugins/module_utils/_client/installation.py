@@ -27,7 +27,9 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._client.errors import ClientError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import HOME_STATE
 from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import TEMPORARY, write
+from ansible_collections.crdb.onboard.plugins.module_utils._files.state import RECORD, load
 
 LINK_MARK = ".crdb-onboard-link."
 STAGE_MARK = ".crdb-onboard-client."
@@ -59,6 +61,18 @@ def relink(path: str, target: str) -> bool:
     os.symlink(target, temporary)
     os.replace(temporary, path)
     return True
+
+
+def _made_for_files() -> list[str]:
+    """The folders that were made for the record of files. Those that a client shares are removed with the last of both.
+
+    The record lies in the user's home, so it may be anything.
+    """
+    path = os.path.join(os.path.expanduser("~"), HOME_STATE, "files.json")
+    try:
+        return [str(folder) for folder in load(path, RECORD)["folders"]]
+    except (OSError, ValueError):
+        return []
 
 
 class Installation:
@@ -157,7 +171,7 @@ class Installation:
         try:
             staged_base = os.path.join(stage, os.path.relpath(self.base, parent))
             self.make_folder(staged_base)
-            record["made"] = missing
+            record["made"] = missing + [folder for folder in _made_for_files() if self.base.startswith(folder + os.sep)]
             write(os.path.join(staged_base, "client.json"), self._text(record), 0o644)
             os.rename(os.path.join(stage, os.path.basename(missing[-1])), missing[-1])
         except OSError:

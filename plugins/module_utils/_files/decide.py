@@ -110,7 +110,7 @@ def decide(
     file = _Segments(list(segments), list(segments), line_end(current.content or b""))
     for segment in ours:
         _decide_key(planned, file, segment, present[segment.key], entry, force)
-    _remove_stale(planned, file, segments, ours, entry, left)
+    removes = _remove_stale(planned, file, segments, ours, entry, left)
     if current.content is None:
         content = ideal = planned.content
     else:
@@ -128,7 +128,7 @@ def decide(
     shown = planned.format == "whole" and may_be_shown(current, secret=planned.secret, ours=ours_now)
     return Decision(
         planned.path, current, action, content, mode, planned.secret, planned.gid, ideal,
-        file.copy and action == "changed", entry, planned.apps, shown,
+        file.copy and action == "changed", entry, planned.apps, shown, removes,
     )  # fmt: skip
 
 
@@ -194,20 +194,24 @@ def _decide_key(
 def _remove_stale(
     planned: PlannedFile, file: _Segments, segments: list[Segment], ours: Sequence[Segment], entry: dict[str, Any],
     left: Collection[str],
-) -> None:  # fmt: skip
-    """Remove keys that we wrote before and no longer plan, unless somebody changed them."""
+) -> tuple[str, ...]:  # fmt: skip
+    """Remove keys that we wrote before and no longer plan, unless somebody changed them. Return those removed."""
+    removed = []
     for key in _stale(planned, entry, ours, left):
         present = find(segments, key)
         if present is None or _key_digest(planned.format, present.raw) in _known_digests(entry, key):
             file.after, file.ideal = (_take(planned.format, side, key, entry) for side in (file.after, file.ideal))
             # Known until the file is in its place: a run that is killed before leaves it there.
             entry["keys"][key]["gone"] = True
+            if present is not None:
+                removed.append(key)
         elif set(entry["keys"][key].get("apps", ())) & set(left):
             # Changed by somebody: it stays, and is not ours any more.
             entry["keys"][key]["gone"] = True
     for key_entry in entry["keys"].values():
         if not key_entry.get("gone"):
             key_entry["apps"] = sorted(set(key_entry.get("apps", ())) - set(left))
+    return tuple(removed)
 
 
 def _before(planned: PlannedFile, present: Optional[Segment]) -> Optional[str]:

@@ -171,6 +171,14 @@ FORMATS: dict[str, Callable[[bytes], list[Segment]]] = {
 }
 
 
+_LABELS = {"pem": "the certificate with the SHA-256 fingerprint {}", "pgpass": "the line {}", "service": "[{}]"}
+
+
+def label(format_: str, key: str) -> str:
+    """A key as people read it. No key holds a password."""
+    return _LABELS.get(format_, "{}").format(key)
+
+
 def find(segments: list[Segment], key: str) -> Optional[Segment]:
     """The segment of a key. Raises FormatError when it is there twice: which one counts differs by loader."""
     matching = [segment for segment in segments if segment.key == key]

@@ -48,6 +48,7 @@ def merge(files: Sequence[PlannedFile]) -> list[PlannedFile]:
             requires=tuple(dict.fromkeys((*first.requires, *planned.requires))),
             trusts=tuple(dict.fromkeys((*first.trusts, *planned.trusts))),
             apps=tuple(dict.fromkeys((*first.apps, *planned.apps))),
+            force=first.force or planned.force,
             owners=owners,
         )
     return list(merged.values())

@@ -25,7 +25,7 @@ class PlannedFile:
     `secret` masks passwords in a diff and keeps others out; `requires` are files that the content names, `trusts` CA
     files among them. `gid` of -1 is the group that the file gets by itself. `apps` are those it is written for, and
     `owners` those of a key where they are fewer. An `exclusive` file holds our keys only; `keep_previous` leaves the
-    keys that we wrote before beside today's.
+    keys that we wrote before beside today's; `force` replaces what is not ours, in this file alone.
     """
 
     path: str
@@ -40,6 +40,7 @@ class PlannedFile:
     purpose: str = ""
     exclusive: bool = False
     keep_previous: bool = False
+    force: bool = False
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def apps_of(self, key: str) -> tuple[str, ...]:
@@ -84,6 +85,8 @@ class Decision:
     apps: tuple[str, ...] = ()
     shown: bool = False
     """Whether a difference may show the contents."""
+    removes: tuple[str, ...] = ()
+    """Keys that we wrote before, and that go because they are no longer planned."""
 
     @property
     def changed(self) -> bool:

@@ -50,7 +50,8 @@ def plan(
             _verify_named(planned)
             current = read_current(planned.path)
             left = frozenset(pruned.get(planned.path, ()))
-            decision = decide(planned, current, record.files.get(planned.path, {}), force, left)
+            entry = record.files.get(planned.path, {})
+            decision = decide(planned, current, entry, force or planned.force, left)
             if decision.changed:
                 writable(current)
                 if planned.secret:

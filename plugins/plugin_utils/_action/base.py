@@ -195,5 +195,12 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
 
 
 def file_changes(result: Mapping[str, Any]) -> list[str]:
-    """The files that a result of the module `files` changed, or would change: a line each, such as ``created PATH``."""
-    return [f"{file['action']} {file['path']}" for file in result.get("files", ()) if file["action"] != "ok"]
+    """The files that a result of the module `files` changed, or would change: a line each, such as ``created PATH``.
+
+    Of a file that others share, the line says what of ours goes: ``changed PATH, removes [shop]``.
+    """
+    changed = [file for file in result.get("files", ()) if file["action"] != "ok"]
+    return [
+        f"{file['action']} {file['path']}" + (f", removes {', '.join(file['removes'])}" if file.get("removes") else "")
+        for file in changed
+    ]

@@ -16,10 +16,11 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as cloud_cluster
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings, key_is_set
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections, origin, schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
+    FORMER_NAME,
     App,
     app_entries,
     apps,
@@ -111,6 +112,15 @@ class HostInventory:
         }
 
     @property
+    def renamed(self) -> list[dict[str, str]]:
+        """The apps that had another name in earlier releases, as the module `files` takes them."""
+        return [
+            {"old": FORMER_NAME, "new": entry["name"], "folder": entry["folder"], "user": entry["user"]}
+            for entry in self.entries
+            if entry["named_after_folder"] and entry["name"] != FORMER_NAME
+        ]
+
+    @property
     def users(self) -> list[str]:
         """The system users whose files the apps have; root owns a service's drop-in. Needs no connection."""
         return sorted({entry["user"] for entry in self.entries} | {"root" for e in self.entries if e["service"]})
@@ -125,6 +135,11 @@ class HostInventory:
         """The store of generated passwords, where there is one."""
         path = self._options.get("password_store")
         return PasswordStore(str(path), self._vault) if path else None
+
+    @property
+    def key_is_set(self) -> bool:
+        """Whether there is a key for the Cloud API."""
+        return key_is_set(self._options.get("cloud") or {})
 
     def settings(self) -> Settings:
         """How the Cloud API is reached. Raises OnboardingError without a key."""

@@ -30,6 +30,9 @@ PASSFILE = ".pgpass"
 TRUST_STORE = "certs/truststore.p12"
 TRUST_STORE_ARGUMENTS = "certs/truststore.args"
 
+FORMER_NAME = "app"
+"""What every app without a name was called in earlier releases, whatever its folder."""
+
 _GIVE_CA = "ca_file, ca_url, ca_text or ca_cluster_id (crdb_connection_ca_file and so on)"
 _APP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
 _SYSTEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
@@ -156,6 +159,12 @@ def placed(app: App, home: str | None) -> App:
     return replace(app, source=replace(app.source, ca_destination="certs")) if moved else app
 
 
+def name_after(folder: str) -> str:
+    """The name of an app that is not given one: that of its folder, in the characters that a name may have."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(folder).name).strip(".-")[:63]
+    return name or FORMER_NAME
+
+
 def app_entries(apps: Sequence[Any] | None, *, samples: bool = False) -> list[dict[str, Any]]:
     """The entries of the option `apps` with their defaults; one app with every default where there is none.
 
@@ -170,7 +179,8 @@ def app_entries(apps: Sequence[Any] | None, *, samples: bool = False) -> list[di
         name = facts.get("name") if isinstance(facts, Mapping) else None
         where = f"apps entry {str(name)!r}" if name else f"apps entry {number + 1}"
         entry = schema.validated("apps", facts, where)
-        entries.append({"samples": samples, **entry})
+        named = {"named_after_folder": "name" not in entry, "name": name_after(entry["folder"])}
+        entries.append({"samples": samples, **named, **entry})
     return entries
 
 

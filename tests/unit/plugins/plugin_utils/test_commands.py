@@ -73,7 +73,7 @@ def test_commands_of_its_own():
     ],
 )  # fmt: skip
 def test_what_is_refused(facts, message):
-    with pytest.raises(OnboardingError, match=f"apps entry 'app'.*{message}") as caught:
+    with pytest.raises(OnboardingError, match=f"apps entry 'shop'.*{message}") as caught:
         app(**facts)
     assert "s3cret-canary" not in str(caught.value)
 

@@ -107,7 +107,7 @@ class TestConnections:
 class TestApps:
     def test_defaults(self):
         (app,) = apps({})
-        assert (app.name, app.folder, app.user, app.frameworks) == ("app", "~/crdb-app", "", ())
+        assert (app.name, app.folder, app.user, app.frameworks) == ("crdb-app", "~/crdb-app", "", ())
         assert app.environment_file == ".env"
 
     def test_frameworks_as_text(self):
@@ -485,3 +485,29 @@ def test_a_value_of_a_wrong_type_is_not_repeated_where_it_may_be_secret():
     with pytest.raises(OnboardingError) as caught:
         schema.validated("connections", {"url": URL, "parameters": "s3cret-canary"}, "connections.db")
     assert "s3cret-canary" not in str(caught.value)
+
+
+class TestNameAfterTheFolder:
+    @pytest.mark.parametrize(
+        ("folder", "name"),
+        [
+            ("~/src/shop", "shop"),
+            ("/srv/reports/", "reports"),
+            ("~/my projects/Ünser Laden", "nser-Laden"),
+            ("~/.config", "config"),
+            ("~", "app"),
+            ("/", "app"),
+            ("/srv/" + "x" * 80, "x" * 63),
+        ],
+    )
+    def test_without_a_name_an_app_is_called_as_its_folder(self, folder, name):
+        (app,) = apps({"folder": folder})
+        assert app.name == name
+
+    def test_a_given_name_stays(self):
+        (app,) = apps({"folder": "~/src/shop", "name": "app"})
+        assert app.name == "app"
+
+    def test_two_folders_of_the_same_name_need_names(self):
+        with pytest.raises(OnboardingError, match="apps: shop and shop have the same name"):
+            apps({"folder": "~/a/shop"}, {"folder": "~/b/shop"})

@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write files whose connections are proved first. One host of a run tries each login before the others.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import REFUSED_LOGINS
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, skipped
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
+
+if TYPE_CHECKING:
+    from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+    from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
+
+WRITTEN = ("created", "changed", "mode", "removed", "restored")
+
+
+def write(action: OnboardingAction, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    """Call the module `files` with these options, among them `endpoints` and `timeout`.
+
+    A host whose files do not change waits for nobody: nothing is proved there.
+    """
+    endpoints = options["endpoints"]
+    host, task = str(task_vars.get("inventory_hostname", "")), str(action._task._uuid)
+    # Not known before the host was asked: the apps whose connection has to be proved.
+    unproved: set[str] | None = None
+    while True:
+        mine = [e for e in endpoints if unproved is None or e["for_app"] in unproved]
+        marks = {login: _canary.mark_of(entry) for entry in mine if (login := _canary.login_of(entry))}
+        if action._task.check_mode or not marks:
+            return action.call(dict(options), task_vars)
+        turn = _canary.take_turn(marks, host, task, options["timeout"] * len(mine))
+        if unproved is None and (turn.refused or turn.early):
+            _canary.settle(dict.fromkeys(turn.tried, "open"), marks, host, task)
+            result = action.call({**options, "hold": True}, task_vars)
+            if "held" not in result:
+                return result
+            unproved = set(result["held"])
+        elif turn.refused:
+            _canary.settle(dict.fromkeys(turn.tried, "open"), marks, host, task)
+            return _refused(mine, turn.refused, host)
+        elif turn.busy:
+            _orphan.pause(_canary.POLL_SECONDS)
+        else:
+            return _tried(action, options, turn, marks, task_vars)
+
+
+def _tried(
+    action: OnboardingAction,
+    options: Mapping[str, Any],
+    turn: _canary.Turn,
+    marks: Mapping[str, str],
+    task_vars: dict[str, Any],
+) -> dict[str, Any]:
+    """The result of the call that logs in; the other hosts are told what became of each login."""
+    host, task = str(task_vars.get("inventory_hostname", "")), str(action._task._uuid)
+    outcomes = dict.fromkeys(turn.tried, "open")
+    try:
+        result = action.call(dict(options), task_vars)
+        reports = {report["name"]: report for report in result.get("proofs", ())}
+        for login in turn.tried | turn.free:
+            names = [entry["name"] for entry in options["endpoints"] if _canary.login_of(entry) == login]
+            outcome = _canary.outcome([reports[name] for name in names if name in reports], REFUSED_LOGINS)
+            if login in turn.tried or outcome == "refused":
+                outcomes[login] = outcome
+    finally:
+        _canary.settle(outcomes, marks, host, task)
+    return result
+
+
+def confirm(result: dict[str, Any], endpoints: Sequence[Mapping[str, Any]], inventory: HostInventory) -> None:
+    """Add what the Cloud API knows about a connection that was not proved, where a key is given."""
+
+    def public_address() -> str:
+        raise OnboardingError("only the check asks for it: run playbooks/check.yml")
+
+    if not result.get("failed") or not result.get("proofs") or not inventory.key_is_set:
+        return
+    by_name = {entry["name"]: entry for entry in endpoints}
+    result["proofs"] = [
+        _confirm.confirm(report, by_name[report["name"]], inventory.settings, public_address)
+        if report["name"] in by_name and _confirm.concerns(report)
+        else report
+        for report in result["proofs"]
+    ]
+    result["msg"] = _message(result["proofs"])
+
+
+def _message(reports: Sequence[Mapping[str, Any]]) -> str:
+    return f"This task wrote no file, because with the new configuration {failure_text(reports)}"
+
+
+def _refused(endpoints: Sequence[Mapping[str, Any]], refused: Mapping[str, str], host: str) -> dict[str, Any]:
+    """The result for a host whose login was refused before: it is not tried again."""
+    reports = []
+    for entry in endpoints:
+        if other := refused.get(_canary.login_of(entry) or ""):
+            code = "not_tried" if other == host else "canary_refused"
+            earlier = "an earlier attempt of this run" if other == host else other
+            reports.append(skipped(code, _confirm.facts_of(entry), earlier).as_dict())
+    return {"failed": True, "changed": False, "msg": _message(reports), "proofs": reports, "files": []}
+
+
+def not_proved(result: dict[str, Any], apps: Collection[str], *, check_mode: bool) -> None:
+    """Warn that files of these apps were put in place without a proof, in one line."""
+    if apps and not check_mode:
+        result.setdefault("warnings", []).append(
+            f"not proved: {', '.join(sorted(apps))}: the files were put in place without a connection to the cluster,"
+            " because prove is false. Check them with playbooks/check.yml once the cluster can be reached."
+        )
+
+
+def changed_apps(result: Mapping[str, Any]) -> list[str]:
+    """The apps whose files a call of `files` wrote, or would write in check mode."""
+    written = [file for file in result.get("files", ()) if file["action"] in WRITTEN]
+    return sorted({name for file in written for name in file["apps"]})
