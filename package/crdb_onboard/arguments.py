@@ -21,8 +21,8 @@ PROGRAM = "crdb-onboard"
 _DESCRIPTION = """\
 Connect a machine to CockroachDB, and prove that the connection works.
 
-Each command runs one playbook of the Ansible collection crdb.onboard. An argument sets the variable that is named
-after it, and -e sets any other variable of the collection. `crdb-onboard COMMAND --help` lists the arguments of a command.
+Each command runs one playbook of the Ansible collection crdb.onboard. An argument sets the variable that its help
+names, and -e sets any other one. `crdb-onboard COMMAND --help` lists the arguments of a command.
 """
 _EPILOG = """\
 examples:
@@ -53,11 +53,11 @@ exit status:
   Any other status is also the one of ansible-playbook; after a signal it is 128 and the signal's number.
 """
 
-PASSWORD_REFUSED = (
+REFUSAL = (
     "an argument contains a password or a key, so nothing was run. Every user of this machine can read arguments in the"
-    " list of processes, and the shell's history keeps them. Leave it out and the run asks for it; or put the connection"
-    " string into COCKROACH_URL or DATABASE_URL, the password into PGPASSWORD, or the key into COCKROACH_API_KEY."
-    " If you typed a real one, change it."
+    " list of processes, and the shell's history keeps them. Leave it out and the run asks for it, or set in the"
+    " environment: COCKROACH_URL or DATABASE_URL to the connection string, PGPASSWORD to the password,"
+    " COCKROACH_API_KEY to the key. If you typed a real one, change it."
 )
 
 # An expression such as {{ lookup(...) }} is not a password, and neither is the Console's placeholder <ENTER-PASSWORD>.
@@ -171,7 +171,9 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--diff", action="store_true", help="show the changes of files; secrets are left out")
         _add_common(sub)
     demo = commands.add_parser("demo", help=DEMO, description=_sentence(DEMO), allow_abbrev=False)
-    demo.add_argument("--down", action="store_true", help="stop the clusters, and remove everything that the demo wrote")
+    demo.add_argument(
+        "--down", action="store_true", help="stop the clusters, and remove everything that the demo wrote"
+    )
     _add_common(demo)
     return result
 
@@ -185,9 +187,7 @@ def _add(sub: argparse.ArgumentParser, argument: Argument) -> None:
     if argument.value is None:
         sub.add_argument(argument.flag, dest=argument.variable, metavar=argument.metavar, help=text)
     else:
-        sub.add_argument(
-            argument.flag, dest=argument.variable, action="store_const", const=argument.value, help=text
-        )
+        sub.add_argument(argument.flag, dest=argument.variable, action="store_const", const=argument.value, help=text)
 
 
 def _add_common(sub: argparse.ArgumentParser) -> None:
@@ -195,9 +195,9 @@ def _add_common(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("-v", "--verbose", action="count", default=0, help="show more; up to -vvvv")
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
+def parse(typed: Sequence[str]) -> argparse.Namespace:
     """What the words of a command line say; `more` is what follows `--`."""
-    own, more = list(words), []
+    own, more = list(typed), []
     if "--" in own:
         split = own.index("--")
         own, more = own[:split], own[split + 1 :]
@@ -213,7 +213,7 @@ def _versions() -> str:
 
 def words(parsed: argparse.Namespace) -> list[str]:
     """What a command passes to ansible-playbook, after the name of the playbook."""
-    result = []
+    result: list[str] = []
     for inventory in getattr(parsed, "inventory", ()):
         result += ["-i", inventory]
     if getattr(parsed, "limit", None):
@@ -226,7 +226,7 @@ def words(parsed: argparse.Namespace) -> list[str]:
     # Later values win.
     for variable in parsed.extra_vars:
         result += ["-e", variable]
-    return result + parsed.more
+    return [*result, *parsed.more]
 
 
 def _variables(parsed: argparse.Namespace) -> dict[str, str | bool]:

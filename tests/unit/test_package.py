@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command of the package: what its arguments become, what it refuses, how it ends, and what the package contains."""
+"""The command of the package: what its arguments become, what it refuses, how it ends, and the package."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import shlex
 import signal
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomllib
 import yaml
 from packaging.requirements import Requirement
 
@@ -184,7 +184,7 @@ class TestPasswords:
 WAITS = (
     "import sys; from package.crdb_onboard import arguments, child, cli\n"
     "arguments._versions = str\n"
-    "program = 'import os, time; from pathlib import Path; Path(os.environ[\"TMPDIR\"], \"left\").touch();"
+    'program = \'import os, time; from pathlib import Path; Path(os.environ["TMPDIR"], "left").touch();'
     ' print("started", flush=True); time.sleep(60)\'\n'
     "run = child.Child.run\n"
     "child.Child.run = lambda self, command, env: run(self, [sys.executable, '-c', program], env)\n"
@@ -210,7 +210,10 @@ def test_a_signal_ends_the_run_and_its_temporary_files(number, tmp_path):
 def test_the_demo_without_its_extra_says_how_to_install_it(monkeypatch, capsys):
     monkeypatch.setattr(demo, "_NEEDS", ("no_such_module_of_anybody",))
     assert cli.main(["demo"]) == 1
-    assert "crdb-onboard[demo]" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    for name in PROJECT["project"]["optional-dependencies"]["demo"]:
+        assert name in shown.partition("pipx inject crdb-onboard ")[2].partition("\n")[0]
+        assert name in shown.partition(f"{sys.executable} -m pip install ")[2]
 
 
 def _printed():
