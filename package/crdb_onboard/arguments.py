@@ -229,10 +229,18 @@ def words(parsed: argparse.Namespace) -> list[str]:
     return [*result, *parsed.more]
 
 
+def _names_hosts(parsed: argparse.Namespace) -> bool:
+    """Whether the person named hosts or an inventory of their own. Without them a command runs on this machine."""
+    settings = any(os.environ.get(name) for name in ("ANSIBLE_CONFIG", "ANSIBLE_INVENTORY"))
+    return bool(settings or getattr(parsed, "inventory", None) or getattr(parsed, "limit", None))
+
+
 def _variables(parsed: argparse.Namespace) -> dict[str, str | bool]:
     arguments = COMMANDS[parsed.command].arguments if parsed.command in COMMANDS else ()
-    other_hosts = bool(getattr(parsed, "inventory", None) or os.environ.get("ANSIBLE_INVENTORY"))
+    other_hosts = _names_hosts(parsed)
     variables: dict[str, str | bool] = {}
+    if parsed.command in COMMANDS and not other_hosts:
+        variables["crdb_hosts"] = "localhost"
     for argument in arguments:
         value = getattr(parsed, argument.variable)
         # "~" is expanded on the host, for the app's user.

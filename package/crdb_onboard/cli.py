@@ -16,6 +16,8 @@ from . import arguments, demo
 from .child import Child
 
 HERE = Path(__file__).resolve().parent
+# Bytes: a socket's address has at most 103 of them (macOS), and /crdb-12345678/pymp-12345678/listener-12345678 follows.
+_LONGEST_TEMPORARY = 55
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -43,7 +45,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if problem := demo.problem():
             print(f"{arguments.PROGRAM}: {problem}", file=sys.stderr)
             return 1
-    with tempfile.TemporaryDirectory(prefix=f"{arguments.PROGRAM}-", ignore_cleanup_errors=True) as temporary:
+    with _temporary_folder() as temporary:
         environment = _environment(Path(temporary))
         if parsed.command == "demo":
             playbook, settings = demo.prepare(HERE)
@@ -53,6 +55,12 @@ def main(words: Sequence[str] | None = None) -> int:
         # -P: a file of the current folder is never taken for a module of Ansible's.
         command = [sys.executable, "-P", "-m", "ansible.cli.playbook", *playbook, *arguments.words(parsed)]
         return child.run(command, environment)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A private folder, removed at the end. Ansible makes unix sockets in it, so its path must be short."""
+    short = len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_TEMPORARY
+    return tempfile.TemporaryDirectory(prefix="crdb-", dir=None if short else "/tmp", ignore_cleanup_errors=True)  # noqa: S108
 
 
 def _environment(temporary: Path) -> dict[str, str]:

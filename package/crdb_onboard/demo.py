@@ -49,7 +49,7 @@ def prepare(package: Path) -> tuple[list[str], dict[str, str]]:
     for source in (collection / "playbooks", collection / "plugins", *(package / "demo_files").iterdir()):
         shutil.rmtree(checkout / source.name, ignore_errors=True)
         shutil.copytree(source, checkout / source.name)
-    for name in ("home", "temporary", "cache"):
+    for name in ("home", "cache"):
         (top / name).mkdir(exist_ok=True)
     # An archive does not keep it everywhere.
     (checkout / "scripts" / "install-drivers").chmod(0o755)
@@ -61,8 +61,6 @@ def prepare(package: Path) -> tuple[list[str], dict[str, str]]:
         "HOME": str(top / "home"),
         "PIP_CACHE_DIR": str(top / "cache"),
         "npm_config_cache": str(top / "cache"),
-        # The clusters go on when this command has ended.
-        "TMPDIR": str(top / "temporary"),
     }
 
 

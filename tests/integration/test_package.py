@@ -14,6 +14,7 @@ import pty
 import select
 import subprocess
 import tarfile
+import tempfile
 import time
 import zipfile
 from dataclasses import dataclass, field
@@ -38,10 +39,11 @@ class Package:
 
     environment: Path
     top: Path
+    temporary: Path
     settings: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        for folder in (self.home, self.project, self.temporary):
+        for folder in (self.home, self.project):
             folder.mkdir(parents=True)
 
     @property
@@ -51,10 +53,6 @@ class Package:
     @property
     def project(self):
         return self.home / "shop"
-
-    @property
-    def temporary(self):
-        return self.top / "temporary"
 
     def words(self, *words):
         return [str(self.environment / "bin" / "crdb-onboard"), *map(str, words)]
@@ -109,8 +107,15 @@ def environment(wheel, tmp_path_factory):
 
 
 @pytest.fixture
-def package(environment, tmp_path):
-    return Package(environment, tmp_path)
+def temporary():
+    """A folder whose path is as short as that of a person's temporary files."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def package(environment, tmp_path, temporary):
+    return Package(environment, tmp_path, temporary)
 
 
 def url_of(facts, password=None):
@@ -279,7 +284,7 @@ def test_it_is_uninstalled_as_a_whole(environment):
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 class TestEveryPython:
     @pytest.fixture
-    def package(self, version, wheel, tmp_path):
+    def package(self, version, wheel, tmp_path, temporary):
         if not os.environ.get("CRDB_PACKAGE_ALL"):
             pytest.skip("`make test-package` runs it")
         found = subprocess.run(
@@ -288,7 +293,7 @@ class TestEveryPython:
         if found.returncode:
             pytest.skip(f"there is no Python {version} on this machine")
         environment = install(found.stdout.strip(), wheel, tmp_path / "environment", "[demo]")
-        return Package(environment, tmp_path, REGISTRIES)
+        return Package(environment, tmp_path, temporary, REGISTRIES)
 
     def test_dev_and_the_demo(self, package, facts):
         given = ("--frameworks", "psycopg2", "--folder", ".", "--ca-file", facts["ca_file"])

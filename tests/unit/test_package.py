@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,9 @@ def words(*typed):
 
 def variables(*typed):
     passed = words(*typed)
-    return json.loads(passed[passed.index("-e") + 1])
+    values = json.loads(passed[passed.index("-e") + 1])
+    assert ("crdb_hosts" in values) == ("-i" not in typed)
+    return {name: value for name, value in values.items() if name != "crdb_hosts"}
 
 
 class TestWhatThePackageContains:
@@ -101,7 +104,15 @@ class TestWhatArgumentsBecome:
             "crdb_app_samples": False,
             "crdb_connection_ca_public": True,
         }
-        assert words("dev") == []
+        assert variables("dev") == {}
+
+    @pytest.mark.parametrize("command", arguments.COMMANDS)
+    def test_it_runs_on_this_machine_unless_hosts_are_named(self, command, monkeypatch):
+        assert words(command) == ["-e", '{"crdb_hosts": "localhost"}']
+        assert words(command, "-l", "shops") == ["-l", "shops"]
+        assert words(command, "-i", "hosts") == ["-i", "hosts"]
+        monkeypatch.setenv("ANSIBLE_INVENTORY", "hosts")
+        assert words(command) == []
 
     def test_a_path_is_relative_to_the_current_folder(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -185,7 +196,7 @@ WAITS = (
     "import sys; from package.crdb_onboard import arguments, child, cli\n"
     "arguments._versions = str\n"
     'program = \'import os, time; from pathlib import Path; Path(os.environ["TMPDIR"], "left").touch();'
-    ' print("started", flush=True); time.sleep(60)\'\n'
+    ' print(os.environ["TMPDIR"], flush=True); time.sleep(60)\'\n'
     "run = child.Child.run\n"
     "child.Child.run = lambda self, command, env: run(self, [sys.executable, '-c', program], env)\n"
     "sys.exit(cli.main(['check']))\n"
@@ -193,18 +204,27 @@ WAITS = (
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_run_and_its_temporary_files(number, tmp_path):
+def test_a_signal_ends_the_run_and_its_temporary_files(number):
     process = subprocess.Popen(
         [sys.executable, "-c", WAITS], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}, start_new_session=True,
+        stderr=subprocess.DEVNULL, text=True, start_new_session=True,
     )  # fmt: skip
-    assert process.stdout.readline() == "started\n"
-    assert list(tmp_path.glob("crdb-onboard-*/left")) != []
+    folder = Path(process.stdout.readline().strip())
+    assert (folder / "left").exists()
     process.send_signal(number)
     # Python turns SIGINT into an exception, and ends with that signal as well.
     assert process.wait() == 128 + number
     process.stdout.close()
-    assert list(tmp_path.iterdir()) == []
+    assert not folder.exists()
+
+
+def test_the_path_of_a_socket_of_ansibles_is_short_enough(tmp_path, monkeypatch):
+    deep = tmp_path / ("a" * 60)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with cli._temporary_folder() as folder:
+        assert len(folder) + len("/pymp-12345678/listener-12345678") <= 103
+        assert Path(folder).stat().st_mode & 0o777 == 0o700
 
 
 def test_the_demo_without_its_extra_says_how_to_install_it(monkeypatch, capsys):
