@@ -45,7 +45,7 @@ $(NEWEST)/controller.installed: requirements/controller-newest.txt
 	@touch $@
 
 # Ansible's own folder, which is otherwise made in the person's home.
-lint test-unit test-integration test-commands test-contract test-clients docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
+lint test-unit test-integration test-commands test-package test-contract test-clients docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
 
 .PHONY: install
 install: $(VENV)/controller.installed ## install the controller's packages into .venv
@@ -80,6 +80,10 @@ test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed #
 .PHONY: test-commands
 test-commands: $(VENV)/development.installed ## run every command that README and docs print, as text, against the sandbox
 	$(BIN)/python -m pytest --numprocesses 3 $(COMMANDS)
+
+.PHONY: test-package
+test-package: $(VENV)/development.installed ## install the package under every Python that it supports, and run it, the demo too
+	CRDB_PACKAGE_ALL=1 $(BIN)/python -m pytest tests/integration/test_package.py
 
 .PHONY: test-contract
 test-contract: $(VENV)/development.installed ## compare API requests and responses with a specification: SPEC=FILE (OpenAPI, JSON)
@@ -130,7 +134,7 @@ test-molecule-fleet: $(VENV)/development.installed ## run app_servers.yml on con
 lint: $(VENV)/development.installed ## run ruff, mypy, yamllint, ansible-lint (also on the YAML in docs), check imports between rooms, look for phrases to avoid
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy sandbox collections/ansible_collections/crdb/onboard/plugins/module_utils collections/ansible_collections/crdb/onboard/plugins/plugin_utils
+	$(BIN)/mypy sandbox package/crdb_onboard collections/ansible_collections/crdb/onboard/plugins/module_utils collections/ansible_collections/crdb/onboard/plugins/plugin_utils
 	$(BIN)/python scripts/layers.py
 	$(BIN)/yamllint --strict .
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline --strict
@@ -154,6 +158,10 @@ build: $(VENV)/controller.installed ## build the collection's artifact in build/
 	@mkdir -p build
 	$(BIN)/ansible-galaxy collection build --force --output-path build
 
+.PHONY: package
+package: $(VENV)/controller.installed ## build the package crdb-onboard, for pipx and uvx, in build/
+	scripts/build-package build
+
 .PHONY: execution-environment
 execution-environment: build $(VENV)/development.installed ## create the build context of an image with the collection in build/
 	$(BIN)/ansible-builder create --file execution-environment.yml --context build/execution-environment
@@ -168,7 +176,7 @@ docs: $(VENV)/development.installed ## write the generated parts of the docs
 
 .PHONY: requirements
 requirements: ## compile requirements/*.in again, with hashes (needs pip-compile)
-	for name in controller sandbox development drivers; do \
+	for name in controller sandbox development drivers package; do \
 	    CUSTOM_COMPILE_COMMAND="make requirements" pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
 	        --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o requirements/$$name.txt requirements/$$name.in || exit 1; \
 	done

@@ -92,6 +92,7 @@ NOT_RUN = (
     NotRun(r"ansible-galaxy collection install", "needs the archive of `make build`; test_onboarding does it", "shell"),
     NotRun(r"ansible-pull", "needs a git server", "shell"),
     NotRun(r"^git (clone|pull)", "needs a git server", "shell"),
+    NotRun(r"^(pipx|uvx|crdb-onboard) ", "is the package; test_package installs and runs it", "shell"),
     NotRun(r"^podman build", "builds an image for minutes; test_execution_environment does it", "shell"),
     NotRun(r"^xcode-select|^brew ", "is for macOS", "shell"),
     NotRun(r"\bcockroach sql\b|\bcrdb-sql\b", "needs the client, a download; test_sql_shell runs it", "shell"),
