@@ -28,6 +28,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import written as _written
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url, pasted_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
@@ -111,7 +112,11 @@ class ActionModule(OnboardingAction):
         On this machine, what was written before is checked when nothing gives a connection.
         """
         inventory = self.inventory(arguments, ask=arguments["ask"])
-        if inventory.has_connection or self._connection.transport != "local" or self._connection.become:
+        if self._connection.transport != "local" or self._connection.become:
+            return inventory, False
+        if inventory.has_connection:
+            if inventory.url_label:
+                display.display(f"Checking the connection from {inventory.place(DEFAULT_NAME)}")
             return inventory, False
         home = Path.home()
         entries = inventory.entries if arguments["apps"] else []
@@ -126,10 +131,10 @@ class ActionModule(OnboardingAction):
             return inventory, False
         display.display(f"Checking the connection in {', '.join(app.path for app in written)}")
         options = _written.options(written)
-        named = [entry for entry in entries if entry.get("frameworks")]
-        if named and len(written) == 1:
+        compared = len(written) == 1 and any(entry.get("frameworks") for entry in entries)
+        if compared:
             options["apps"] = arguments["apps"]
-        return self.inventory({**arguments, **options}), not named
+        return self.inventory({**arguments, **options}), not compared
 
     def _result(
         self, checks: list[dict[str, Any]], endpoints: list[dict[str, Any]], task_vars: dict[str, Any]

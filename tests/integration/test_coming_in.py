@@ -155,6 +155,13 @@ class TestCheckAfterIt:
         framework = laptop.playbook("check", {"crdb_app_folder": "~/src/shop", "crdb_frameworks": "psycopg2"})
         assert framework.status == 0, framework.output
 
+    def test_the_variable_of_the_environment_is_named(self, laptop, sandbox):
+        facts = sandbox.connections["funky_skunk"]
+        variables = {"crdb_connection_ca_file": facts["ca_file"]}
+        run = laptop.playbook("check", variables, "--check", DATABASE_URL=url_of(facts))
+        assert run.status == 0, run.output
+        assert "Checking the connection from DATABASE_URL in the environment" in run.output
+
     def test_it_asks_where_nothing_was_written(self, laptop, sandbox):
         facts = sandbox.connections["funky_skunk"]
         terminal = Terminal(

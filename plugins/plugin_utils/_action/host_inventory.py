@@ -62,10 +62,11 @@ class HostInventory:
 
     def place(self, name: str) -> str:
         """Where a connection came from, for people."""
-        return origin.place(name, self.connections.get(name), self._url_label)
+        return origin.place(name, self.connections.get(name), self.url_label)
 
     @cached_property
-    def _url_label(self) -> str:
+    def url_label(self) -> str:
+        """What people call the connection string where no variable holds it; empty where one does."""
         return connections.url_label(self._options.get("connections"))
 
     @property
@@ -154,7 +155,7 @@ class HostInventory:
         source = connections.source(
             name,
             cloud_cluster.expand(origin.label(name, facts, "cluster"), facts, self.settings),
-            url=self._url_label,
+            url=self.url_label,
             cloud=self._options.get("cloud"),
             prompt=self._prompt,
         )
