@@ -6,7 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import (
+    OnboardingAction,
+    failed_files,
+    file_changes,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
 
 
@@ -31,6 +35,8 @@ class ActionModule(OnboardingAction):
             return {"changed": False, "files": [], "changes": [], "authorities": [], "notes": []}
         files = _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
         result = self.call({**common, "files": files}, task_vars, secret=False)
+        if result.get("failed"):
+            return failed_files(result)
         authorities = {
             (place.path, place.user, authority.fingerprint): {
                 "path": place.path,

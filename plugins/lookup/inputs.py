@@ -19,7 +19,8 @@ options:
   _terms:
     description:
       - The options to read, such as V(connections).
-      - V(all) is one dictionary of all of them and of O(values), as the option C(inputs) of the modules takes it.
+      - V(all) is one dictionary of all of them and of O(values), as the option C(inputs) of the modules takes it. If a
+        variable is refused, it has the reason in its key C(refused) only, and the module fails with it.
     type: list
     elements: str
     choices: [connections, apps, cloud, all]
@@ -95,9 +96,17 @@ class LookupModule(LookupBase):
             **{name: self.get_option(name) for name in ("prefixes", "wholes", "also", "every", "values")},
         )
         try:
-            return [inputs.all() if term == "all" else inputs.read(str(term)) for term in terms]
+            return [self._all(inputs) if term == "all" else inputs.read(str(term)) for term in terms]
         except OnboardingError as exc:
             raise AnsibleError(str(exc)) from None
+
+    @staticmethod
+    def _all(inputs: shorthand.Inputs) -> dict[str, Any]:
+        """All options; what was refused goes to the module, whose error Ansible prints once."""
+        try:
+            return inputs.all()
+        except OnboardingError as exc:
+            return {shorthand.REFUSED: str(exc)}
 
     def _names(self, option: str) -> list[str]:
         return str(self.get_option(option)).replace(",", " ").split()

@@ -482,6 +482,18 @@ def _writers(module: AnsibleModule, owners: dict[str, Owner], writers: list[Any]
         writers.append(owner.does(Writer(owner.state, planned.get(uid, []), mine, options), seconds))
 
 
+def _grouped(refusals: Sequence[str]) -> list[str]:
+    """The refusals, each reason once with all of its files."""
+    paths: dict[str, list[str]] = {}
+    for refusal in refusals:
+        path, _colon, reason = refusal.partition(": ")
+        paths.setdefault(reason, []).append(path)
+    return [
+        f"{first}: {reason}" + (f" The same is true of {', '.join(others)}." if others else "")
+        for reason, (first, *others) in paths.items()
+    ]
+
+
 def _run(module: AnsibleModule) -> dict[str, Any]:
     """Plan and write the files of all users: `reports`, `proofs`, `unconfirmed`. Fails the module when it cannot."""
     owners = _owners(module)
@@ -497,7 +509,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         _writers(module, owners, writers)
         refusals = [refusal for writer in writers for refusal in writer.plan()]
         if refusals:
-            module.fail_json(msg="This task wrote no file. " + " ".join(refusals), refused=refusals, files=[])
+            module.fail_json(msg="This task wrote no file. " + " ".join(_grouped(refusals)), refused=refusals, files=[])
         if not module.check_mode:
             proofs = _write(writers, prove)
         return {

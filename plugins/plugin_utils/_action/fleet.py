@@ -22,6 +22,11 @@ def hosts_of_play(task_vars: Mapping[str, Any]) -> list[str]:
     return [str(host) for host in task_vars.get("ansible_play_hosts_all") or [task_vars["inventory_hostname"]]]
 
 
+def goes_host_by_host(task: Any) -> bool:
+    """Whether each host goes through the play at its own pace: then `run_once` is ignored."""
+    return str(task.get_play().strategy).rpartition(".")[2] in ("free", "host_pinned")
+
+
 class FleetOptions:
     """The options of one task by host.
 
