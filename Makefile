@@ -144,6 +144,10 @@ bench: $(VENV)/development.installed ## measure against bare ssh, in one run (as
 docs-performance: ## write docs/performance.md from the last run of bench
 	PYTHONPATH=collections $(BIN)/python -m tests.bench.report
 
+.PHONY: docs-screenshot
+docs-screenshot: $(VENV)/development.installed ## write the picture of the report page in the docs (needs chromium)
+	PYTHONPATH=collections $(BIN)/python -m tests.screenshot
+
 .PHONY: build
 build: $(VENV)/controller.installed ## build the collection's artifact in build/
 	@mkdir -p build

@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleAction
@@ -92,6 +93,10 @@ def _is_due() -> bool:
 
 class ShownOnceError(AnsibleAction):  # type: ignore[misc]
     """Ends a task with a result whose message Ansible prints once: without the position of the task in our files."""
+
+    def as_task_result(self, utr: Any) -> Any:
+        """Return the result as ansible-core 2.21 and newer keep it; older ones take the dictionary."""
+        return type(utr).from_action_result_dict(dict(self._result))
 
     @property
     def omit_exception_key(self) -> bool:
