@@ -8,6 +8,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(CURDIR)/.demo
+# Nothing is written into the person's home, unless it is where their settings put pip's cache.
+PIP_CACHE := $(shell [ -n "$$PIP_CACHE_DIR" ] || grep -qs '^ *cache-dir' "$${PIP_CONFIG_FILE:-/dev/null}" "$$HOME/.config/pip/pip.conf" \
+    "$$HOME/.pip/pip.conf" /etc/pip.conf || echo "--cache-dir $(DEMO)/cache/pip")
 DEBIAN_PACKAGES := acl aardvark-dns chromium chromium-driver containernetworking-plugins debootstrap fonts-dejavu-core git \
     iptables make netavark openssh-client openssh-server podman postgresql procps python3 python3-venv ruby \
     ruby-activerecord ruby-dotenv ruby-pg runc shellcheck util-linux
@@ -23,12 +26,12 @@ $(VENV)/bin/python:
 
 $(VENV)/controller.installed: requirements/controller.txt requirements/sandbox.txt | $(VENV)/bin/python
 	@echo "Installing what the controller and the sandbox need into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/controller.txt -r requirements/sandbox.txt
+	@$(BIN)/python -m pip install $(PIP_CACHE) --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/controller.txt -r requirements/sandbox.txt
 	@touch $@
 
 $(VENV)/development.installed: $(VENV)/controller.installed requirements/development.txt
 	@echo "Installing what lint and tests need into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/development.txt
+	@$(BIN)/python -m pip install $(PIP_CACHE) --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/development.txt
 	@touch $@
 
 # The newest ansible-core needs Python 3.12 or newer; without one its tests are skipped, and say so.
@@ -37,7 +40,7 @@ $(NEWEST)/controller.installed: requirements/controller-newest.txt
 	@if python=$$(scripts/find-python 3.14 3.13 3.12); then \
 	    echo "Installing the newest ansible-core into $(NEWEST)"; \
 	    "$$python" -m venv $(NEWEST) && \
-	    $(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/controller-newest.txt; \
+	    $(NEWEST)/bin/python -m pip install $(PIP_CACHE) --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements/controller-newest.txt; \
 	else \
 	    echo "There is no Python 3.12 or newer: the newest ansible-core is not tested (pyenv install 3.13 gives one)"; \
 	    mkdir -p $(NEWEST); \
@@ -58,8 +61,8 @@ demo: $(VENV)/controller.installed ## connect a scratch home to local stand-in c
 
 .PHONY: demo-down
 demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove what the demo wrote
-	@$(BIN)/python -m sandbox down
-	@rm -rf $(DEMO) .sandbox/allowlists.json
+	@$(BIN)/python -m sandbox down --remove
+	@rm -rf $(DEMO)
 
 .PHONY: test
 test: lint test-unit test-integration test-containers-and-sanity ## run everything that CI runs
@@ -153,6 +156,10 @@ bench: $(VENV)/development.installed ## measure against bare ssh, in one run (as
 docs-performance: ## write docs/performance.md from the last run of bench
 	PYTHONPATH=collections $(BIN)/python -m tests.bench.report
 
+.PHONY: docs-screenshot
+docs-screenshot: $(VENV)/development.installed ## write the picture of the report page in the docs (needs chromium)
+	PYTHONPATH=collections $(BIN)/python -m tests.screenshot
+
 .PHONY: build
 build: $(VENV)/controller.installed ## build the collection's artifact in build/
 	@mkdir -p build
@@ -193,5 +200,5 @@ system-deps: ## install the system packages that the tests use (Debian, Ubuntu; 
 
 .PHONY: clean
 clean: ## stop the sandbox and remove what the other targets made
-	@if [ -e .sandbox ] && [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox down; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m sandbox down --remove; fi
 	rm -rf $(VENV) $(NEWEST) $(DEMO) .sandbox .ansible build .mypy_cache .ruff_cache .pytest_cache .hypothesis

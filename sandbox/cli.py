@@ -53,7 +53,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if parsed.command == "status":
             return _status(state, as_json=parsed.json)
         if parsed.command == "down":
-            return _down(state)
+            return _down(state, remove=parsed.remove)
         return _serve(state, parsed)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start the sandbox; does nothing if it is running")
     status = commands.add_parser("status", help="show whether the sandbox is running, and where")
     down = commands.add_parser("down", help="stop the sandbox; data, passwords and ports are kept for the next start")
+    down.add_argument("--remove", action="store_true", help="also remove the folder with its data, passwords and ports")
     serve = commands.add_parser("serve")
     for command in (up, status, down, serve):
         command.add_argument(
@@ -202,7 +203,7 @@ def _status(state: State, *, as_json: bool) -> int:
     return 0 if description is not None else NOT_RUNNING
 
 
-def _down(state: State) -> int:
+def _down(state: State, *, remove: bool) -> int:
     if not state.folder.exists():
         print("sandbox: not running")
         return 0
@@ -214,6 +215,9 @@ def _down(state: State) -> int:
         orphans = engine.stop_orphans(state)
         state.description.unlink(missing_ok=True)
     print("sandbox: stopped" if was_running or orphans else "sandbox: not running")
+    if remove:
+        state.remove()
+        print(f"sandbox: removed {state.folder}")
     return 0
 
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 import time
@@ -124,6 +125,21 @@ class State:
             problem = f"is writable by others (mode {stat.S_IMODE(status.st_mode):04o})"
         if problem:
             raise SandboxError(f"the state folder {self.folder} {problem}: remove it, or choose another with --state")
+
+    def remove(self) -> None:
+        """Remove the folder, and the link to it.
+
+        Raises:
+            SandboxError: it contains other files than a sandbox's, or a file cannot be removed.
+        """
+        if not self._is_state():
+            raise SandboxError(f"{self.folder} contains other files than a sandbox's, so it is not removed")
+        try:
+            shutil.rmtree(self.folder)
+        except OSError as error:
+            raise SandboxError(f"{error.filename} cannot be removed: {error.strerror}") from error
+        if LINK.is_symlink() and LINK.resolve() == self.folder:
+            LINK.unlink()
 
     def _is_state(self) -> bool:
         return any(path.exists() for path in (self.lock, self._secrets, self.certificates))

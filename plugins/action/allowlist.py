@@ -35,8 +35,8 @@ def _refuse_invalid(verdicts: list[_cidr.Verdict]) -> None:
     wrong = [verdict.error for verdict in verdicts if not verdict.valid]
     if wrong:
         raise OnboardingError(
-            f"{len(wrong)} of {len(verdicts)} entries may not go into an allowlist; nothing was changed:\n- "
-            + "\n- ".join(wrong)
+            f"{len(wrong)} of {len(verdicts)} entries may not go into an allowlist; nothing was changed. "
+            + " ".join(wrong)
         )
 
 

@@ -11,7 +11,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import proof
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import (
+    OnboardingAction,
+    failed_files,
+    file_changes,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import load
@@ -63,6 +67,14 @@ def _usage(app: App, folder: str) -> list[dict[str, str]]:
     ]
 
 
+def _samples(app: App, folder: str) -> list[dict[str, str]]:
+    return [
+        {"app": app.name, "framework": f.name, "folder": folder, "file": sample.destination, "use": sample.use}
+        for f in app.frameworks
+        for sample in (f.samples if app.samples else ())
+    ]
+
+
 def _entry(app: App, file: RenderedFile, group: str) -> dict[str, Any]:
     return {
         "path": file.path,
@@ -100,6 +112,7 @@ class _Plan:
         self.endpoints: list[dict[str, Any]] = []
         self.secrets: set[str] = set()
         self.usage: list[dict[str, str]] = []
+        self.samples: list[dict[str, str]] = []
         self.trust: list[dict[str, str]] = []
 
     def add(self, app: App, folder: str, home: str) -> str:
@@ -110,6 +123,7 @@ class _Plan:
         self.trust += _trust(app, folder, ca_path)
         self.files += [_entry(app, file, app.group) for file in rendered.folder_files]
         self.usage += _usage(app, folder)
+        self.samples += _samples(app, folder)
         if app.psql_service:
             if not home:
                 raise OnboardingError(
@@ -147,7 +161,8 @@ class ActionModule(OnboardingAction):
             }
             result = self.call({**common, "state": "absent", **owned}, task_vars)
             stay = [f"stays, of {', '.join(e['apps'])}: {e['path']}" for e in result.get("unmanaged", ())]
-            empty: dict[str, Any] = {"usage": [], "trust": [], "report": stay, "environment_files": []}
+            empty: dict[str, Any] = {"usage": [], "samples": [], "trust": [], "report": stay}
+            empty["environment_files"] = []
             return {**result, **empty, "changes": file_changes(result)}
         rollout = _rollout.Rollout(self._task)
         rollout.begin(task_vars)
@@ -214,6 +229,8 @@ class ActionModule(OnboardingAction):
             result["apps"] = changed
             result["unconfirmed"] = sorted(confirmed & set(waiting))
             result["notes"] = [*result["notes"], *_ca_files.notes(places, result["files"])]
+        else:
+            return failed_files(result)
         report = plan.report() + (result.get("notes", []) if arguments["ca"] else [])
         report += [unmanaged_line(entry) for entry in result.get("unmanaged", ())]
         self.reports("app_config", report, task_vars)
@@ -221,6 +238,7 @@ class ActionModule(OnboardingAction):
             **result,
             "changes": file_changes(result),
             "usage": plan.usage,
+            "samples": plan.samples,
             "trust": plan.trust,
             "report": report,
             "environment_files": [file["path"] for file in plan.files if file["format"] == "dotenv"],

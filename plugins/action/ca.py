@@ -7,7 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import proof
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, file_changes
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import (
+    OnboardingAction,
+    failed_files,
+    file_changes,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 
@@ -45,6 +49,8 @@ class ActionModule(OnboardingAction):
             "timeout": arguments["timeout"],
         }
         result = self.call({**common, **options}, task_vars, secret=False)
+        if result.get("failed"):
+            return failed_files(result)
         if not arguments["prove"]:
             proof.not_proved(result, proof.changed_apps(result), check_mode=self._task.check_mode)
         authorities = {

@@ -103,7 +103,7 @@ class ActionModule(OnboardingAction):
         if arguments["fail"] and not result["ok"]:
             failures = [failure_text(checks)] if not all(check["ok"] for check in checks) else []
             failures += [line for line in result.get("drivers", {}).get("report", ()) if not failures]
-            result.update(failed=True, msg="\n".join(failures))
+            result.update(failed=True, msg=" ".join(failures))
         return result
 
     def _inventory(self, arguments: dict[str, Any]) -> tuple[HostInventory, bool]:

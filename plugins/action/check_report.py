@@ -13,10 +13,11 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._files import replace
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
-from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import FleetOptions
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import FleetOptions, goes_host_by_host
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import fleet as _report
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as run_reports
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
 _OURS = b"crdb.onboard"
@@ -67,8 +68,19 @@ class ActionModule(OnboardingAction):
             "ok": fleet.ok,
             "hosts_by_status": fleet.counts,
             "files": files,
-            "report": [*_report_formats.text(fleet), *([""] if files else []), *(f"report: {path}" for path in files)],
+            "report": self._report(fleet, files, task_vars),
         }
+
+    def _report(self, fleet: _report.Fleet, files: list[str], task_vars: Mapping[str, Any]) -> list[str]:
+        """The lines on all hosts. Where each goes at its own pace, those on this host until the last is checked."""
+        checked = [host for host in fleet.hosts if host.status != _report.NOT_CHECKED]
+        if goes_host_by_host(self._task) and len(checked) < len(fleet.hosts):
+            count = f"{len(checked)} of {len(fleet.hosts)} hosts are checked"
+            host = next(host for host in fleet.hosts if host.name == _report.line(task_vars["inventory_hostname"]))
+            if host.status == _report.PROVED:
+                return [f"{host.name}: ok ({count})"]
+            return run_reports.under(f"{host.name} ({count})", _report_formats.text(_report.Fleet((host,), "")))
+        return [*_report_formats.text(fleet), *([""] if files else []), *(f"report: {path}" for path in files)]
 
     @staticmethod
     def _hosts(key: str, task_vars: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import O
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._releases import releases
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import screen
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
@@ -61,6 +62,7 @@ def _fetch(name: str, arguments: dict[str, Any], folder: Path) -> tuple[str, Pat
                 f"{source / name} cannot be read on the controller: {exc.strerror}. Put the archive there."
             ) from None
     else:
+        screen.show([f"Downloading {name} ..."])
         downloader.save(builds.archive_url(arguments["base_url"], name), str(path))
     return digest, path
 

@@ -21,7 +21,8 @@ options:
       - The options to read, such as V(connections).
       - V(clusters) is V(connections) with only those keys of its entries that name a cluster of the Cloud API and its
         user. No other key is evaluated.
-      - V(all) is one dictionary of all of them and of O(values), as the option C(inputs) of the modules takes it.
+      - V(all) is one dictionary of all of them and of O(values), as the option C(inputs) of the modules takes it. If a
+        variable is refused, it has the reason in its key C(refused) only, and the module fails with it.
     type: list
     elements: str
     choices: [connections, clusters, apps, cloud, all]
@@ -98,7 +99,7 @@ class LookupModule(LookupBase):
             **{name: self.get_option(name) for name in ("prefixes", "wholes", "also", "every", "values")},
         )
         try:
-            return [inputs.all() if term == "all" else inputs.read(str(term)) for term in terms]
+            return [self._all(inputs) if term == "all" else inputs.read(str(term)) for term in terms]
         except OnboardingError as exc:
             raise AnsibleError(str(exc)) from None
 
@@ -115,6 +116,14 @@ class LookupModule(LookupBase):
                 facts = {key: self._templar.template(facts[key]) for key in keys if key in facts}
             entries[name] = facts
         return entries
+
+    @staticmethod
+    def _all(inputs: shorthand.Inputs) -> dict[str, Any]:
+        """All options; what was refused goes to the module, whose error Ansible prints once."""
+        try:
+            return inputs.all()
+        except OnboardingError as exc:
+            return {shorthand.REFUSED: str(exc)}
 
     def _names(self, option: str) -> list[str]:
         return str(self.get_option(option)).replace(",", " ").split()

@@ -147,6 +147,11 @@ usage:
   returned: success
   type: list
   elements: dict
+samples:
+  description: The sample programs that were asked for, with C(app), C(framework), C(folder), C(file) and C(use).
+  returned: success
+  type: list
+  elements: dict
 environment_files:
   description: The apps' environment files, which C(crdb-sql -f) opens a SQL shell with.
   returned: success

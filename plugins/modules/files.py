@@ -288,6 +288,7 @@ import base64
 import binascii
 import grp
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -438,6 +439,18 @@ def _writers(module: AnsibleModule, owners: dict[str, Owner], writers: list[Any]
         writers.append(owner.does(Writer(owner.state, planned.get(uid, []), mine, options), seconds))
 
 
+def _grouped(refusals: Sequence[str]) -> list[str]:
+    """The refusals, each reason once with all of its files."""
+    paths: dict[str, list[str]] = {}
+    for refusal in refusals:
+        path, _colon, reason = refusal.partition(": ")
+        paths.setdefault(reason, []).append(path)
+    return [
+        f"{first}: {reason}" + (f" The same is true of {', '.join(others)}." if others else "")
+        for reason, (first, *others) in paths.items()
+    ]
+
+
 def _run(module: AnsibleModule) -> dict[str, Any]:
     """Plan and write the files of all users: `reports`, `proofs`, `unconfirmed`. Fails the module when it cannot."""
     owners = _owners(module)
@@ -456,7 +469,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         _writers(module, owners, writers)
         refusals = [refusal for writer in writers for refusal in writer.plan()]
         if refusals:
-            module.fail_json(msg="This task wrote no file. " + " ".join(refusals), refused=refusals, files=[])
+            module.fail_json(msg="This task wrote no file. " + " ".join(_grouped(refusals)), refused=refusals, files=[])
         waiting = [e["for_app"] for writer in writers for e in writer.unproved()] if prove else []
         if waiting and module.params["hold"]:
             module.exit_json(changed=False, held=sorted(set(waiting)), files=[])

@@ -54,8 +54,8 @@ EXAMPLES = r"""
           register: rollout
 
         - name: Show it
-          ansible.builtin.debug:
-            msg: "{{ rollout.report | join('\n') }}"
+          crdb.onboard.show:
+            lines: "{{ rollout.report }}"
           run_once: true
 
         - name: Stop

@@ -95,8 +95,8 @@ def with_findings(report: Report, endpoint: Endpoint, findings: Sequence[Finding
 
 
 def failure_text(checks: Sequence[Mapping[str, Any]]) -> str:
-    """One readable text for a task's failure: each failing endpoint with code, cause and cure."""
+    """One line for a task's failure: each failing endpoint with code, cause and cure."""
     failed = [check for check in checks if not check["ok"]]
     parts = [f"{len(failed)} of {len(checks)} endpoints did not pass the check."]
     parts += [f"{check['name']}: {check['code']}. Cause: {check['cause']} Cure: {check['cure']}" for check in failed]
-    return "\n".join(parts)
+    return " ".join(parts)

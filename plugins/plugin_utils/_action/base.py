@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ansible.errors import AnsiblePromptInterrupt, AnsiblePromptNoninteractive
+from ansible.errors import AnsibleConnectionFailure, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import filter_loader
 from ansible.utils.display import Display
@@ -33,6 +33,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as run_reports
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import screen
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run.orphan import RunGoneError, still_wanted
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
@@ -52,7 +53,8 @@ def prompt(question: str) -> str:
     Raises OnboardingError when the person interrupts.
     """
     try:
-        answer: bytes = display.prompt_until(f"{question}: ", private=True)
+        with screen.at_prompt():
+            answer: bytes = display.prompt_until(f"{question}: ", private=True)
     except AnsiblePromptNoninteractive:
         return ""
     except AnsiblePromptInterrupt:
@@ -90,15 +92,27 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         try:
             self._task.args = options.with_inputs(self.OPTIONS, given)
             _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
-            result.update(self.work(arguments, task_vars or {}))
+            with screen.progress(f"{(task_vars or {}).get('inventory_hostname')}: {self._task.name or self.OPTIONS}"):
+                result.update(self.work(arguments, task_vars or {}))
         except (OnboardingError, InvalidConnectionError, RunGoneError) as exc:
             result.update(failed=True, msg=str(exc))
+        except AnsibleConnectionFailure as exc:
+            result.update(unreachable=True, msg=str(exc.message))
         finally:
             # Ansible hands the arguments of a task to all callbacks, and these hold passwords.
             self._task.args = {}
         # Names of clusters, answers of servers and files of hosts end at a terminal.
-        cleaned: dict[str, Any] = escaped(result)
-        return cleaned
+        return self._shown_once(escaped(result))
+
+    def _shown_once(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The result. Raises ShownOnceError with it when the task failed, so that Ansible prints the error once."""
+        failed = result.get("failed") or result.get("unreachable")
+        # With these, Ansible decides by the result. What broke unexpectedly, and -v, show all that there is.
+        conditional = self._task.until or self._task.retries is not None or self._task.failed_when
+        if not failed or conditional or "module_stderr" in result or display.verbosity:
+            return result
+        result.pop("exception", None)
+        raise screen.ShownOnceError(str(result.get("msg", "")), result={"changed": False, **result})
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Do the task and return its result."""
@@ -107,7 +121,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     def reports(
         self, subject: str, lines: Sequence[str], task_vars: Mapping[str, Any], *, secret: bool = False
     ) -> None:
-        """Note the lines that the lookup `distinct_reports` shows for this host; lines with a secret stay in memory."""
+        """Note the lines that the action `show` shows for this host; lines with a secret stay in memory."""
         host = str(task_vars["inventory_hostname"])
         run_reports.note(subject, str(self._task._uuid), host, escaped(list(lines)), secret=secret)
 
@@ -204,3 +218,8 @@ def file_changes(result: Mapping[str, Any]) -> list[str]:
         f"{file['action']} {file['path']}" + (f", removes {', '.join(file['removes'])}" if file.get("removes") else "")
         for file in changed
     ]
+
+
+def failed_files(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A failed result of the module `files`, without the parts that its message has as well."""
+    return {key: value for key, value in result.items() if key != "refused" and value != []}

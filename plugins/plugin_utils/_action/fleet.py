@@ -34,6 +34,11 @@ def hosts_of_fleet(task_vars: Mapping[str, Any]) -> list[str]:
     return hosts if set(hosts) & set(listed) else [*hosts, *listed]
 
 
+def goes_host_by_host(task: Any) -> bool:
+    """Whether each host goes through the play at its own pace: then `run_once` is ignored."""
+    return str(task.get_play().strategy).rpartition(".")[2] in ("free", "host_pinned")
+
+
 class FleetOptions:
     """The options of one task by host.
 

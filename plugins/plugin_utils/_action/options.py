@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema, shorthand
 
 _MODULES = Path(__file__).parents[2] / "modules"
 _COLLECTION = "crdb.onboard."
@@ -53,6 +53,8 @@ def with_inputs(module: str, given: Mapping[str, Any]) -> dict[str, Any]:
     inputs = given.get("inputs") or {}
     if not isinstance(inputs, Mapping):
         raise OnboardingError("inputs: must be a dictionary.")
+    if shorthand.REFUSED in inputs:
+        raise OnboardingError(str(inputs[shorthand.REFUSED]))
     schema.refuse_unknown(inputs, _INPUTS, "inputs")
     own = {name: value for name, value in given.items() if name != "inputs"}
     known = documented(module)

@@ -27,7 +27,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client im
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.networks import Coverage, Entry, expiry_of
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan, screen
 
 ANY = ipaddress.IPv4Network("0.0.0.0/0")
 TRIES = 3
@@ -383,7 +383,10 @@ class Reconciler:
 
     def _in_effect(self, deadline: float) -> bool:
         """Wait until all changes are in effect; False when some are not at the deadline."""
+        shown = False
         while self._api.propagating(self._cluster):
+            # The service takes up to a minute.
+            shown = shown or screen.show([f"Waiting until the allowlist of {self._name} is in effect ..."])
             if time.monotonic() > deadline:
                 return False
             self._pause(POLL)

@@ -17,6 +17,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 
+REFUSED = "refused"
+"""The key of all options that holds why there are none."""
 _OPTIONS = ("connections", "apps", "cloud")
 _TYPES: dict[str, tuple[type, str]] = {
     "connections": (dict, "a dictionary of connections by name"),

@@ -50,7 +50,18 @@ def _lines(digest: str, secret: bool, count: int) -> list[str]:
 def _title(hosts: Sequence[str]) -> str:
     rest = len(hosts) - _NAMES_SHOWN
     more = f" and {rest} more" if rest > 0 else ""
-    return f"{', '.join(hosts[:_NAMES_SHOWN])}{more}:"
+    return f"{', '.join(hosts[:_NAMES_SHOWN])}{more}"
+
+
+def under(title: str, lines: Sequence[str]) -> list[str]:
+    """Lines with a title above them."""
+    return [f"{title}:", *(f"  {line}" if line else "" for line in lines)]
+
+
+def of_host(subject: str, host: str) -> list[str]:
+    """The lines that a host reported last about a subject, whatever other hosts reported since."""
+    _task, digest, secret, count = shared.get(f"reported {subject} {host}") or (None, "", False, 0)
+    return _lines(str(digest), bool(secret), int(count)) if digest else []
 
 
 def distinct(subject: str, hosts: Sequence[str]) -> list[str]:
@@ -67,9 +78,4 @@ def distinct(subject: str, hosts: Sequence[str]) -> list[str]:
     reports = [(_lines(*text), names) for text, names in hosts_by_text.items()]
     if len(hosts) == 1:
         return [line for lines, _names in reports for line in lines]
-    return [
-        shown
-        for lines, names in reports
-        if lines
-        for shown in (_title(names), *(f"  {line}" if line else "" for line in lines))
-    ]
+    return [shown for lines, names in reports if lines for shown in under(_title(names), lines)]

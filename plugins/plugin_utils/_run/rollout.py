@@ -90,6 +90,11 @@ def outcome(facts: dict[str, Any] | None) -> tuple[str, str]:
     return ("updated" if touched else "unchanged"), ", ".join(facts["changed"])
 
 
+def is_done(facts: dict[str, Any] | None) -> bool:
+    """Whether the facts about a host are all that its rollout will note."""
+    return facts is not None and ("refused" in facts or "check" in facts)
+
+
 def report(hosts: Mapping[str, tuple[str, str]], *, check: bool) -> list[str]:
     """The lines of the report: the hosts by outcome, with the reason for each host that needs attention."""
     lines = []

@@ -425,3 +425,19 @@ def reachable_python(account: pwd.struct_passwd) -> str:
             if not subprocess.run([candidate, "-c", ""], cwd="/", user=account.pw_uid, check=False).returncode:
                 return candidate
     pytest.skip(f"no Python {version} that {account.pw_name} can run: install python{version} system-wide")
+
+
+def test_down_removes_everything_on_demand() -> None:
+    folder = new_state()
+    up(folder)
+    assert (folder / "connections.json").exists()
+    assert f"removed {folder}" in run_sandbox("down", "--remove", "--state", str(folder))
+    assert not folder.exists()
+    assert not processes_with(str(folder))
+    assert "not running" in run_sandbox("down", "--remove", "--state", str(folder))
+
+
+def test_down_removes_no_folder_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    assert "other files" in run_sandbox("down", "--remove", "--state", str(tmp_path), status=1)
+    assert (tmp_path / "mine").read_text() == "mine"

@@ -47,7 +47,7 @@ def test_a_failure_is_told_with_cause_and_cure(closed_port: int, capsys: pytest.
     assert not result["changed"]
     assert [found["code"] for found in result["checks"]] == ["tcp_refused", "tcp_refused"]
     text = failure_text(result["checks"])
-    assert text.startswith("2 of 2 endpoints did not pass the check.\none: tcp_refused. Cause: 127.0.0.1 port")
+    assert text.startswith("2 of 2 endpoints did not pass the check. one: tcp_refused. Cause: 127.0.0.1 port")
     for found in result["checks"]:
         assert found["cause"] in text
         assert found["cure"] in text
