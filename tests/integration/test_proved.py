@@ -168,7 +168,7 @@ def test_what_cannot_be_reached_yet_is_written_on_request_and_said_in_one_line(c
     assert run.status == 0, run.output
     assert "shop/.env" in files_below(controller.home)
     said = [line for line in run.output.splitlines() if "not proved: shop" in line]
-    assert len(said) == (1 if door == "dev_machine" else 2), run.output
+    assert len(said) == 1, run.output
 
 
 def test_in_check_mode_nothing_is_asked(controller, sandbox, onboard):
