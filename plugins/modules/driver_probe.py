@@ -302,8 +302,9 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         shutil.rmtree(scratch, ignore_errors=True)
     error = answer.stderr.decode("utf-8", "replace")
     if answer.returncode != 0:
-        verdict = "not_proved" if _NO_DRIVER.search(error) else "failed"
-        return {**report, "verdict": verdict, "message": _last_lines(error) or f"exit code {answer.returncode}"}
+        missing = _missing_driver(error)
+        message = missing or _last_lines(error) or f"exit code {answer.returncode}"
+        return {**report, "verdict": "not_proved" if missing else "failed", "message": message}
     try:
         facts = json.loads(answer.stdout.decode("utf-8").splitlines()[-1])
     except (ValueError, IndexError):
@@ -311,6 +312,11 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     if not facts.get("tls") or facts.get("answer") != 42:
         return {**report, "verdict": "failed", "message": "connected, but not over verified TLS", "facts": facts}
     return {**report, "verdict": "proved", "facts": facts}
+
+
+def _missing_driver(error: str) -> str:
+    """The line that says that a driver is not installed; empty when the error is another one."""
+    return next((_last_lines(line) for line in error.splitlines() if _NO_DRIVER.search(line)), "")
 
 
 def _line(probe: dict[str, Any]) -> str:

@@ -64,6 +64,8 @@ def roll(controller, fleet, facts, *words):
 def last_report(run):
     """The hosts by outcome, from the last report of a run."""
     text = re.split(r"\n(?:TASK|PLAY) ", run.output[run.output.rindex("Show which hosts were updated") :])[0]
+    # The lines of the report; the host that reported them comes after them.
+    text = re.sub(r"^(ok: |NO MORE ).*$", "", text, flags=re.MULTILINE)
     found = {}
     for name, rest in re.findall(r"\b([a-z][a-z ]+) \(\d+\):(.*?)(?=\b[a-z][a-z ]+ \(\d+\):|\Z)", text, re.DOTALL):
         found[name.strip()] = sorted(re.findall(r"\bapp\d+\b", rest), key=lambda host: int(host[3:]))

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.modules import driver_probe
 
 TOP = Path(__file__).resolve().parents[2]
 NPM = """#!/bin/sh
@@ -118,3 +119,31 @@ def test_pip_of_make_keeps_its_cache_in_the_demos_folder(tmp_path):
     (tmp_path / ".config" / "pip").mkdir(parents=True)
     (tmp_path / ".config" / "pip" / "pip.conf").write_text("[global]\ncache-dir = /elsewhere\n")
     assert "--cache-dir" not in pip()
+
+
+NODE_ERROR = """node:internal/modules/cjs/loader:1210
+  throw err;
+  ^
+
+Error: Cannot find module 'pg'
+Require stack:
+- /home/ann/app/probe.cjs
+{
+  code: 'MODULE_NOT_FOUND',
+  requireStack: [ '/home/ann/app/probe.cjs' ]
+}
+
+Node.js v20.20.2
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (NODE_ERROR, "Error: Cannot find module 'pg'"),
+        ("Traceback\nModuleNotFoundError: No module named 'django'\n", "ModuleNotFoundError: No module named 'django'"),
+        ("connection refused\n", ""),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_named(error, line):
+    assert driver_probe._missing_driver(error) == line
