@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: lean_workers
 type: aggregate
 short_description: Keep Ansible's workers from copying the controller's memory
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: as_list
 short_description: Read a list that may be one name or a text with commas
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: validate_networks
 short_description: Validate the entries of an IP allowlist
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: inputs
 short_description: Read connections, apps or Cloud options from variables that have a prefix
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: check_report
 short_description: Report on what the checks of all hosts found, by cause, and write it as HTML, JSON or JUnit XML
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - crdb.onboard authors (@crdb-onboard)
 description:

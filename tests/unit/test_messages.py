@@ -19,7 +19,8 @@ SPECIFICATIONS = sorted((TOP / "roles").glob("*/meta/argument_specs.yml"))
 VARIABLES = {
     name
     for path in SPECIFICATIONS
-    for name in yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
+    for entry in yaml.safe_load(path.read_text())["argument_specs"].values()
+    for name in entry["options"]
 }  # fmt: skip
 PREFIXES = {f"{path.parent.parent.name}_" for path in SPECIFICATIONS} | {
     "crdb_connection_",
