@@ -87,6 +87,8 @@ class ActionModule(OnboardingAction):
         try:
             result = self._install(arguments, task_vars)
         except OnboardingError as exc:
+            if arguments["fail"]:
+                raise
             result = {"failed": True, "msg": str(exc)}
         if result.get("failed") and not arguments["fail"]:
             failure = str(result.get("msg", ""))

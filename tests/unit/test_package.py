@@ -89,7 +89,8 @@ class TestWhatArgumentsBecome:
         assert (TOP / "playbooks" / f"{command.playbook}.yml").exists()
         known = set(re.findall(r"crdb_\w+", (TOP / "playbooks" / f"{command.playbook}.yml").read_text()))
         for path in (TOP / "roles").glob("*/meta/argument_specs.yml"):
-            known |= set(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"])
+            for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+                known |= set(entry["options"])
         assert {argument.variable for argument in command.arguments} <= known
 
     def test_values_are_passed_as_they_are(self):

@@ -63,7 +63,7 @@ def test_a_report_only(check_mode: bool, closed_port: int, capsys: pytest.Captur
 
 
 def test_nothing_to_check_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run({"endpoints": []}, capsys) == {"changed": False, "checks": []}
+    assert run({"endpoints": []}, capsys) == {"changed": False, "checks": [], "unmanaged": []}
 
 
 @pytest.mark.parametrize(
