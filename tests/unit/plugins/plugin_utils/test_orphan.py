@@ -130,10 +130,12 @@ def test_no_module_is_run_and_the_task_fails(monkeypatch):
     monkeypatch.setattr(base.ActionBase, "run", lambda *_args: {})
     monkeypatch.setattr(base.options, "with_inputs", lambda _name, given: given)
     action = base.OnboardingAction.__new__(base.OnboardingAction)
-    action._task = types.SimpleNamespace(args={}, name="")
+    action._task = types.SimpleNamespace(args={}, name="", until=[], retries=None, failed_when=[])
     action.validate_argument_spec = lambda _specification: (None, {})
     action.work = lambda _arguments, task_vars: action.call({}, task_vars, module="files")
-    assert action.run() == {"failed": True, "msg": str(RunGoneError())}
+    with pytest.raises(base.screen.ShownOnceError) as caught:
+        action.run()
+    assert caught.value.result == {"changed": False, "failed": True, "msg": str(RunGoneError())}
 
 
 @pytest.mark.usefixtures("gone")
