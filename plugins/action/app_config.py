@@ -173,6 +173,7 @@ class ActionModule(OnboardingAction):
             raise
         if result.get("failed"):
             rollout.note(task_vars, refused=str(result.get("msg", "")))
+            return proof.shown(result, str(task_vars["inventory_hostname"]))
         else:
             drifted = {name for file in result["files"] if file["action"] == "drifted" for name in file["apps"]}
             rollout.note(task_vars, changed=result["apps"], unconfirmed=result["unconfirmed"], drifted=sorted(drifted))

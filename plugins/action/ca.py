@@ -50,7 +50,7 @@ class ActionModule(OnboardingAction):
         }
         result = self.call({**common, **options}, task_vars, secret=False)
         if result.get("failed"):
-            return failed_files(result)
+            return proof.shown(failed_files(result), str(task_vars["inventory_hostname"]))
         if not arguments["prove"]:
             proof.not_proved(result, proof.changed_apps(result), check_mode=self._task.check_mode)
         authorities = {

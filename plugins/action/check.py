@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible import context
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
@@ -30,7 +30,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url, pasted_url
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files, sample_paths
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
@@ -70,6 +70,7 @@ class ActionModule(OnboardingAction):
     MODULE = "endpoint_check"
     OPTIONS = "check"
     _app_names: Sequence[str] = ()
+    _samples: ClassVar[dict[str, list[str]]] = {}
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with a readable `report`."""
@@ -85,6 +86,8 @@ class ActionModule(OnboardingAction):
             inventory, as_written = self._inventory(arguments)
             apps, homes = self.placed(inventory)
             self._app_names = [app.name for app in apps]
+            # Only who writes them knows whether an app has samples: those that are there are not in anybody's way.
+            self._samples = {app.name: sample_paths(app, self.folder(app, homes)) for app in apps}
             endpoints = [self._app_endpoint(app, homes, inventory, as_written=as_written) for app in apps]
         try:
             checks = self._check(endpoints, arguments, task_vars)
@@ -222,8 +225,8 @@ class ActionModule(OnboardingAction):
         if self._app_names and len(named) == len(self._app_names):
             planned: dict[str, list[str]] = {}
             for app in named:
-                for file in app["files"]:
-                    planned.setdefault(file["path"], []).append(app["name"])
+                for path in (*(file["path"] for file in app["files"]), *self._samples[app["name"]]):
+                    planned.setdefault(path, []).append(app["name"])
             common.update(planned=planned, managed=self._app_names, complete=arguments["complete"])
         # The digests of an app's files are worth hiding only where they could confirm a guess of its password.
         secret = any(endpoint.get("password") for endpoint in sent)

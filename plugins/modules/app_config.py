@@ -127,7 +127,7 @@ unconfirmed:
   elements: str
 proofs:
   description: The reports of the check before the files were put in place, as M(crdb.onboard.check) returns them.
-  returned: when the files are not refused
+  returned: when the files are not refused; on failure only if the causes were not displayed
   type: list
   elements: dict
 notes:

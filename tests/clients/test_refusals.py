@@ -24,7 +24,12 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
             "outside the supported ranges: >=1,<2 and >=0.3,<1 and >=0.2,<0.3",
         ),
         ("funky_skunk", {"routing": "options"}, SEQUELIZE_6_9, "by options; it can by database, sni"),
-        ("steady_heron", {"ca_file": ""}, "django", "Set ca_file, ca_url or ca_text, or sslrootcert when"),
+        (
+            "steady_heron",
+            {"ca_file": ""},
+            "django",
+            "ca_text or ca_cluster_id, or sslrootcert when",
+        ),
         ("lone_badger", {"password": ""}, "django", "or set sslcert and sslkey for a client certificate"),
         ("lone_badger", {"sslcert": "/c/client.crt"}, "django", "sslkey is missing"),
         (

@@ -171,7 +171,7 @@ class TestNoLongerManaged:
         for path in ("shop/crdb_settings.py", "old/.env", "old/crdb_settings.py", ".pg_service.conf"):
             assert (self.home / path).is_file()
             assert f"{self.home / path}: is no longer managed" in said(named)
-        assert "crdb_app_config_prune=true" in said(named)
+        assert "set prune: true (crdb_app_config_prune)" in said(named)
         # The check at the end of the rollout says so, too.
         assert "app_file_unmanaged" in said(named)
         preview = play(only_shop, "--check", crdb_app_config_prune=True)

@@ -82,7 +82,7 @@ def test_reports_are_lines_whatever_prints_the_results(default, shop, core, sett
     assert run.status == 0, run.output
     head, row = report_of(run.output)
     assert head.endswith("  verdict")
-    assert re.fullmatch(r"app: shop( +[\d.]+ ms){6}  ok", row)
+    assert re.fullmatch(r"crdb-app: shop( +[\d.]+ ms){6}  ok", row)
     lines = run.output.splitlines()
     folder = f"{default.home}/crdb-app"
     for line in (

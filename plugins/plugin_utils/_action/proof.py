@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import REFUSED_LOGINS
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, skipped
+from ansible_collections.crdb.onboard.plugins.module_utils._text import escaped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import screen
 
 if TYPE_CHECKING:
     from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
@@ -110,6 +112,18 @@ def _refused(endpoints: Sequence[Mapping[str, Any]], refused: Mapping[str, str],
             earlier = "an earlier attempt of this run" if other == host else other
             reports.append(skipped(code, _confirm.facts_of(entry), earlier).as_dict())
     return {"failed": True, "changed": False, "msg": _message(reports), "proofs": reports, "files": []}
+
+
+def shown(result: dict[str, Any], host: str) -> dict[str, Any]:
+    """A failed result whose causes and cures are displayed as lines, where people read them."""
+    failed = [report for report in result.get("proofs", ()) if not report["ok"]]
+    lines = [f"{host} was not changed, because its connection with the new files is not proved:"]
+    for report in failed:
+        lines += [f"{report['name']}: {report['code']}", f"  cause: {report['cause']}", f"  cure:  {report['cure']}"]
+    if not failed or not screen.show(escaped(lines)):
+        return result
+    message = "This task wrote no file. The lines above name the cause and the cure."
+    return {**{key: value for key, value in result.items() if key != "proofs"}, "msg": message}
 
 
 def not_proved(result: dict[str, Any], apps: Collection[str], *, check_mode: bool) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
@@ -64,3 +65,8 @@ def app_files(app: App, folder: str, home: str, ca_path: str) -> AppFiles:
         InvalidConnectionError: the files of psql cannot hold a value.
     """
     return AppFiles(app, ca_path, tuple(render_app(app, folder, ca_path)), tuple(render_psql(app, home, ca_path)))
+
+
+def sample_paths(app: App, folder: str) -> list[str]:
+    """The paths that the samples of an app's frameworks have in its folder on the host."""
+    return [str(PurePosixPath(folder, file.destination)) for f in app.frameworks for file in f.samples]
