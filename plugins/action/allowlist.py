@@ -188,7 +188,8 @@ class ActionModule(CloudAction):
                 known = json.loads(json.dumps(requests, default=str))
                 if not any(options["current"] == "hosts" for _host, options in requests):
                     _shared.put(key, known)
-        return [(host, options) for host, options in known]
+        # JSON knows no tuples.
+        return list(map(tuple, known))
 
     def _requests(
         self,

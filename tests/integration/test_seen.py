@@ -158,7 +158,7 @@ class TestAnErrorIsPrintedOnce:
         shop["crdb_connections"] = {"shop": {**facts, "sslrootcert": "/nonexistent/root.crt"}}
         run = with_core(default, core).playbook("crdb.onboard.dev_machine", shop)
         assert run.status == 2, run.output
-        (line,) = [line for line in run.output.splitlines() if "/nonexistent/root.crt, which" in line]
+        (line,) = [line for line in run.output.splitlines() if "/nonexistent/root.crt: the CA does" in line]
         assert line.count("does not exist") == 1
         assert "Origin: " not in run.output
 
