@@ -129,7 +129,7 @@ def sandbox() -> Iterator[Sandbox]:
     state = new_state()
     try:
         # A session that is killed cannot stop it.
-        run_sandbox("up", "--state", str(state), "--port", "0", "--lifetime", "3600", "--throttle", "0")
+        run_sandbox("up", "--state", str(state), "--port", "0", "--lifetime", "7200", "--throttle", "0")
         yield Sandbox.read(state)
     finally:
         run_sandbox("down", "--state", str(state))

@@ -317,14 +317,15 @@ def test_no_playbook_shows_a_secret_in_a_difference(person, sandbox):
     for name in (".env", "crdb_settings.py"):
         (person.home / "shop" / name).write_text(f"TOKEN='{THEIRS}'\n")
         (person.home / "shop" / name).chmod(0o600)
-    given = {"crdb_connections": {"shop": sandbox.connections["funky_skunk"]}}
-    own = {"frameworks": given, "leaver": {"crdb_sql_user_name": "gina_a"}}
-    secrets = {(sandbox.state / "api-key").read_text().strip(), THEIRS, given["crdb_connections"]["shop"]["password"]}
+    facts = sandbox.connections["funky_skunk"]
+    own = {"frameworks": {"crdb_connections": {"shop": facts}}, "leaver": {"crdb_sql_user_name": "gina_a"}}
+    secrets = {(sandbox.state / "api-key").read_text().strip(), THEIRS, facts["password"]}
     outputs = {}
     for name in STORY:
         # Before there is a user, a preview of what comes after it cannot log in.
         for words in (["--check"], []) if store.exists() or name in ("frameworks", "sql_user") else ([],):
-            done = person.playbook(f"crdb.onboard.{name}", {**variables, **own.get(name, {})}, "-vvvv", "--diff", *words)
+            given = {**variables, **own.get(name, {})}
+            done = person.playbook(f"crdb.onboard.{name}", given, "-vvvv", "--diff", *words)
             assert done.status == 0, f"{name} {words}\n{done.output[-4000:]}"
             outputs[(name, *words)] = done.output
             if store.exists():

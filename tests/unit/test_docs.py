@@ -237,8 +237,8 @@ def test_the_page_about_the_catalogue_has_every_key():
     page = (TOP / "docs" / "catalogue.md").read_text()
     table = page.split("<!-- keys of framework.yml -->")[1].split("<!-- end of the keys -->")[0]
     rows = dict(re.findall(r"^\| `([\w.]+)` \| (yes|no) \|", table, re.MULTILINE))
-    keys = {key: "yes" for key in frameworks._REQUIRED}
-    keys.update({key: "no" for key in {*frameworks._DEFAULTS, *frameworks._CHOICES}})
+    keys = dict.fromkeys(frameworks._REQUIRED, "yes")
+    keys.update(dict.fromkeys({*frameworks._DEFAULTS, *frameworks._CHOICES}, "no"))
     for key, (required, optional) in frameworks._NESTED.items():
         keys.update({f"{key}.{name}": "yes" for name in required} | {f"{key}.{name}": "no" for name in optional})
     assert rows == keys
