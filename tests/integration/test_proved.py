@@ -96,7 +96,7 @@ def test_a_mistyped_password_leaves_every_working_file_and_is_tried_once(control
     assert second.status == 2, second.output
     assert tree(controller.home) == before
     assert "password_rejected cause:" in flat(second.output)
-    assert "Cure:" in second.output
+    assert "cure:" in second.output
     assert WRONG not in second.output
     # The roles and modules prove the CA in a connection of its own, before anything is logged in.
     assert logins("funky-skunk") == 1
@@ -115,7 +115,7 @@ def test_a_strangers_ca_leaves_every_working_file(controller, sandbox, onboard, 
     assert second.status == 2, second.output
     assert tree(controller.home) == before
     assert "tls_unknown_ca cause:" in flat(second.output)
-    assert "Cure:" in second.output
+    assert "cure:" in second.output
     assert logins("funky-skunk") == 0
 
 
