@@ -86,7 +86,7 @@ class ActionModule(OnboardingAction):
             inventory, as_written = self._inventory(arguments)
             apps, homes = self.placed(inventory)
             self._app_names = [app.name for app in apps]
-            # Only who writes them knows whether an app has samples: those that are there are not in anybody's way.
+            # Whether an app has samples is an option of app_config, which the check does not have.
             self._samples = {app.name: sample_paths(app, self.folder(app, homes)) for app in apps}
             endpoints = [self._app_endpoint(app, homes, inventory, as_written=as_written) for app in apps]
         try:

@@ -59,7 +59,7 @@ def _sources(inventory: HostInventory) -> tuple[dict[str, Source], list[str]]:
     """The connections by name, and what to know about those that are examples: nobody is asked for anything here."""
     if not inventory.has_connection:
         names = {str(entry.get("connection") or DEFAULT_NAME) for entry in inventory.entries}
-        note = f"No connection was given, so the files have the values of an example: the host {EXAMPLE['host']}."
+        note = f"No connection was given, so the files show example values: the host {EXAMPLE['host']}."
         return {name: connections.source(name, EXAMPLE) for name in sorted(names)}, [note]
     sources, notes = {}, []
     for name, facts in inventory.connections.items():
@@ -67,8 +67,8 @@ def _sources(inventory: HostInventory) -> tuple[dict[str, Source], list[str]]:
             own = {key: facts[key] for key in ("user", "database") if facts.get(key)}
             sources[name] = connections.source(name, {**EXAMPLE, **own})
             notes.append(
-                f"The connection {name} names a cluster of the Cloud API, which is not asked: the files have the"
-                " values of an example."
+                f"The connection {name} names a cluster of the Cloud API, which is not asked: the files show"
+                " example values."
             )
         else:
             sources[name] = inventory.source(name, facts)

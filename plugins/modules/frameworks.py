@@ -32,7 +32,7 @@ options:
   preview:
     description:
       - Show the files of the inventory's apps too. A home folder is shown as C(~).
-      - Without a connection, and for a cluster of the Cloud API, the files have the values of an example.
+      - Without a connection, and for a cluster of the Cloud API, the files show example values.
     type: bool
     default: false
 """

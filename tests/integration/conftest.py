@@ -9,8 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +69,10 @@ class Controller:
         finally:
             path.unlink()
 
+    def terminal(self, words: Sequence[Any]) -> Terminal:
+        """Start one of Ansible's commands at a pseudo-terminal."""
+        return Terminal([self.bin / words[0], *words[1:]], self.cwd, self._environment({}))
+
     def _environment(self, extra: dict[str, str]) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
@@ -76,6 +84,45 @@ class Controller:
             **self.environment,
             **extra,
         }
+
+
+class Terminal:
+    """A command at a pseudo-terminal, as a person sits before it."""
+
+    def __init__(self, words: Sequence[Any], cwd: Path, environment: dict[str, str]) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(cwd)
+            os.execve(words[0], [str(word) for word in words], environment)  # noqa: S606 - as a person types it
+        self.screen = ""
+
+    def until(self, text: str, seconds: float = 120) -> None:
+        """Read until the text is on the screen."""
+        end = time.monotonic() + seconds
+        while text not in self.screen:
+            ready = select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]
+            try:
+                data = os.read(self.fd, 65536) if ready else b""
+            except OSError:
+                data = b""
+            if not data:
+                raise AssertionError(f"{text!r} did not come: {self.screen}")
+            self.screen += data.decode(errors="replace")
+
+    def type(self, line: str) -> None:
+        """Type a line, as late as a person does: what comes before the echo is off is thrown away."""
+        time.sleep(0.5)
+        os.write(self.fd, line.encode() + b"\r")
+
+    def end(self) -> int:
+        """Wait for the end, and return the exit status."""
+        try:
+            while data := os.read(self.fd, 65536):
+                self.screen += data.decode(errors="replace")
+        except OSError:
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

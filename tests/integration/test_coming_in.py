@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import files_below
-from tests.integration.test_onboarding import Terminal, flat, url_of
+from tests.integration.test_onboarding import flat, url_of
 
 CLOUD_URL = "postgresql://max:s3cret-canary@funky-skunk-123.abc.cockroachlabs.cloud:26257/bank?sslmode=verify-full"
 QUIET = {"crdb_app_samples": False, "crdb_frameworks": "psycopg2"}
@@ -43,7 +43,7 @@ class TestMainCommand:
     def test_a_string_the_ca_and_the_password_are_asked_for(self, laptop, sandbox, form):
         facts = sandbox.connections["funky_skunk"]
         url = url_of({**facts, "password": "<ENTER-SQL-USER-PASSWORD>"})
-        terminal = Terminal(laptop, [*main_command(sandbox), "-vvvv"])
+        terminal = laptop.terminal([*main_command(sandbox), "-vvvv"])
         terminal.until("Connection string of the cluster")
         terminal.type(form.format(url))
         terminal.until("CA of localhost")
@@ -59,7 +59,7 @@ class TestMainCommand:
 
     def test_wrong_input_is_asked_for_again(self, laptop, sandbox):
         facts = sandbox.connections["funky_skunk"]
-        terminal = Terminal(laptop, main_command(sandbox))
+        terminal = laptop.terminal(main_command(sandbox))
         terminal.until("Connection string of the cluster")
         terminal.type(url_of({**facts, "password": "hunter2canary"}).replace("verify-full", "require"))
         terminal.until("is weaker than verify-full")
@@ -164,8 +164,7 @@ class TestCheckAfterIt:
 
     def test_it_asks_where_nothing_was_written(self, laptop, sandbox):
         facts = sandbox.connections["funky_skunk"]
-        terminal = Terminal(
-            laptop,
+        terminal = laptop.terminal(
             ["ansible-playbook", "playbooks/check.yml", "-e", f"crdb_connection_ca_file={facts['ca_file']}", "--check"],
         )
         terminal.until("Connection string of the cluster")
@@ -177,7 +176,7 @@ class TestFrameworks:
     def test_the_preview_needs_no_connection(self, controller):
         run = controller.playbook("frameworks", {"crdb_frameworks": "typeorm,hibernate"})
         assert run.status == 0, run.output
-        assert "No connection was given, so the files have the values of an example" in run.output
+        assert "No connection was given, so the files show example values" in run.output
         assert "my-cluster-123.abc.cockroachlabs.cloud" in run.output
 
     @pytest.mark.parametrize("playbook", ["frameworks", "dev_machine"])

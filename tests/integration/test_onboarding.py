@@ -7,11 +7,8 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import shutil
 import subprocess
-import time
 
 import pytest
 
@@ -115,53 +112,11 @@ def test_the_connection_string_of_the_environment_is_taken(controller, sandbox, 
     assert facts["password"] not in run.output
 
 
-class Terminal:
-    """A command at a pseudo-terminal, as a person sits before it."""
-
-    def __init__(self, controller, words):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.chdir(controller.cwd)
-            os.execve(  # noqa: S606 - a command line, as a person types it
-                controller.bin / words[0], [str(w) for w in words], controller._environment({})
-            )
-        self.screen = ""
-
-    def until(self, text, seconds=120):
-        """Read until the text is on the screen."""
-        end = time.monotonic() + seconds
-        while text not in self.screen:
-            ready = select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]
-            try:
-                data = os.read(self.fd, 65536) if ready else b""
-            except OSError:
-                data = b""
-            if not data:
-                raise AssertionError(f"{text!r} did not come: {self.screen}")
-            self.screen += data.decode(errors="replace")
-
-    def type(self, line):
-        """Type a line, as late as a person does: what comes before the echo is off is thrown away."""
-        time.sleep(0.5)
-        os.write(self.fd, line.encode() + b"\r")
-
-    def end(self):
-        """Wait for the end; the exit status."""
-        try:
-            while data := os.read(self.fd, 65536):
-                self.screen += data.decode(errors="replace")
-        except OSError:
-            pass
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
 @pytest.mark.parametrize("cores", ["pinned", "newest"])
 def test_what_was_typed_is_used_by_every_role_and_shown_by_none(controller, sandbox, cores):
     use_core(controller, cores)
     facts = sandbox.connections["funky_skunk"]
-    terminal = Terminal(
-        controller,
+    terminal = controller.terminal(
         ["ansible-playbook", "playbooks/dev_machine.yml", "-vvvv", "-e", f"crdb_connection_ca_file={facts['ca_file']}",
          "-e", "crdb_frameworks=psycopg2,django"],
     )  # fmt: skip

@@ -10,19 +10,16 @@ The tests share the environment. With CRDB_PACKAGE_ALL=1 (`make test-package`) t
 from __future__ import annotations
 
 import os
-import pty
-import select
 import subprocess
 import tarfile
 import tempfile
-import time
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import BIN, CHECKOUT, Run, files_below
+from tests.integration.conftest import BIN, CHECKOUT, Run, Terminal, files_below
 
 # What pip and npm need to reach their registries on this machine.
 REGISTRIES = {
@@ -207,48 +204,12 @@ def test_a_password_as_an_argument_is_refused(package, facts):
     assert files_below(package.home) == {}
 
 
-class Terminal:
-    """The command at a pseudo-terminal."""
-
-    def __init__(self, package, *words):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.chdir(package.project)
-            words = package.words(*words)
-            os.execve(words[0], words, package.variables())  # noqa: S606 - as a person types it
-        self.screen = ""
-
-    def until(self, text):
-        end = time.monotonic() + 120
-        while text not in self.screen:
-            data = b""
-            if select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:
-                try:
-                    data = os.read(self.fd, 65536)
-                except OSError:
-                    data = b""
-            assert data, f"{text!r} did not come: {self.screen}"
-            self.screen += data.decode(errors="replace")
-
-    def type(self, text):
-        # What comes before the echo is off is thrown away.
-        time.sleep(0.5)
-        os.write(self.fd, text.encode())
-
-    def end(self):
-        try:
-            while data := os.read(self.fd, 65536):
-                self.screen += data.decode(errors="replace")
-        except OSError:
-            pass
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
 def test_it_asks_for_the_connection_string(package, facts):
-    terminal = Terminal(package, "connection", "--ca-file", facts["ca_file"])
+    terminal = Terminal(
+        package.words("connection", "--ca-file", facts["ca_file"]), package.project, package.variables()
+    )
     terminal.until("onnection string")
-    terminal.type(url_of(facts) + "\r")
+    terminal.type(url_of(facts))
     assert terminal.end() == 0, terminal.screen
     assert facts["password"] not in terminal.screen
     assert "options=--cluster" in terminal.screen
@@ -256,7 +217,7 @@ def test_it_asks_for_the_connection_string(package, facts):
 
 
 def test_ctrl_c_at_the_question_leaves_nothing(package):
-    terminal = Terminal(package, "dev")
+    terminal = Terminal(package.words("dev"), package.project, package.variables())
     terminal.until("onnection string")
     assert list(package.temporary.iterdir()) != []
     terminal.type("\x03")

@@ -245,15 +245,24 @@ def test_one_task_after_the_other_does_not_try_a_refused_password_again(controll
 class TestClient:
     """The client's download comes last, and its failure does not end the onboarding."""
 
-    def test_a_failed_download_is_reported_with_its_cure_and_is_no_change(self, controller, sandbox, tmp_path):
-        variables = {
-            "crdb_connections": {"db": sandbox.connections["steady_heron"]},
-            "crdb_apps": [app()],
-            "crdb_client_install": True,
-            "crdb_client_base_url": "https://127.0.0.1:1",
-            "crdb_client_prefix": str(tmp_path / "prefix"),
-        }
-        run = controller.playbook("dev_machine", variables)
+    @pytest.fixture
+    def onboard(self, controller, tmp_path):
+        """Onboard with a connection, and with a client that cannot be downloaded."""
+
+        def onboard(facts):
+            variables = {
+                "crdb_connections": {"db": facts},
+                "crdb_apps": [app()],
+                "crdb_client_install": True,
+                "crdb_client_base_url": "https://127.0.0.1:1",
+                "crdb_client_prefix": str(tmp_path / "prefix"),
+            }
+            return controller.playbook("dev_machine", variables)
+
+        return onboard
+
+    def test_a_failed_download_is_reported_with_its_cure_and_is_no_change(self, onboard, controller, sandbox, tmp_path):
+        run = onboard(sandbox.connections["steady_heron"])
         assert run.status == 0, run.output
         assert run.recap()["failed"] == 0
         assert run.recap()["changed"] == 1
@@ -265,19 +274,12 @@ class TestClient:
         assert run.output.index("Check the connection") < run.output.rindex("Install the client")
         assert "shop/.env" in files_below(controller.home)
         assert not (tmp_path / "prefix").exists()
-        again = controller.playbook("dev_machine", variables)
+        again = onboard(sandbox.connections["steady_heron"])
         assert again.status == 0, again.output
         assert again.recap()["changed"] == 0
 
-    def test_a_connection_that_is_not_proved_downloads_nothing(self, controller, sandbox, tmp_path):
-        variables = {
-            "crdb_connections": {"db": {**sandbox.connections["funky_skunk"], "password": WRONG}},
-            "crdb_apps": [app()],
-            "crdb_client_install": True,
-            "crdb_client_base_url": "https://127.0.0.1:1",
-            "crdb_client_prefix": str(tmp_path / "prefix"),
-        }
-        run = controller.playbook("dev_machine", variables)
+    def test_a_connection_that_is_not_proved_downloads_nothing(self, onboard, sandbox):
+        run = onboard({**sandbox.connections["funky_skunk"], "password": WRONG})
         assert run.status == 2, run.output
         assert "password_rejected cause:" in flat(run.output)
         assert "cannot be downloaded" not in run.output

@@ -25,7 +25,7 @@ import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 
 from tests.integration.conftest import BIN, CHECKOUT, Controller
-from tests.integration.test_onboarding import FRAMEWORKS, Terminal, url_of
+from tests.integration.test_onboarding import FRAMEWORKS, url_of
 
 CANARY = "-Canary7/ @:%?#&+='\"\\${}<>|;~*{{ {% {# \u00e9"
 
@@ -372,7 +372,7 @@ def test_from_a_prompt(person, sandbox, canary_user):
         f"crdb_connection_ca_file={canary_user['ca_file']}",
     ]
     with ProcessSampler() as sampler:
-        terminal = Terminal(person, [*words, "-e", "crdb_frameworks=psycopg2"])
+        terminal = person.terminal([*words, "-e", "crdb_frameworks=psycopg2"])
         terminal.until("Connection string of the cluster")
         terminal.type(url_of(canary_user, password=False))
         terminal.until("Password of the SQL user maxroach")
