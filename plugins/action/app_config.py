@@ -17,6 +17,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import (
     file_changes,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.projects import Projects
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -58,12 +59,12 @@ def _trust(app: App, folder: str, ca_path: str) -> list[dict[str, str]]:
 
 
 def _usage(app: App, folder: str) -> list[dict[str, str]]:
-    files = [(f.name, file.destination, file.use) for f in app.frameworks for file in f.files]
+    files = [(f.name, file.destination, file.use, file.where) for f in app.frameworks for file in f.files]
     if app.trust_store:
-        files.append(("trust store", TRUST_STORE_ARGUMENTS, f"java @{TRUST_STORE_ARGUMENTS}"))
+        files.append(("trust store", TRUST_STORE_ARGUMENTS, f"java @{TRUST_STORE_ARGUMENTS}", ""))
     return [
-        {"app": app.name, "framework": name, "file": str(PurePosixPath(folder, path)), "use": use}
-        for name, path, use in files
+        {"app": app.name, "framework": name, "file": str(PurePosixPath(folder, path)), "use": use, "where": where}
+        for name, path, use, where in files
     ]
 
 
@@ -132,12 +133,12 @@ class _Plan:
             # The home's files have the group of their user, whatever the app's is.
             self.files += [_entry(app, file, "") for file in rendered.home_files]
             path, use = str(PurePosixPath(home, SERVICE_FILE)), f"psql service={app.psql_service}"
-            self.usage.append({"app": app.name, "framework": "psql", "file": path, "use": use})
+            self.usage.append({"app": app.name, "framework": "psql", "file": path, "use": use, "where": ""})
         return ca_path
 
     def report(self) -> list[str]:
         """The lines that a person reads: how each file is used, and which CA each framework trusts."""
-        return [f"{row['file']}: {row['use']}" for row in self.usage] + [
+        return [f"{row['file']}: {row['where'] + ': ' if row['where'] else ''}{row['use']}" for row in self.usage] + [
             f"{row['app']}: {row['framework']} trusts {row['ca']} ({row['authorities']})" for row in self.trust
         ]
 
@@ -189,9 +190,42 @@ class ActionModule(OnboardingAction):
     def _present(
         self, arguments: dict[str, Any], inventory: HostInventory, common: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
+        projects = Projects(self, inventory, task_vars)
+        plan = _Plan()
+
+        def write(looked_at: list[dict[str, Any]]) -> dict[str, Any]:
+            nonlocal plan
+            plan = _Plan()
+            return self._write(plan, arguments, inventory, {**common, "projects": looked_at}, task_vars)
+
+        result = projects.call(write)
+        if result.get("failed"):
+            return failed_files(result)
+        report = plan.report() + (result.get("notes", []) if arguments["ca"] else [])
+        report += [note for app in inventory.apps for note in app.notes]
+        report += [unmanaged_line(entry) for entry in result.get("unmanaged", ())]
+        self.reports("app_config", report, task_vars)
+        return {
+            **result,
+            "changes": file_changes(result),
+            "usage": plan.usage,
+            "samples": plan.samples,
+            "trust": plan.trust,
+            "report": report,
+            "environment_files": [file["path"] for file in plan.files if file["format"] == "dotenv"],
+        }
+
+    def _write(
+        self,
+        plan: _Plan,
+        arguments: dict[str, Any],
+        inventory: HostInventory,
+        common: dict[str, Any],
+        task_vars: dict[str, Any],
+    ) -> dict[str, Any]:
+        """The module's result, with what became of each app."""
         apps, homes = self.placed(inventory)
         folders = {app.name: self.folder(app, homes) for app in apps}
-        plan = _Plan()
         # Before what names them: files are put in place in this order, and taken back in the opposite one.
         places = _ca_files.places(apps, folders, homes) if arguments["ca"] else []
         if arguments["ca"]:
@@ -220,6 +254,8 @@ class ActionModule(OnboardingAction):
             prune=arguments["prune"],
         )
         result = proof.write(self, {**common, **options}, task_vars)
+        if result.get("projects"):
+            return result
         proof.confirm(result, [_with_cluster(entry, apps, inventory) for entry in plan.endpoints], inventory)
         if not result.get("failed"):
             self._forget_drop_ins(result, task_vars)
@@ -230,17 +266,4 @@ class ActionModule(OnboardingAction):
             result["apps"] = changed
             result["unconfirmed"] = sorted(confirmed & set(waiting))
             result["notes"] = [*result["notes"], *_ca_files.notes(places, result["files"])]
-        else:
-            return failed_files(result)
-        report = plan.report() + (result.get("notes", []) if arguments["ca"] else [])
-        report += [unmanaged_line(entry) for entry in result.get("unmanaged", ())]
-        self.reports("app_config", report, task_vars)
-        return {
-            **result,
-            "changes": file_changes(result),
-            "usage": plan.usage,
-            "samples": plan.samples,
-            "trust": plan.trust,
-            "report": report,
-            "environment_files": [file["path"] for file in plan.files if file["format"] == "dotenv"],
-        }
+        return result

@@ -21,6 +21,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.report import 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import drivers
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.projects import Projects
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import key_is_set
@@ -71,12 +72,15 @@ class ActionModule(OnboardingAction):
     OPTIONS = "check"
     _app_names: Sequence[str] = ()
     _samples: ClassVar[dict[str, list[str]]] = {}
+    _looked_at: Sequence[dict[str, Any]] = ()
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with a readable `report`."""
         _warn_of_typed_passwords()
         apps: tuple[App, ...] = ()
         homes: dict[str, str] = {}
+        inventory, as_written = None, False
+        endpoints: list[dict[str, Any]] = []
         if arguments["url"] is not None:
             endpoints = [self._given(arguments["url"], arguments["ca_file"])]
         elif arguments["endpoints"] is not None:
@@ -84,15 +88,23 @@ class ActionModule(OnboardingAction):
             endpoints = [{**entry, "ca_file": entry["ca_file"] or default} for entry in arguments["endpoints"]]
         else:
             inventory, as_written = self._inventory(arguments)
-            apps, homes = self.placed(inventory)
-            self._app_names = [app.name for app in apps]
-            # Whether an app has samples is an option of app_config, which the check does not have.
-            self._samples = {app.name: sample_paths(app, self.folder(app, homes)) for app in apps}
-            endpoints = [self._app_endpoint(app, homes, inventory, as_written=as_written) for app in apps]
-        try:
-            checks = self._check(endpoints, arguments, task_vars)
-        except _CheckFailedError as exc:
-            return exc.result
+        checks: list[dict[str, Any]] = []
+
+        def check(looked_at: list[dict[str, Any]]) -> dict[str, Any]:
+            nonlocal apps, homes, endpoints, checks
+            if inventory is not None:
+                apps, homes, endpoints = self._app_endpoints(inventory, as_written=as_written)
+            self._looked_at = looked_at
+            try:
+                checks = self._check(endpoints, arguments, task_vars)
+            except _CheckFailedError as exc:
+                return exc.result
+            return {"checks": checks}
+
+        known = Projects(self, inventory, task_vars) if inventory is not None else None
+        answered = check([]) if known is None else known.call(check)
+        if "checks" not in answered or answered.get("failed"):
+            return answered
         if arguments["confirm"]:
             checks = self._confirmed(checks, endpoints, arguments, task_vars)
         result = self._result(checks, endpoints, task_vars)
@@ -108,6 +120,16 @@ class ActionModule(OnboardingAction):
             failures += [line for line in result.get("drivers", {}).get("report", ()) if not failures]
             result.update(failed=True, msg=" ".join(failures))
         return result
+
+    def _app_endpoints(
+        self, inventory: HostInventory, *, as_written: bool
+    ) -> tuple[tuple[App, ...], dict[str, str], list[dict[str, Any]]]:
+        """The apps of the host, the homes that they name, and the connection of each app."""
+        apps, homes = self.placed(inventory)
+        self._app_names = [app.name for app in apps]
+        # Whether an app has samples is an option of app_config, which the check does not have.
+        self._samples = {app.name: sample_paths(app, self.folder(app, homes)) for app in apps}
+        return apps, homes, [self._app_endpoint(app, homes, inventory, as_written=as_written) for app in apps]
 
     def _inventory(self, arguments: dict[str, Any]) -> tuple[HostInventory, bool]:
         """The connections and apps, and whether they are those that were written: these need no comparison.
@@ -221,6 +243,7 @@ class ActionModule(OnboardingAction):
             if endpoint.get("app")
         ]
         common: dict[str, Any] = {"timeout": arguments["timeout"], "controller_time": time.time()}
+        common["projects"] = list(self._looked_at)
         named = [endpoint["app"] for endpoint in endpoints if endpoint.get("app")]
         if self._app_names and len(named) == len(self._app_names):
             planned: dict[str, list[str]] = {}
@@ -231,7 +254,7 @@ class ActionModule(OnboardingAction):
         # The digests of an app's files are worth hiding only where they could confirm a guess of its password.
         secret = any(endpoint.get("password") for endpoint in sent)
         result = self.call({"endpoints": sent, "apps": apps, **common}, task_vars, secret=secret)
-        if "checks" not in result:
+        if "checks" not in result or result.get("projects"):
             raise _CheckFailedError(result)
         checks: list[dict[str, Any]] = result["checks"]
         self._name_unmanaged(result.get("unmanaged", ()), checks, endpoints)

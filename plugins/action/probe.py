@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import drivers
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.projects import Projects
 
 
 class ActionModule(OnboardingAction):
@@ -18,6 +19,11 @@ class ActionModule(OnboardingAction):
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the probes."""
-        apps, homes = self.placed(self.inventory(arguments))
-        options = {**arguments, "probe_timeout": arguments["timeout"]}
-        return drivers.prove(self, apps, homes, options, arguments["withheld"], task_vars)
+        inventory = self.inventory(arguments)
+
+        def prove(looked_at: list[dict[str, Any]]) -> dict[str, Any]:
+            apps, homes = self.placed(inventory)
+            options = {**arguments, "probe_timeout": arguments["timeout"], "projects": looked_at}
+            return drivers.prove(self, apps, homes, options, arguments["withheld"], task_vars)
+
+        return Projects(self, inventory, task_vars).call(prove)

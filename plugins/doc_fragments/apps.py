@@ -57,6 +57,27 @@ options:
           - Write a small program that uses it beside each configuration. The default is the option C(samples) of
             M(crdb.onboard.app_config).
         type: bool
+      pool_size:
+        description:
+          - Most connections that one process of the app keeps open, where the framework has a pool.
+          - CockroachDB recommends about four active connections for each vCPU of the cluster, over all processes.
+        type: int
+        default: 10
+      pool_lifetime:
+        description:
+          - Seconds after which a pool replaces a connection. CockroachDB recommends 5 to 30 minutes. V(0) means never.
+        type: int
+        default: 900
+      connect_timeout:
+        description: Seconds that a new connection may take. A Serverless cluster that sleeps takes some to wake up.
+        type: int
+        default: 15
+      keepalive:
+        description:
+          - Seconds of silence after which a connection is kept alive by TCP, because load balancers end silent
+            connections. V(0) leaves it to the operating system.
+        type: int
+        default: 60
       psql_service:
         description:
           - Name for C(psql service=NAME). Writes a section of the user's C(~/.pg_service.conf) and a line of

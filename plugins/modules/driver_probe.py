@@ -17,6 +17,7 @@ description:
     playbooks.
 extends_documentation_fragment:
   - crdb.onboard.attributes
+  - crdb.onboard.projects
 attributes:
   check_mode:
     support: full
@@ -102,6 +103,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+projects:
+  description:
+    - What each app's project is, by app and language, where one is not as it was assumed. Nothing else was done.
+  returned: when a project is not as it was assumed
+  type: dict
 ok:
   description: Whether no driver failed.
   returned: success
@@ -142,15 +148,21 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.crdb.onboard.plugins.module_utils._check.probe_options import PROBES
 from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
-from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import mask_urls
-from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import (
+    FORMATS,
+    HEADER,
+    FormatError,
+    dotenv_text,
+    mask_urls,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
+from ansible_collections.crdb.onboard.plugins.module_utils._project.look import PROJECTS, differing
 
 # The driver is not installed for this interpreter, which says nothing about the connection.
 _NO_DRIVER = re.compile(
     r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND|LoadError|go.mod file not found"
     r"|no required module provides package|package [\w.]+ does not exist"
 )
-_ASSIGNMENT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)='([^']*)'$", re.MULTILINE)
 _JAVA_CLASS = re.compile(r"public final class (\w+)")
 _OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
 _MESSAGE_LIMIT = 600
@@ -232,20 +244,21 @@ class _EnvironmentFile:
 
     def read(self, path: str) -> str:
         """The text of the file. Raises OSError."""
-        return tree.read_file(path).content.decode("utf-8", "replace")
+        return tree.read_file(path).content.decode("utf-8", "surrogateescape")
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
 
 
 def _assignments(probe: dict[str, Any]) -> dict[str, str]:
-    """The variables that the app's environment file sets. Raises OSError."""
+    """The variables that the app's environment file sets. Raises OSError, and FormatError where loaders differ."""
     reader = Owner(probe["user"]).does(_EnvironmentFile())
     try:
         text = reader.read(os.path.join(probe["folder"], probe["environment_file"]))
     finally:
         reader.close()
-    return dict(_ASSIGNMENT.findall(text))
+    segments = FORMATS["dotenv"](text.encode("utf-8", "surrogateescape"))
+    return {segment.key: dotenv_text(segment.raw) for segment in segments if segment.key not in (None, HEADER)}
 
 
 def _untrusted(paths: Sequence[str]) -> str:
@@ -298,6 +311,8 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         return {**report, "verdict": "failed", "message": f"no answer within {params['timeout']:g} s"}
     except OSError as exc:
         return {**report, "verdict": "failed", "message": f"{exc.filename or interpreter}: {exc.strerror}"}
+    except FormatError as exc:
+        return {**report, "verdict": "failed", "message": f"{probe['environment_file']}: {exc}"}
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     error = answer.stderr.decode("utf-8", "replace")
@@ -335,9 +350,16 @@ def main() -> None:
             "environment": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 60.0},
             "probes": PROBES,
+            "projects": PROJECTS,
         },
         supports_check_mode=True,
     )
+    try:
+        projects = differing(module.params["projects"])
+    except (OSError, UnknownOwnerError) as exc:
+        module.fail_json(msg=str(exc))
+    if projects:
+        module.exit_json(changed=False, projects=projects, probes=[])
     probes: list[dict[str, Any]] = module.params["probes"] or []
     for probe in probes:
         try:

@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - crdb.onboard.attributes
   - crdb.onboard.endpoints
+  - crdb.onboard.projects
 attributes:
   check_mode:
     support: full
@@ -145,6 +146,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+projects:
+  description:
+    - What each app's project is, by app and language, where one is not as it was assumed. Nothing else was done.
+  returned: when a project is not as it was assumed
+  type: dict
 unmanaged:
   description: The files that are no longer managed, with C(path) and C(apps).
   returned: success
@@ -264,6 +270,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.run import che
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import STEP_SECONDS, Owner, UnknownOwnerError
 from ansible_collections.crdb.onboard.plugins.module_utils._files.unmanaged import Scope, of_users, other_users
+from ansible_collections.crdb.onboard.plugins.module_utils._project.look import PROJECTS, differing
 
 
 def _argument_spec() -> dict[str, object]:
@@ -304,6 +311,7 @@ def _argument_spec() -> dict[str, object]:
                 "sslkey": {"type": "str", "no_log": False},
             },
         },
+        "projects": PROJECTS,
         "controller_time": {"type": "float"},
         "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
         "planned": {"type": "dict"},
@@ -373,6 +381,9 @@ def main() -> None:
     if not 0 < params["timeout"] <= MAX_TIMEOUT:
         module.fail_json(msg=f"timeout must be between 0 and {MAX_TIMEOUT:g} seconds, not {params['timeout']:g}")
     try:
+        projects = differing(params["projects"])
+        if projects:
+            module.exit_json(changed=False, projects=projects, checks=[])
         left = _unmanaged(params)
         reports = _check(params, module.check_mode)
     except (EndpointError, UnknownOwnerError) as exc:

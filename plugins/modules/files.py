@@ -26,6 +26,7 @@ description:
 extends_documentation_fragment:
   - crdb.onboard.attributes
   - crdb.onboard.endpoints
+  - crdb.onboard.projects
 attributes:
   check_mode:
     support: full
@@ -255,6 +256,11 @@ held:
   returned: with O(hold), when there are any
   type: list
   elements: str
+projects:
+  description:
+    - What each app's project is, by app and language, where one is not as it was assumed. Nothing else was done.
+  returned: when a project is not as it was assumed
+  type: dict
 notes:
   description: CA files that expire within 30 days.
   returned: success
@@ -305,6 +311,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.together impor
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._files.unmanaged import of_users, other_users
 from ansible_collections.crdb.onboard.plugins.module_utils._files.writer import Writer, scope_of
+from ansible_collections.crdb.onboard.plugins.module_utils._project.look import PROJECTS, differing
 
 
 def _planned_file(module: AnsibleModule, entry: dict[str, Any]) -> PlannedFile:
@@ -389,6 +396,7 @@ _ARGUMENT_SPEC: dict[str, Any] = {
         },
     },
     "endpoints": {**ENDPOINTS, "default": []},
+    "projects": PROJECTS,
     "timeout": {"type": "float", "default": DEFAULT_TIMEOUT},
     "hold": {"type": "bool", "default": False},
     "renamed": {
@@ -454,6 +462,12 @@ def _grouped(refusals: Sequence[str]) -> list[str]:
 def _run(module: AnsibleModule) -> dict[str, Any]:
     """Plan and write the files of all users: `reports`, `proofs`, `unconfirmed`. Fails the module when it cannot."""
     owners = _owners(module)
+    try:
+        projects = differing(module.params["projects"])
+    except (OSError, UnknownOwnerError) as exc:
+        module.fail_json(msg=f"This task wrote no file. {exc}")
+    if projects:
+        module.exit_json(changed=False, projects=projects, files=[])
     prove = bool(module.params["endpoints"]) and not module.check_mode
     if prove:
         # Only where it is needed: it is the larger part of this module's start. Before the users' processes start:

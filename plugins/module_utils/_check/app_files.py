@@ -15,19 +15,23 @@ from __future__ import annotations
 
 import hmac
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, FormatError, find, normal
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import (
+    FORMATS,
+    FormatError,
+    dotenv_text,
+    find,
+    normal,
+)
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509 as _x509
 
 _LIMIT = 1024 * 1024
 # Parts of a connection string that are not secret.
 _SHOWN = ("host", "port", "database", "user", "sslmode", "sslrootcert", "sslcert", "sslkey", "options")
-_VALUE = re.compile(rb"\A[ \t]*(?:export[ \t]+)?[A-Za-z_][A-Za-z0-9_.]*[ \t]*=[ \t]*(.*)\Z", re.DOTALL)
 
 
 class Finding(NamedTuple):
@@ -81,16 +85,6 @@ def _read(path: str) -> Optional[tuple[bytes, int]]:
         raise _UnreadableError(exc.strerror or "it cannot be opened") from exc
 
 
-def unquoted(raw: bytes) -> str:
-    """The value of a dotenv assignment, as all loaders read it."""
-    match = _VALUE.match(raw.rstrip(b"\r\n"))
-    value = match.group(1) if match else b""
-    quote = value[:1]
-    if quote in (b"'", b'"') and quote in value[1:]:
-        return value[1:].rpartition(quote)[0].decode("utf-8", "replace")
-    return re.sub(rb"[ \t]+#.*\Z|[ \t]+\Z", b"", value).decode("utf-8", "replace")
-
-
 def inspect(app: Mapping[str, Any]) -> list[Finding]:
     """All findings about an app, with the rights of this process. Never raises for the state of the disk.
 
@@ -131,7 +125,7 @@ def _file_findings(file: Mapping[str, Any], content: bytes, mode: int, *, salt: 
     try:
         segments = FORMATS[file["format"]](content)
     except FormatError as exc:
-        yield Finding("app_file_unreadable", {"path": path, "reason": str(exc)})
+        yield Finding("app_file_malformed", {"path": path, "reason": str(exc)})
         return
     for variable in file["variables"]:
         words = {"path": path, "variable": variable["name"]}
@@ -147,7 +141,7 @@ def _file_findings(file: Mapping[str, Any], content: bytes, mode: int, *, salt: 
             if digest(salt, normal(segment.raw)) != variable["digest"]:
                 yield Finding("env_value_differs", {**words, "difference": "its value is different"})
             continue
-        value = unquoted(segment.raw)
+        value = dotenv_text(segment.raw)
         if digest(salt, value.encode("utf-8")) != variable["digest"]:
             difference = _difference(value, variable, salt)
             if difference:

@@ -55,7 +55,8 @@ def split_whole(content: bytes) -> list[Segment]:
 _ASSIGNMENT = re.compile(rb"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*")
 
 
-def _ends_quote(text: bytes, quote: bytes) -> bool:
+def _closing(text: bytes, quote: bytes) -> int:
+    """The place of the quote that ends a value; -1 when there is none. In double quotes a backslash escapes."""
     escaped = False
     for number in range(len(text)):
         char = text[number : number + 1]
@@ -64,15 +65,47 @@ def _ends_quote(text: bytes, quote: bytes) -> bool:
         elif char == b"\\" and quote == b'"':
             escaped = True
         elif char == quote:
-            return True
-    return False
+            return number
+    return -1
+
+
+def _check_encoding(content: bytes) -> None:
+    """Raise FormatError for bytes that loaders of environment files do not read, or read each in its own way."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
+        raise FormatError("it is not UTF-8 (it looks like UTF-16). Save it as UTF-8")
+    if content.startswith(b"\xef\xbb\xbf"):
+        raise FormatError("a byte order mark hides its first line from programs. Save it as UTF-8 without the mark")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise FormatError(f"line {line} is not UTF-8. Save the file as UTF-8") from None
+
+
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def dotenv_text(raw: bytes) -> str:
+    """The value of an assignment, as loaders of environment files read it: they differ on `$` and on escapes only."""
+    match = _ASSIGNMENT.match(raw)
+    value = raw[match.end() :] if match else b""
+    quote = value[:1]
+    if quote in (b"'", b'"', b"`"):
+        end = _closing(value[1:], quote)
+        if end != -1:
+            text = value[1 : end + 1].decode("utf-8", "replace")
+            if quote != b'"':
+                return text
+            return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), text)
+    return re.sub(rb"[ \t]+#.*\Z|[ \t]+\Z", b"", value.rstrip(b"\r\n")).decode("utf-8", "replace")
 
 
 def split_dotenv(content: bytes) -> list[Segment]:
     """Assignments by name; a quoted value may go on over lines, as the dotenv loaders read it.
 
-    Raises FormatError for a quote that never ends.
+    Raises FormatError for a quote that never ends, and for a file that is not UTF-8.
     """
+    _check_encoding(content)
     segments: list[Segment] = []
     lines = content.splitlines(keepends=True)
     number = 0
@@ -86,12 +119,12 @@ def split_dotenv(content: bytes) -> list[Segment]:
             continue
         value = line[match.end() :]
         quote = value[:1]
-        if quote in (b"'", b'"') and not _ends_quote(value[1:], quote):
+        if quote in (b"'", b'"') and _closing(value[1:], quote) == -1:
             start = number
             while number < len(lines):
                 line += lines[number]
                 number += 1
-                if _ends_quote(lines[number - 1], quote):
+                if _closing(lines[number - 1], quote) != -1:
                     break
             else:
                 raise FormatError(f"line {start}: a quoted value does not end")

@@ -73,6 +73,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
     _supports_diff = True
     _task_vars: Mapping[str, Any] = MappingProxyType({})
+    _homes: dict[str, str]
 
     def __init_subclass__(cls) -> None:
         """Read the module and the options, once a run: see above."""
@@ -89,6 +90,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         given = getattr(self._task, "_crdb_given", None) or self._task.args
         self._task._crdb_given = given
         self._task_vars = task_vars or {}
+        self._homes = {}
         try:
             self._task.args = options.with_inputs(self.OPTIONS, given)
             _validation, arguments = self.validate_argument_spec(dict(options.arguments(self.OPTIONS)))
@@ -140,7 +142,10 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         return tuple(placed(app, homes.get(app.user)) for app in inventory.apps), homes
 
     def homes(self, apps: tuple[App, ...]) -> dict[str, str]:
-        """The home on the host of every user whose home a path names, by user; empty where it has none of its own."""
+        """The home on the host of every user whose home a path names, by user; empty where it has none of its own.
+
+        The host is asked once a task.
+        """
         needed = {
             app.user
             for app in apps
@@ -151,6 +156,8 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         }
         if not needed:
             return {}
+        if needed <= self._homes.keys():
+            return self._homes
         users = sorted(needed)
         # As the module will see it: the module's own HOME for its own user, which become may have changed.
         look = '{ set -- $(ls -ldn "$h/."); [ "$3" = "$(id -u $u)" ] && echo "d$h" || echo "-$h"; } 2>/dev/null'
@@ -167,6 +174,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
                     if user
                     else f"The home folder on this host is not known: {answer.get('stderr') or 'HOME is not set'}"
                 )
+        self._homes = homes
         return homes
 
     @staticmethod

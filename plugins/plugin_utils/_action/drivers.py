@@ -39,9 +39,10 @@ def prove(
     ]
     options = {name: arguments[name] for name in ("interpreters", "environment")}
     options["timeout"] = arguments["probe_timeout"]
+    options["projects"] = arguments.get("projects", [])
     tried = [probe for probe in probes if probe["app"] not in withheld]
     result = action.call({**options, "probes": tried}, task_vars, module=WORKER)
-    for probe in probes if "probes" in result else ():
+    for probe in probes if "probes" in result and "projects" not in result else ():
         if probe["app"] in withheld:
             message = f"not tried, because the check reports {withheld[probe['app']]}"
             facts = {"app": probe["app"], "framework": probe["framework"], "facts": {}}

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import Project
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as cloud_cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings, key_is_set
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -47,6 +48,7 @@ class HostInventory:
         self._options = options
         self._vault = vault
         self._prompt = prompt
+        self._projects: Mapping[str, Mapping[str, Project]] = {}
 
     @cached_property
     def connections(self) -> dict[str, dict[str, Any]]:
@@ -94,7 +96,17 @@ class HostInventory:
 
     def apps_with(self, sources: Mapping[str, Source]) -> tuple[App, ...]:
         """Every app of the host with these connections."""
-        return apps(self.entries, sources, catalogue.load())
+        return apps(self.entries, sources, catalogue.load(), self.projects)
+
+    @property
+    def projects(self) -> Mapping[str, Mapping[str, Project]]:
+        """The projects in the apps' folders, by app and language, as far as the host was asked."""
+        return self._projects
+
+    def in_projects(self, projects: Mapping[str, Mapping[str, Project]]) -> None:
+        """From now on, the apps are in these projects."""
+        self._projects = projects
+        self.__dict__.pop("apps", None)
 
     @property
     def app_names(self) -> list[str]:

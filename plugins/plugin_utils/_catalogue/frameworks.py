@@ -9,21 +9,20 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import parameters
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import NOTHING_FOUND, Project, none
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import ROUTINGS
 
 try:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
-    from packaging.version import Version
 
     MISSING = ""
 except ImportError as exc:
@@ -43,10 +42,10 @@ LOADERS = ("config", "process")
 
 # libyaml, where available, takes a tenth of the time.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:[.+-].*)?")
-_WIDTH = 6
 _REQUIRED = {"title", "documentation", "versions", "packages", "files", "environment", "routings", "ca", "probe"}
 _DEFAULTS: dict[str, Any] = {
+    "parameters": "libpq",
+    "refused": [],
     "public_ca": "none",
     "client_certificate": "pem",
     "places": list(PLACES),
@@ -54,10 +53,12 @@ _DEFAULTS: dict[str, Any] = {
     "samples": [],
     "note": "",
 }
-_CHOICES = {"eras", "variants"}
-_FILE_KEYS = ({"template", "destination"}, {"mode", "use"})
+_CHOICES = {"eras", "variants", "projects"}
+_FILE_KEYS = ({"template", "destination"}, {"mode", "use", "where"})
+FOLLOWS = ("major", "minor")
 _NESTED = {
-    "packages": ({"name", "tested"}, {"run"}),
+    "packages": ({"name", "tested"}, {"run", "alternatives", "follows"}),
+    "refused": ({"versions", "reason"}, set[str]()),
     "files": _FILE_KEYS,
     "samples": _FILE_KEYS,
     "probe": ({"program", "interpreter"}, set[str]()),
@@ -69,22 +70,31 @@ _NESTED = {
 class Package:
     """A package that the framework is installed from: its registry name and the version the tests run.
 
-    `run`: false for one that the framework needs and that could not be run with it here.
+    `run`: false for one that the framework needs and that could not be run with it here. `alternatives`: packages that
+    serve as well, where a project has one. `follows`: how much of its version is the framework's, ``minor`` or
+    ``major``. `version`: the one that the project has, else the tested one, or the series that follows.
     """
 
     name: str
     tested: str
     run: bool = True
+    alternatives: tuple[str, ...] = ()
+    follows: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True)
 class CatalogueFile:
-    """A file that a framework gets, relative to the folder of the app."""
+    """A file that a framework gets, relative to the folder of the app.
+
+    `use`: the line that uses it. `where`: where that line belongs, such as ``at the end of shop/settings.py``.
+    """
 
     template: str
     destination: str
     mode: int
     use: str
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,9 @@ class Framework:
     form and in the guide's, which is written where the CA is public. `place`: where the password is, the environment
     file or the framework's own file. `loader`: who brings the environment file into the environment, the `config` that
     is written, or whoever starts the `process`. `choices`: all eras and variants of the folder, the newest first.
+    `forms`: what is different in a project, by its facts; the first that fits counts. `parameters`: which of a URL's
+    parameters its driver knows, a name of `_catalogue.parameters`. `refused`: versions that are known not to work, and
+    why. `notes`: what a person should know about this choice.
     """
 
     name: str
@@ -128,6 +141,11 @@ class Framework:
     version: str = ""
     several_eras: bool = False
     choices: tuple[Framework, ...] = ()
+    forms: tuple[tuple[Mapping[str, str], Framework], ...] = ()
+    parameters: str = "libpq"
+    refused: tuple[tuple[str, str], ...] = ()
+    project: Project = NOTHING_FOUND
+    notes: tuple[str, ...] = ()
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -141,22 +159,12 @@ class Framework:
         return " ".join(part for part in kept if part)
 
 
-def _release(text: str) -> Version:
-    """The release of a full or partial version, without a suffix such as `-beta.1`. Raises ValueError."""
-    match = _VERSION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(text)
-    return Version(match[1])
-
-
-def _latest(release: Version) -> Version:
-    """The latest version that a partial version can stand for: 6.10 stands for all of 6.10.x."""
-    return Version(f"{release}{'.999999999' * (_WIDTH - len(release.release))}")
-
-
 def _files(data: list[dict[str, Any]]) -> tuple[CatalogueFile, ...]:
     return tuple(
-        CatalogueFile(f["template"], f["destination"], int(f.get("mode", "0644"), 8), f.get("use", "")) for f in data
+        CatalogueFile(
+            f["template"], f["destination"], int(f.get("mode", "0644"), 8), f.get("use", ""), f.get("where", "")
+        )
+        for f in data
     )
 
 
@@ -180,12 +188,8 @@ def _check_keys(path: Path, data: Mapping[str, Any]) -> None:
                 raise OnboardingError(f"{path}: {key}: {problems}")
 
 
-def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
-    def wrong(what: str) -> OnboardingError:
-        return OnboardingError(f"{path}: {what}")
-
-    _check_keys(path, data)
-    data = {**_DEFAULTS, **data}
+def _check_values(data: Mapping[str, Any], wrong: Callable[[str], OnboardingError]) -> None:
+    """Raise what `wrong` makes of a value that is not allowed."""
     routings, places = tuple(data["routings"]), tuple(data["places"])
     if not routings or not set(routings) <= set(ROUTINGS) - {"auto"}:
         raise wrong(f"routings {list(routings)}: must be some of {', '.join(ROUTINGS)}")
@@ -196,16 +200,30 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         ("public_ca", PUBLIC_CA_SOURCES),
         ("client_certificate", CLIENT_CERTIFICATES),
         ("loader", LOADERS),
+        ("parameters", tuple(parameters.KNOWN)),
     ):
         if data[key] not in allowed:
             raise wrong(f"{key} {data[key]!r}: must be one of {', '.join(allowed)}")
     for variable, form in data["environment"].items():
         if form not in ENVIRONMENT_FORMS:
             raise wrong(f"environment {variable}: {form!r}: must be one of {', '.join(ENVIRONMENT_FORMS)}")
-    try:
-        SpecifierSet(data["versions"])
-    except InvalidSpecifier:
-        raise wrong(f"versions must be bounds such as '>=6.10,<7', not {data['versions']!r}") from None
+    for bounds in (data["versions"], *(entry["versions"] for entry in data["refused"])):
+        try:
+            SpecifierSet(bounds)
+        except InvalidSpecifier:
+            raise wrong(f"versions must be bounds such as '>=6.10,<7', not {bounds!r}") from None
+    for package in data["packages"]:
+        if package.get("follows", "minor") not in FOLLOWS:
+            raise wrong(f"packages: follows {package['follows']!r}: must be one of {', '.join(FOLLOWS)}")
+
+
+def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
+    def wrong(what: str) -> OnboardingError:
+        return OnboardingError(f"{path}: {what}")
+
+    _check_keys(path, data)
+    data = {**_DEFAULTS, **data}
+    _check_values(data, wrong)
     files, samples = _files(data["files"]), _files(data["samples"])
     for name in [f.template for f in (*files, *samples)] + [data["probe"]["program"]]:
         if not (path.parent / name).is_file():
@@ -218,20 +236,47 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         folder=path.parent,
         versions=data["versions"],
         variant=variant,
-        packages=tuple(Package(p["name"], str(p["tested"]), bool(p.get("run", True))) for p in data["packages"]),
+        packages=tuple(
+            Package(
+                p["name"],
+                str(p["tested"]),
+                bool(p.get("run", True)),
+                tuple(p.get("alternatives", ())),
+                p.get("follows", ""),
+            )
+            for p in data["packages"]
+        ),
         files=files,
         environment=dict(data["environment"]),
-        routings=routings,
+        routings=tuple(data["routings"]),
         ca=data["ca"],
         public_ca=data["public_ca"],
         client_certificate=data["client_certificate"],
-        places=places,
+        places=tuple(data["places"]),
         loader=data["loader"],
         probe=Probe(data["probe"]["program"], data["probe"]["interpreter"]),
         samples=samples,
         note=data["note"],
-        place=places[0],
+        place=data["places"][0],
+        parameters=data["parameters"],
+        refused=tuple((entry["versions"], entry["reason"]) for entry in data["refused"]),
+        project=none(path.parent.parent.name),
     )
+
+
+def _forms(path: Path, data: Mapping[str, Any], variant: str) -> tuple[tuple[Mapping[str, str], Framework], ...]:
+    """The forms of a choice in projects, with the facts that they are for."""
+    forms = []
+    for entry in data.get("projects", []):
+        changes = dict(entry)
+        when = changes.pop("when", None)
+        if not isinstance(when, Mapping) or not when:
+            raise OnboardingError(f"{path}: projects: each entry needs when, the facts of the project that it is for")
+        unknown = sorted(set(when) - set(none(path.parent.parent.name).facts))
+        if unknown:
+            raise OnboardingError(f"{path}: projects: there is no fact {', '.join(unknown)} of this language")
+        forms.append(({str(k): str(v) for k, v in when.items()}, _framework(path, {**data, **changes}, variant)))
+    return tuple(forms)
 
 
 def _read(path: Path) -> Framework:
@@ -243,7 +288,10 @@ def _read(path: Path) -> Framework:
     for era in data.get("eras", [{}]):
         merged = {**top, **era}
         variants = merged.pop("variants", None) or {"": {}}
-        choices += [_framework(path, {**merged, **changes}, name) for name, changes in variants.items()]
+        for name, changes in variants.items():
+            data_of_choice = {**merged, **changes}
+            base = _framework(path, data_of_choice, name)
+            choices.append(replace(base, forms=_forms(path, data_of_choice, name)))
     several = len({framework.versions for framework in choices}) > 1
     choices = [replace(framework, several_eras=several) for framework in choices]
     return replace(choices[0], choices=tuple(choices))
@@ -267,70 +315,3 @@ def load(folder: Path = CATALOGUE) -> Mapping[str, Framework]:
             raise OnboardingError(f"two folders of the catalogue are named {framework.name}: rename {path.parent}")
         catalogue[framework.name] = framework
     return catalogue
-
-
-def find(entry: Any, catalogue: Mapping[str, Framework], place: str | None = None) -> Framework:
-    """The framework that a name stands for, or a mapping with a name, and a version, a variant, a password_place.
-
-    `place` is the app's own choice of password_place. Raises OnboardingError that names the choices.
-    """
-    facts = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
-    unknown = sorted(set(facts) - {"name", "version", "variant", "password_place"})
-    if unknown:
-        raise OnboardingError(
-            f"frameworks: unknown key: {', '.join(map(str, unknown))}."
-            " The keys of an entry are name, version, variant and password_place."
-        )
-    name = facts.get("name")
-    if not isinstance(name, str) or name not in catalogue:
-        near = get_close_matches(str(name).lower(), catalogue, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise OnboardingError(
-            f"There is no framework {name!r} in the catalogue.{hint} The frameworks are {', '.join(catalogue)}."
-        )
-    version = "" if facts.get("version") is None else facts["version"]
-    if not isinstance(version, str):
-        raise OnboardingError(f"{name}: version {version!r} must be quoted: as numbers, 6.10 and 6.1 are the same.")
-    era = _era(catalogue[name].choices, version)
-    variant = facts.get("variant") or era[0].variant
-    framework = next((f for f in era if f.variant == variant), None)
-    if framework is None:
-        choices = ", ".join(f.variant for f in era if f.variant) or "none"
-        raise OnboardingError(
-            f"{name}: there is no variant {variant!r} for {era[0].versions}. The variants are: {choices}."
-        )
-    own_place = facts.get("password_place")
-    where = own_place or place or framework.places[0]
-    if where not in PLACES:
-        raise OnboardingError(f"{name}: password_place {where!r} must be one of {', '.join(PLACES)}.")
-    if where not in framework.places:
-        if own_place:
-            choices = ", ".join(framework.places)
-            raise OnboardingError(f"{framework.label}: password_place cannot be {own_place}. Use {choices}.")
-        where = framework.places[0]
-    return replace(framework, version=version, place=where, choices=catalogue[name].choices)
-
-
-def _era(choices: tuple[Framework, ...], version: str) -> list[Framework]:
-    """The choices of the one era that a declared version is in; the newest without one."""
-    ranges = list(dict.fromkeys(f.versions for f in choices))
-    if version:
-        try:
-            release = _release(version)
-        except ValueError:
-            raise OnboardingError(
-                f"{choices[0].name}: version must be a full version such as 6.10.0, not {version!r}."
-            ) from None
-        lowest = [r for r in ranges if release in SpecifierSet(r)]
-        highest = [r for r in ranges if _latest(release) in SpecifierSet(r)]
-        if not lowest and not highest:
-            raise OnboardingError(
-                f"{choices[0].title} {version} is outside the supported ranges: {' and '.join(ranges)}."
-            )
-        if lowest != highest:
-            raise OnboardingError(
-                f"{choices[0].title} {version} could be in more than one range ({' and '.join(ranges)}):"
-                " give the full version, such as 6.10.0."
-            )
-        ranges = lowest
-    return [f for f in choices if f.versions == ranges[0]]

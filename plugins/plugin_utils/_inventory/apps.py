@@ -12,10 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework, find
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import parameters as _parameters
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.choose import find
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import Project
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import commands, schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.commands import Command
@@ -35,6 +40,7 @@ FORMER_NAME = "app"
 
 _GIVE_CA = "ca_file, ca_url, ca_text or ca_cluster_id (crdb_connection_ca_file and so on)"
 _APP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
+_LARGEST_NUMBER = 86400
 _SYSTEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
 
@@ -43,6 +49,7 @@ class App:
     """One consumer of a connection on a host; an empty `user` is the one that the play logs in as (or becomes).
 
     `service` is its systemd unit, if it has one; `reload` and `health` are run on the host when its files changed.
+    `pool_size` is a number of connections, `pool_lifetime`, `connect_timeout` and `keepalive` are seconds.
     """
 
     name: str
@@ -58,6 +65,36 @@ class App:
     service: str = ""
     reload: Command | None = None
     health: Command | None = None
+    pool_size: int = 10
+    pool_lifetime: int = 900
+    connect_timeout: int = 15
+    keepalive: int = 60
+
+    def known_parameters(self, jdbc: bool = False) -> frozenset[str]:
+        """The parameters that all frameworks know which read the same string: JDBC's, or everybody else's."""
+        kinds = {f.parameters for f in self.frameworks if (f.parameters == "jdbc") == jdbc} or {
+            "jdbc" if jdbc else "libpq"
+        }
+        return frozenset.intersection(*(_parameters.KNOWN[kind] for kind in kinds))
+
+    def with_known_parameters(self, jdbc: bool = False) -> Connection:
+        """The connection without the parameters that one of these frameworks does not know."""
+        connection = self.source.connection
+        known = self.known_parameters(jdbc)
+        return connection.replace(parameters=[pair for pair in connection.parameters if pair[0] in known])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know: versions that were not tested, and parameters that were left out."""
+        notes = [note for framework in self.frameworks for note in framework.notes]
+        for name, _value in self.source.connection.parameters:
+            unknown = [f.title for f in self.frameworks if name not in _parameters.KNOWN[f.parameters]]
+            if unknown:
+                notes.append(
+                    f"The parameter {name} of the connection {self.source.name} is left out, because it is unknown to"
+                    f" {', '.join(unknown)}."
+                )
+        return tuple(notes)
 
     def ca_found_by(self, framework: Framework) -> str:
         """How a framework finds the CA without its path: one of PUBLIC_CA_SOURCES, ``none`` where the path is named."""
@@ -96,7 +133,7 @@ class App:
 
         Raises OnboardingError when there is none.
         """
-        connection = self.source.connection
+        connection = self.with_known_parameters(jdbc=framework.parameters == "jdbc")
         routing = connection.effective_routing
         if routing is not None and routing not in framework.routings:
             if connection.routing != "auto" or "database" not in framework.routings or not connection.routing_id:
@@ -223,9 +260,38 @@ def _source_of(entry: Mapping[str, Any], sources: Mapping[str, Source], where: s
     raise OnboardingError(f"{where}: connection is missing. Set it to one of {known}.")
 
 
-def _app(entry: Mapping[str, Any], sources: Mapping[str, Source], catalogue: Mapping[str, Framework]) -> App:
+def _numbers(entry: Mapping[str, Any], where: str) -> dict[str, int]:
+    """The settings of the pool. Raises OnboardingError for a number that no pool can have."""
+    for key, least in (("pool_size", 1), ("pool_lifetime", 0), ("connect_timeout", 1), ("keepalive", 0)):
+        if not least <= entry[key] <= _LARGEST_NUMBER:
+            raise OnboardingError(
+                f"{where}: {key} {entry[key]} must be from {least} to {_LARGEST_NUMBER} (crdb_app_{key})."
+            )
+    return {key: int(entry[key]) for key in ("pool_size", "pool_lifetime", "connect_timeout", "keepalive")}
+
+
+def _refuse_unknown_parameters(source: Source) -> None:
+    """Raise OnboardingError for a parameter that no driver knows: it is a typing error, or of another program."""
+    somewhere = _parameters.known_somewhere()
+    for name, _value in source.connection.parameters:
+        if name not in somewhere:
+            near = get_close_matches(name, somewhere, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise OnboardingError(
+                f"connection {source.name}: no driver knows the parameter {name!r}: remove it from the connection"
+                f" string or from parameters.{hint}"
+            )
+
+
+def _app(
+    entry: Mapping[str, Any],
+    sources: Mapping[str, Source],
+    catalogue: Mapping[str, Framework],
+    projects: Mapping[str, Project],
+) -> App:
     where = f"apps entry {entry['name']!r}"
     source = _source_of(entry, sources, where)
+    _refuse_unknown_parameters(source)
     _text_checks(entry, where)
     service = commands.unit(entry["service"], where)
     secret = source.connection.password
@@ -243,12 +309,21 @@ def _app(entry: Mapping[str, Any], sources: Mapping[str, Source], catalogue: Map
         service=service,
         reload=commands.reload(entry.get("reload"), service, where, secret),
         health=commands.health(entry.get("health"), service, where, secret),
+        **_numbers(entry, where),
     )
     if app.trust_store and source.ca is None:
         raise OnboardingError(
             f"{where}: trust_store holds the CA, but the connection {source.name} has none: give it {_GIVE_CA}."
         )
-    return replace(app, frameworks=_frameworks(app, entry, catalogue, where))
+    frameworks = _frameworks(entry, catalogue, where, projects)
+    app = replace(app, frameworks=frameworks)
+    claims = _Claims(app)
+    for framework in frameworks:
+        try:
+            claims.add(framework)
+        except OnboardingError as exc:
+            raise OnboardingError(f"{where}: {exc}") from None
+    return app
 
 
 def _framework_entries(value: Any, where: str) -> list[Any]:
@@ -297,16 +372,14 @@ class _Claims:
 
 
 def _frameworks(
-    app: App, entry: Mapping[str, Any], catalogue: Mapping[str, Framework], where: str
+    entry: Mapping[str, Any], catalogue: Mapping[str, Framework], where: str, projects: Mapping[str, Project]
 ) -> tuple[Framework, ...]:
     frameworks: dict[str, Framework] = {}
-    claims = _Claims(app)
     for selection in _framework_entries(entry.get("frameworks") or [], where):
         try:
-            framework = find(selection, catalogue, entry.get("password_place"))
+            framework = find(selection, catalogue, entry.get("password_place"), projects)
             if frameworks.setdefault(framework.name, framework) != framework:
                 raise OnboardingError(f"{framework.name} is listed twice, in two forms: give each an app of its own.")
-            claims.add(framework)
         except OnboardingError as exc:
             raise OnboardingError(f"{where}: {exc}") from None
     return tuple(frameworks.values())
@@ -321,15 +394,21 @@ _UNIQUE: tuple[tuple[str, Callable[[App], Any]], ...] = (
 
 
 def apps(
-    entries: Sequence[Mapping[str, Any]], sources: Mapping[str, Source], catalogue: Mapping[str, Framework]
+    entries: Sequence[Mapping[str, Any]],
+    sources: Mapping[str, Source],
+    catalogue: Mapping[str, Framework],
+    projects: Mapping[str, Mapping[str, Project]] = MappingProxyType({}),
 ) -> tuple[App, ...]:
-    """All apps of a host, of the entries that `app_entries` returns. Raises OnboardingError."""
+    """All apps of a host, of the entries that `app_entries` returns, with the projects by app and language.
+
+    Raises OnboardingError.
+    """
     if len(sources) > 1 and len(entries) == 1 and "connection" not in entries[0]:
         raise OnboardingError(
             f"There are {len(sources)} connections ({', '.join(sources)}): set the connection of the app to one of"
             " them."
         )
-    parsed = tuple(_app(entry, sources, catalogue) for entry in entries)
+    parsed = tuple(_app(entry, sources, catalogue, projects.get(entry["name"], {})) for entry in entries)
     for title, key_of in _UNIQUE:
         app_by_key: dict[Any, App] = {}
         for app in parsed:

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import unquoted
 from ansible_collections.crdb.onboard.plugins.module_utils._files import state, tree
-from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, dotenv_text
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import HOME_STATE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
@@ -69,7 +68,7 @@ def _url(path: str) -> str:
     if found.status.st_uid != os.geteuid():
         return ""
     segments = {segment.key: segment for segment in FORMATS["dotenv"](found.content)}
-    return next((unquoted(segments[name].raw) for name in _VARIABLES if name in segments), "")
+    return next((dotenv_text(segments[name].raw) for name in _VARIABLES if name in segments), "")
 
 
 def options(apps: Collection[WrittenApp]) -> dict[str, Any]:

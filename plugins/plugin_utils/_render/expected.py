@@ -13,8 +13,13 @@ import secrets
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import digest, unquoted, url_parts
-from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, HEADER, normal
+from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import digest, url_parts
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import (
+    FORMATS,
+    HEADER,
+    dotenv_text,
+    normal,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.files import RenderedFile
@@ -29,7 +34,7 @@ def expected_facts(
     files = []
     for file in rendered:
         variables = [
-            variable(segment.key, unquoted(segment.raw), salt)
+            variable(segment.key, dotenv_text(segment.raw), salt)
             if file.format == "dotenv"
             else {"name": segment.key, "digest": digest(salt, normal(segment.raw))}
             for segment in (FORMATS[file.format](file.content) if file.format != "whole" else ())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, load
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import parameters as _parameters
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import PASSFILE, SERVICE_FILE, App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
@@ -113,7 +114,9 @@ def render_psql(app: App, home: str, ca_path: str) -> list[RenderedFile]:
     """
     if not app.psql_service:
         return []
-    connection = app.source.connection.replace(sslrootcert=ca_path)
+    known = _parameters.KNOWN["libpq"]
+    pairs = [pair for pair in app.source.connection.parameters if pair[0] in known]
+    connection = app.source.connection.replace(sslrootcert=ca_path, parameters=pairs)
     if connection.effective_routing == "options" and connection.routing == "auto":
         # .pgpass has no options, so clusters behind one host would share a line: the database distinguishes them.
         connection = connection.replace(routing="database")
@@ -135,7 +138,7 @@ def render_psql(app: App, home: str, ca_path: str) -> list[RenderedFile]:
 
 def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
     """All files of an app in its `folder`, and its drop-in. Raises OnboardingError when a template does not fit."""
-    base = app.source.connection.replace(sslrootcert=ca_path)
+    base = app.with_known_parameters().replace(sslrootcert=ca_path)
     variables: dict[str, str] = {}
     files = []
     ca_text = ""

@@ -92,15 +92,17 @@ def comment_text(value: str) -> str:
 
 
 def dotenv_value(value: str) -> str:
-    """A value in single quotes, which sh, systemd and the dotenv loaders all read as the same text.
+    """A value in quotes, which sh, systemd and the dotenv loaders all read as the same text.
 
+    The quotes are double ones, because dotenv-java keeps single ones (measured); single ones where a loader would
+    replace what follows a `$` or stands between backticks.
     Raises OnboardingError for a character that they read differently: URLs contain none.
     """
     if not re.fullmatch(r"[!#-&(-\[\]-~]*", value):
         raise OnboardingError(
             "an environment file can contain URLs only: no space, quote, backslash or control character"
         )
-    return f"'{value}'"
+    return f"'{value}'" if re.search(r"[$`]", value) else f'"{value}"'
 
 
 def has_bare_url(connection: Connection) -> bool:

@@ -86,32 +86,38 @@ def driver_options(connection: Connection) -> dict[str, str]:
     return {**named, **{key: value for key, value in connection.parameters if key != "sslfactory"}}
 
 
+def _version(package: Package) -> str:
+    return package.version or package.tested
+
+
 def _maven_dependency(package: Package) -> str:
     group, _colon, artifact = package.name.partition(":")
-    names = {"groupId": group, "artifactId": artifact, "version": package.tested}
+    names = {"groupId": group, "artifactId": artifact, "version": _version(package)}
     inner = "".join(f"<{name}>{xml_text(text)}</{name}>" for name, text in names.items())
     return f"<dependency>{inner}</dependency>"
 
 
 def install_line(framework: Framework) -> str:
-    """The line that installs the framework's packages at the tested versions with its package manager."""
+    """The line that installs the framework's packages with its package manager, at the versions of the project."""
     packages = framework.packages
     forms: dict[str, tuple[str, str]] = {
-        "python": ("pip install ", " ".join(f"'{p.name}=={p.tested}'" for p in packages)),
-        "javascript": ("npm install ", " ".join(f"{p.name}@{p.tested}" for p in packages)),
-        "go": ("go get ", " ".join(f"{p.name}@v{p.tested}" for p in packages)),
+        "python": ("pip install ", " ".join(f"'{p.name}=={_version(p)}'" for p in packages)),
+        "javascript": ("npm install ", " ".join(f"{p.name}@{_version(p)}" for p in packages)),
+        "go": ("go get ", " ".join(f"{p.name}@v{_version(p)}" for p in packages)),
         "java": ("pom.xml: ", "".join(_maven_dependency(p) for p in packages)),
-        "ruby": ("gem install ", " ".join(f"{p.name}:{p.tested}" for p in packages)),
+        "ruby": ("gem install ", " ".join(f"{p.name}:{_version(p)}" for p in packages)),
     }
-    command, words = forms.get(framework.language, ("", " ".join(f"{p.name} {p.tested}" for p in packages)))
+    command, words = forms.get(framework.language, ("", " ".join(f"{p.name} {_version(p)}" for p in packages)))
     return command + words
 
 
 def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str) -> dict[str, Any]:
     """The variables of a framework's templates.
 
-    `ca_named`: whether the connection contains the CA's path, as in our form; the guide's form has none. `guide_url`:
-    the guide's URL without its query, for a client that does not decode the database in it; None if there is none.
+    `project`: the facts of the app's project, empty texts where there is none. `pool`: its size, and in seconds
+    lifetime, connect_timeout and keepalive. `ca_named`: whether the connection contains the CA's path, as in our form;
+    the guide's form has none. `guide_url`: the guide's URL without its query, for a client that does not decode the
+    database in it; None if there is none.
     """
     connection = app.trusting(framework, ca_path)
     named = connection.sslrootcert is not None
@@ -127,6 +133,13 @@ def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str)
         "variant": framework.variant,
         "versions": framework.versions,
         "install": install_line(framework),
+        "project": framework.project.facts,
+        "pool": {
+            "size": app.pool_size,
+            "lifetime": app.pool_lifetime,
+            "connect_timeout": app.connect_timeout,
+            "keepalive": app.keepalive,
+        },
     }
 
 
@@ -135,7 +148,7 @@ def probe(app: App, framework: Framework) -> dict[str, Any]:
     program = framework.probe.program
     if program.endswith(".j2"):
         names = {"name": framework.name, "variant": framework.variant, "versions": framework.versions}
-        values = {**names, "package": framework.packages[0].name}
+        values = {**names, "package": framework.packages[0].name, "project": framework.project.facts}
         text = render(framework, CatalogueFile(program, "", 0, ""), values).decode("utf-8")
     else:
         text = (framework.folder / program).read_text(encoding="utf-8")

@@ -25,6 +25,10 @@ ENTRIES: Mapping[str, Entry] = {
         "The file {path}, by which {name} connects to {host}, cannot be read by {app_user}: {reason}.",
         "Give {path} to {app_user}, or write the configs for {host} again (playbooks/app_servers.yml).",
     ),
+    "app_file_malformed": Entry(
+        "The file {path}, by which {name} connects to {host}, cannot be read as an environment file: {reason}.",
+        "Mend {path} as the cause says, so that every program reads the same in it, then check {host} again.",
+    ),
     "app_config_differs": Entry(
         "The file {path}, which holds the connection of {name} to {host}, differs from the inventory.",
         "Look at `ansible-playbook playbooks/app_servers.yml --check --diff` for {host}, then write the configs "

@@ -17,7 +17,6 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files impo
     Finding,
     digest,
     inspect,
-    unquoted,
     url_parts,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.notes import NOTES
@@ -25,7 +24,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import C
 from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import Diagnosis
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import Report, with_findings
-from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, normal
+from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, dotenv_text, normal
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.expected import variable
 from cryptography.hazmat.primitives import hashes
@@ -132,7 +131,7 @@ DRIFTS: list[tuple[str, Change, str, str]] = [
     ("taken out", env("DATABASE_URL=", "OTHER_URL="), "env_value_missing", "DATABASE_URL"),
     ("commented out", env("DATABASE_URL=", "# DATABASE_URL="), "env_value_missing", "DATABASE_URL"),
     ("twice", env("DATABASE_URL=", "DATABASE_URL=x\nDATABASE_URL="), "env_value_twice", "DATABASE_URL"),
-    ("an open quote", env("/shop?sslmode=verify-full&sslrootcert=%2Fsrv%2Fca.crt'", "/shop"), "app_file_unreadable",
+    ("an open quote", env("/shop?sslmode=verify-full&sslrootcert=%2Fsrv%2Fca.crt'", "/shop"), "app_file_malformed",
      "does not end"),
     ("the mode", lambda folder: (folder / ".env").chmod(0o640), "app_file_too_open", "0640"),
     ("no file", lambda folder: (folder / ".env").unlink(), "app_file_missing", ".env"),
@@ -293,7 +292,7 @@ def test_parts_of_a_url(value: str, user: str, password: str) -> None:
     ],
 )
 def test_values_of_a_dotenv_file(line: bytes, value: str) -> None:
-    assert unquoted(line) == value
+    assert dotenv_text(line) == value
 
 
 def report(ok: bool) -> Report:

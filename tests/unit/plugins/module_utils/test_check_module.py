@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.crdb.onboard.plugins.doc_fragments import endpoints
+from ansible_collections.crdb.onboard.plugins.doc_fragments import endpoints, projects
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
 from ansible_collections.crdb.onboard.plugins.modules import endpoint_check
 
@@ -93,6 +93,7 @@ def test_documentation_and_arguments_say_the_same() -> None:
 
     documented = yaml.safe_load(endpoint_check.DOCUMENTATION)["options"]
     shared = yaml.safe_load(endpoints.ModuleDocFragment.DOCUMENTATION)["options"]
+    shared.update(yaml.safe_load(projects.ModuleDocFragment.DOCUMENTATION)["options"])
     compare({**shared, **documented}, endpoint_check._argument_spec())
 
 

@@ -48,7 +48,7 @@ LINES = {
             b"# DATABASE_URL=no",
             b"",
             b"DATABASE_URLS=x",
-            b"\xff=\xfe",
+            "ü=é".encode(),
             b"D='o''k'",
         ]
     ),

@@ -121,7 +121,7 @@ class TestApps:
             ({"name": "a b"}, "name 'a b' must consist of letters, digits"),
             (
                 {"framework": "django"},
-                "unknown key: framework. Did you mean frameworks? The keys are connection",
+                "unknown key: framework. Did you mean frameworks? The keys are connect",
             ),
             ({"connection": "other"}, "there is no connection 'other'. The connections are db."),
             ({"folder": "srv/app"}, "must be an absolute path"),
@@ -247,7 +247,7 @@ class TestFrameworks:
         ("entry", "facts", "message"),
         [
             (
-                {"name": "sequelize", "version": "7.0.0"},
+                {"name": "sequelize", "version": "4.0.0"},
                 {},
                 "is outside the supported ranges: >=6.10,<7 and >=5,<6.10",
             ),

@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a Java project is: Maven or Gradle, its package and source folder, its dependencies' versions.
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Optional
+
+from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
+from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
+
+_SOURCE = "src/main/java"
+_GRADLE = ("build.gradle", "build.gradle.kts")
+_COMMENT = re.compile(r"<!--.*?-->", re.S)
+_ELEMENT = re.compile(r"<(?P<name>[\w.-]+)>\s*(?P<text>[^<>]*?)\s*</(?P=name)>")
+_DEPENDENCY = re.compile(r"<dependency>(?P<body>.*?)</dependency>", re.S)
+_COORDINATES = re.compile(r"['\"](?P<name>[\w.-]+:[\w.-]+):(?P<version>[\w.-]+)['\"]")
+_LOCKED = re.compile(r"^(?P<name>[\w.-]+:[\w.-]+):(?P<version>[\w.-]+)=", re.M)
+_PROPERTY = re.compile(r"\$\{([\w.-]+)\}")
+_PACKAGE = re.compile(r"^\s*package\s+([A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*)\s*;", re.M)
+_GROUP = re.compile(r"^\s*group\s*=?\s*['\"]([\w.-]+)['\"]", re.M)
+
+
+def _maven(folder: Folder) -> Iterator[tuple[str, str, str]]:
+    text = _COMMENT.sub("", folder.text("pom.xml") or "")
+    properties = {m["name"]: m["text"] for m in _ELEMENT.finditer(text)}
+    for match in _DEPENDENCY.finditer(text):
+        facts = {m["name"]: m["text"] for m in _ELEMENT.finditer(match["body"])}
+        version = _PROPERTY.sub(lambda found: properties.get(found[1], ""), facts.get("version", ""))
+        yield f"{facts.get('groupId', '')}:{facts.get('artifactId', '')}", version, "pom.xml"
+
+
+def _gradle(folder: Folder) -> Iterator[tuple[str, str, str]]:
+    for match in _LOCKED.finditer(folder.text("gradle.lockfile") or ""):
+        yield match["name"], match["version"], "gradle.lockfile"
+    for name in _GRADLE:
+        for match in _COORDINATES.finditer(folder.text(name) or ""):
+            yield match["name"], match["version"], name
+
+
+def _own_group(folder: Folder) -> str:
+    """The group of the project itself, in which a package's name is allowed; empty when there is none."""
+    text = _COMMENT.sub("", folder.text("pom.xml") or "")
+    outside = re.sub(r"<(dependencies|dependencyManagement|build|parent|profiles)>.*?</\1>", "", text, flags=re.S)
+    group = {m["name"]: m["text"] for m in _ELEMENT.finditer(outside)}.get("groupId", "")
+    for name in _GRADLE:
+        match = _GROUP.search(folder.text(name) or "")
+        group = group or (match[1] if match else "")
+    return group if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", group) else ""
+
+
+def _package(folder: Folder) -> str:
+    """The package that all sources are in, else the group."""
+    packages = {
+        match[1] for path in folder.files(_SOURCE, ".java") if (match := _PACKAGE.search(folder.text(path) or ""))
+    }
+    if not packages:
+        return _own_group(folder)
+    parts = [package.split(".") for package in sorted(packages)]
+    common = []
+    for names in zip(*parts):
+        if len(set(names)) > 1:
+            break
+        common.append(names[0])
+    # `com` alone is nobody's package.
+    return ".".join(common) if len(common) > 1 or common == parts[0] else _own_group(folder)
+
+
+def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
+    """What the project in a folder is; None where there is none."""
+    gradle = any(folder.has(name) for name in _GRADLE)
+    if not folder.has("pom.xml") and not gradle:
+        return None
+    package = _package(folder)
+    place = f"{_SOURCE}/{package.replace('.', '/')}" if package else _SOURCE
+    facts = {"build": "gradle" if gradle else "maven", "package": package, "source": place}
+    wanted = set(packages)
+    versions: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for name, version, source in [*_maven(folder), *_gradle(folder)]:
+        if name in wanted and version and name not in versions:
+            versions[name], sources[name] = version, source
+        if name == "com.zaxxer:HikariCP":
+            facts["hikari"] = "true"
+    return Found(facts, versions, sources)

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at the folders of a host's apps, each with the rights of its user: what did the controller assume wrong?
+
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner
+from ansible_collections.crdb.onboard.plugins.module_utils._project import go, java, javascript, python, ruby
+from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
+from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
+
+_LANGUAGES: dict[str, Callable[[Folder, list[str]], Optional[Found]]] = {
+    "go": go.look,
+    "java": java.look,
+    "javascript": javascript.look,
+    "python": python.look,
+    "ruby": ruby.look,
+}
+# Documented in doc_fragments/projects.py.
+PROJECTS: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "app": {"type": "str", "required": True},
+        "folder": {"type": "path", "required": True},
+        "user": {"type": "str", "default": ""},
+        "packages": {"type": "dict", "required": True},
+        "assumed": {"type": "dict", "default": {}},
+    },
+}
+
+
+class _Looker:
+    """Looks at folders with the rights of the process that it is in."""
+
+    def look(self, folder: str, packages: dict[str, list[str]]) -> dict[str, dict[str, dict[str, str]]]:
+        """What the project in a folder is, by language: `facts`, `versions` and `sources`."""
+        here = Folder(folder)
+        found = {
+            language: _LANGUAGES[language](here, names)
+            for language, names in packages.items()
+            if language in _LANGUAGES
+        }
+        return {language: result._asdict() for language, result in found.items() if result is not None}
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+def differing(projects: list[dict[str, Any]]) -> dict[str, Any]:
+    """What each app's project is, by the app's name; empty when all are as the controller assumed.
+
+    `projects`: the option of that name. Raises UnknownOwnerError, and OSError when a user's process does not answer.
+    """
+    found: dict[str, Any] = {}
+    by_user: dict[str, list[dict[str, Any]]] = {}
+    for project in projects:
+        by_user.setdefault(project["user"], []).append(project)
+    for user, theirs in by_user.items():
+        looker = Owner(user).does(_Looker())
+        try:
+            for project in theirs:
+                found[project["app"]] = looker.look(project["folder"], project["packages"])
+        finally:
+            looker.close()
+    same = all(found[project["app"]] == project["assumed"] for project in projects)
+    return {} if same else found
