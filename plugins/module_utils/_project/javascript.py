@@ -59,9 +59,9 @@ def _version_of(folder: Folder, package: str) -> Iterator[tuple[str, str]]:
     manifest = _parsed(folder.text("package.json"))
     for key in _DEPENDENCIES:
         listed = manifest.get(key)
-        match = _LEAST.fullmatch(_text(listed.get(package))) if isinstance(listed, dict) else None
-        if match:
-            yield match[1], "package.json"
+        least = _LEAST.fullmatch(_text(listed.get(package))) if isinstance(listed, dict) else None
+        if least:
+            yield least[1], "package.json"
 
 
 def _source(folder: Folder, options: dict[str, Any]) -> str:
