@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible import context
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
     REFUSED_LOGINS,
     files_differ,
@@ -108,7 +109,7 @@ class ActionModule(OnboardingAction):
         if arguments["confirm"]:
             checks = self._confirmed(checks, endpoints, arguments, task_vars)
         result = self._result(checks, endpoints, task_vars)
-        if apps and arguments["drivers"]:
+        if any(app.frameworks for app in apps) and _asks_drivers(arguments["drivers"]):
             options = {**arguments, "probe_timeout": _PROBE_TIMEOUT}
             proofs = drivers.prove(self, apps, homes, options, result["withheld"], task_vars)
             if "probes" not in proofs:
@@ -332,6 +333,16 @@ class ActionModule(OnboardingAction):
         endpoint["cluster"] = (inventory.clusters.get(source.name) or {}).get("cluster")
         endpoint["app"] = {"name": app.name, "endpoint": endpoint["name"], **expected}
         return endpoint
+
+
+def _asks_drivers(option: Any) -> bool:
+    """Whether the drivers are asked. Raises OnboardingError for what is neither `auto` nor a truth value."""
+    if str(option).lower() == "auto":
+        return True
+    try:
+        return bool(boolean(option))
+    except TypeError:
+        raise OnboardingError(f"drivers {option!r} must be auto, true or false (crdb_check_drivers).") from None
 
 
 def _codes(check: dict[str, Any]) -> set[str]:

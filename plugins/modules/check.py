@@ -91,9 +91,12 @@ options:
     type: bool
     default: false
   drivers:
-    description: Also connect with the driver of each framework, as M(crdb.onboard.probe) does.
-    type: bool
-    default: false
+    description:
+      - Also connect with the driver of each framework, as M(crdb.onboard.probe) does. What is not on the host, such as
+        Node.js or a driver, is reported as not proved and does not fail the check; a driver that cannot connect does.
+      - V(auto) and V(true) do so, V(false) does not.
+    type: raw
+    default: auto
   interpreters:
     description: With O(drivers), the programs that run the probes; see M(crdb.onboard.probe).
     type: dict
@@ -166,7 +169,7 @@ withheld:
     shop: password_rejected
 drivers:
   description: The result of the drivers, as M(crdb.onboard.probe) returns it.
-  returned: when O(drivers) is true
+  returned: when O(drivers) is not V(false)
   type: dict
 report:
   description: The same as lines of text.

@@ -31,7 +31,8 @@ options:
   interpreters:
     description:
       - The program that runs each kind of probe, a path or a name in C(PATH).
-      - A relative path, such as C(venv/bin/python), is relative to the folder of the app.
+      - A relative path, such as C(env/bin/python), is relative to the folder of the app.
+      - In place of a name for C(python), the C(.venv) or C(venv) in the folder of the app is used, if there is one.
     type: dict
     default: {}
   environment:
@@ -167,6 +168,7 @@ _JAVA_CLASS = re.compile(r"public final class (\w+)")
 _OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
 _MESSAGE_LIMIT = 600
 _PARALLEL = 4
+_VIRTUAL_ENVIRONMENTS = (".venv", "venv")
 # Seconds; a sleeping Serverless cluster takes some to wake up. libpq reads the variable, or else the probe does.
 _CONNECT_TIMEOUT = "15"
 
@@ -273,12 +275,19 @@ def _untrusted(paths: Sequence[str]) -> str:
     return ""
 
 
+def _interpreter(kind: str, interpreters: dict[str, Any], folder: str) -> str:
+    """The program that runs a probe: a path, or a name in PATH unless the app has a virtual environment."""
+    given = str(interpreters.get(kind) or kind)
+    if "/" in given:
+        return os.path.join(folder, given)
+    own = [os.path.join(folder, name, "bin", "python") for name in _VIRTUAL_ENVIRONMENTS if kind == "python"]
+    return next((path for path in own if os.path.exists(path)), given)
+
+
 def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     report = {"app": probe["app"], "framework": probe["framework"], "verdict": "not_proved", "message": "", "facts": {}}
     kind = probe["interpreter"]
-    interpreter = str(params["interpreters"].get(kind) or kind)
-    if "/" in interpreter:
-        interpreter = os.path.join(probe["folder"], interpreter)
+    interpreter = _interpreter(kind, params["interpreters"], probe["folder"])
     if shutil.which(interpreter) is None:
         return {**report, "message": f"{interpreter} is not installed on this host"}
     if not os.path.isdir(probe["folder"]):

@@ -37,7 +37,8 @@ options:
   interpreters:
     description:
       - The program that runs each kind of probe, a path or a name in C(PATH).
-      - A path that is not absolute, such as C(venv/bin/python), begins in the folder of the app.
+      - A path that is not absolute, such as C(env/bin/python), begins in the folder of the app.
+      - In place of a name for C(python), the C(.venv) or C(venv) in the folder of the app is used, if there is one.
     type: dict
     default: {}
   environment:

@@ -37,6 +37,13 @@ _ANY = "*"
 """As the value of a fact in `when`: whatever it is, but not nothing."""
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:[.+-].*)?")
 _WIDTH = 6
+# What people ask for by a name that is near to another framework's.
+_ELSEWHERE = {
+    "psycopg": "version 3 of the driver; psycopg2 is version 2",
+    "psycopg3": "version 3 of the driver; psycopg2 is version 2",
+    "postgres": "postgres.js; pg is node-postgres",
+    "sqlx": "a driver of Rust, and a library of Go",
+}
 
 
 def _release(text: str) -> Version:
@@ -75,6 +82,11 @@ def find(
             " The keys of an entry are name, version, variant and password_place."
         )
     name = facts.get("name")
+    if isinstance(name, str) and name.lower() in _ELSEWHERE:
+        raise OnboardingError(
+            f"The catalogue does not have {name} ({_ELSEWHERE[name.lower()]}). The frameworks are"
+            f" {', '.join(catalogue)}."
+        )
     if not isinstance(name, str) or name not in catalogue:
         near = get_close_matches(str(name).lower(), catalogue, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""

@@ -17,13 +17,14 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import OK, STAGES
 from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 
 PROVED = "proved"
+REACHED = "reached"
 FAILED = "failed"
 UNREACHABLE = "unreachable"
 LOST = "failed_before"
@@ -33,6 +34,7 @@ _NOT_TRIED = ("not_tried", "canary_refused")
 # The words for each status in a summary, the same in singular and plural.
 STATUSES: Mapping[str, str] = {
     PROVED: "proved",
+    REACHED: "reached, not proved",
     FAILED: "failed",
     UNREACHABLE: "unreachable",
     LOST: "failed or unreachable before the check",
@@ -129,13 +131,36 @@ class Probe:
 
 @dataclass(frozen=True)
 class Host:
-    """One host's results. `message`: why there are no checks, if there are none."""
+    """One host's results. `message`: why there are no checks, if there are none.
+
+    `status`: `proved` where the drivers of all its apps connected, `reached` where only the check's own client did.
+    """
 
     name: str
     status: str
     message: str = ""
     checks: tuple[Check, ...] = ()
     probes: tuple[Probe, ...] = ()
+
+    def probes_of(self, check: Check) -> list[Probe]:
+        """The drivers of the app whose connection an endpoint is."""
+        return [probe for probe in self.probes if check.name.startswith(f"{probe.app}: ")]
+
+    def is_proved(self, check: Check) -> bool:
+        """Whether all drivers of the endpoint's app connected, and there are any."""
+        probes = self.probes_of(check)
+        return check.ok and bool(probes) and all(probe.verdict == PROVED for probe in probes)
+
+    def verdict(self, check: Check) -> str:
+        """What an endpoint is called in a table: its code where it failed, else how far it is proved."""
+        if not check.ok:
+            return check.code
+        if self.is_proved(check):
+            return PROVED
+        if any(probe.verdict == FAILED for probe in self.probes_of(check)):
+            return f"{REACHED}, a driver FAILED"
+        missing = [probe.message for probe in self.probes_of(check) if probe.verdict == "not_proved"]
+        return f"{STATUSES[REACHED]}: {missing[0]}" if missing else REACHED
 
 
 @dataclass(frozen=True)
@@ -188,8 +213,8 @@ class Fleet:
 
     @property
     def ok(self) -> bool:
-        """Whether every connection of every host is proved."""
-        return all(host.status == PROVED for host in self.hosts)
+        """Whether every connection of every host works as far as it was tried: no driver failed."""
+        return all(host.status in (PROVED, REACHED) for host in self.hosts)
 
     @functools.cached_property
     def counts(self) -> dict[str, int]:
@@ -276,7 +301,10 @@ def read_host(name: str, checks: object, probes: object = None, *, lost: bool = 
     drivers = tuple(_probe(facts) for facts in _dicts(probe_result.get("probes")))
     if endpoint_checks:
         failed = any(not check.ok for check in endpoint_checks) or any(probe.verdict == "failed" for probe in drivers)
-        return Host(name, FAILED if failed else PROVED, "", endpoint_checks, drivers)
+        host = Host(name, FAILED, "", endpoint_checks, drivers)
+        if failed:
+            return host
+        return replace(host, status=PROVED if all(map(host.is_proved, endpoint_checks)) else REACHED)
     if result.get("failed"):
         return Host(name, FAILED, message or "The check failed without a message.", (), drivers)
     if lost:

@@ -24,6 +24,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._report.fleet import 
     FAILED,
     NOT_CHECKED,
     PROVED,
+    REACHED,
     STATUSES,
     VALUES_SHOWN,
     VERDICTS,
@@ -41,21 +42,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 GENERATOR = "crdb.onboard check"
-JSON_VERSION = 1
+JSON_VERSION = 2
 
+# The statuses of hosts that have nothing to mend: they come last.
+_FINE = (PROVED, REACHED)
 _ROWS_SHOWN = 12
 _EVIDENCE_SHOWN = 20
 _BAR_WIDTH = 48
 
 
 def of_host(name: str, result: object) -> list[str]:
-    """The lines on one host, by the result of the module `check`."""
-    return text(Fleet((read_host(name, result),), ""))
+    """The lines on one host, by the result of the module `check`, with that of its drivers."""
+    drivers = result.get("drivers") if isinstance(result, Mapping) else None
+    return text(Fleet((read_host(name, result, drivers),), ""))
 
 
 def text(fleet: Fleet) -> list[str]:
     """The lines for a terminal: a table of the endpoints where there are few, else of the stages; then the causes."""
-    rows = [(host.name, check) for host in fleet.hosts for check in host.checks]
+    rows = [(host, check) for host in fleet.hosts for check in host.checks]
     one = len(fleet.hosts) == 1
     lines = [] if one else [fleet.summary, ""]
     if len(rows) <= _ROWS_SHOWN:
@@ -92,15 +96,15 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], left: int) -> lis
     ]
 
 
-def _few(rows: Sequence[tuple[str, Check]], one: bool) -> list[str]:
+def _few(rows: Sequence[tuple[Host, Check]], one: bool) -> list[str]:
     if not rows:
         return []
     body = []
     for host, check in rows:
         reached = [check.stages.get(stage) for stage in STAGES]
         cells = ["-" if stage is None else stage.text if stage.ok else "FAILED" for stage in reached]
-        verdict = check.code + (f" ({count(len(check.notes), 'note')})" if check.notes else "")
-        body.append([*([] if one else [host]), check.name, *cells, verdict])
+        verdict = host.verdict(check) + (f" ({count(len(check.notes), 'note')})" if check.notes else "")
+        body.append([*([] if one else [host.name]), check.name, *cells, verdict])
     return _table([*([] if one else ["host"]), "endpoint", *STAGES, "verdict"], body, 1 if one else 2)
 
 
@@ -108,13 +112,15 @@ def _many(fleet: Fleet) -> list[str]:
     if not fleet.spreads:
         return []
     totals = Counter(check.name for host in fleet.hosts for check in host.checks)
-    proved = Counter(check.name for host in fleet.hosts for check in host.checks if check.ok)
+    reached = Counter(check.name for host in fleet.hosts for check in host.checks if check.ok)
+    proved = Counter(check.name for host in fleet.hosts for check in host.checks if host.is_proved(check))
     body = []
     for name, spread in fleet.spreads.items():
         for time in ("median", "slowest"):
             first = time == "median"
             cells = [str(getattr(spread[stage], time)) if stage in spread else "-" for stage in STAGES]
-            verdict = f"{proved[name]} of {totals[name]} proved" if first else ""
+            also = f", {proved[name]} proved" if proved[name] else ""
+            verdict = f"{reached[name]} of {totals[name]} reached{also}" if first else ""
             body.append([name if first else "", time, *cells, verdict])
     lines = _table(["endpoint", "time", *STAGES, "verdict"], body, 2)
     if len(totals) > len(fleet.spreads):
@@ -271,7 +277,8 @@ def as_html(fleet: Fleet) -> bytes:
         numbers=numbers,
         evidence_shown=_EVIDENCE_SHOWN,
         count=count,
-        rows=sorted(fleet.hosts, key=lambda host: host.status == PROVED),
+        rows=sorted(fleet.hosts, key=lambda host: list(STATUSES).index(host.status) if host.status in _FINE else -1),
+        fine=_FINE,
     )
     return page.encode("utf-8", "replace")
 

@@ -123,11 +123,17 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("checks", "probes", "status"),
         [
-            ({"checks": [reports.passed()]}, None, "proved"),
-            ({"checks": [reports.passed()]}, {"skipped": True}, "proved"),
+            ({"checks": [reports.passed()]}, None, "reached"),
+            ({"checks": [reports.passed()]}, {"skipped": True}, "reached"),
+            ({"checks": [reports.passed("shop: db")]}, {"probes": [{"app": "shop", "verdict": "proved"}]}, "proved"),
+            (
+                {"checks": [reports.passed("shop: db"), reports.passed("ledger: db")]},
+                {"probes": [{"app": "shop", "verdict": "proved"}]},
+                "reached",
+            ),
             ({"checks": [reports.passed(), reports.refused()]}, None, "failed"),
             ({"checks": [reports.passed()]}, {"probes": [{"verdict": "failed"}]}, "failed"),
-            ({"checks": [reports.passed()]}, {"probes": [{"verdict": "not_proved"}]}, "proved"),
+            ({"checks": [reports.passed()]}, {"probes": [{"verdict": "not_proved"}]}, "reached"),
             ({"failed": True, "msg": "no CA"}, None, "failed"),
             ({"unreachable": True, "msg": "x"}, None, "unreachable"),
             ({"checks": []}, None, "not_checked"),
@@ -142,27 +148,48 @@ class TestStatus:
 
     def test_a_host_that_left_the_play_before(self):
         assert read_host("app", None, lost=True).status == "failed_before"
-        assert read_host("app", {"checks": [reports.passed()]}, lost=True).status == "proved"
+        assert read_host("app", {"checks": [reports.passed()]}, lost=True).status == "reached"
 
-    def test_a_report_is_ok_only_when_all_hosts_are_proved(self):
+    def test_a_report_is_ok_only_when_all_hosts_are_reached(self):
         assert fleet_of({"a": {"checks": [reports.passed()]}}).ok
         assert not fleet_of({"a": {"checks": [reports.passed()]}, "b": None}).ok
 
 
 class TestText:
+    @pytest.mark.parametrize(
+        ("probe", "verdict"),
+        [
+            ({"verdict": "proved"}, "proved"),
+            (
+                {"verdict": "not_proved", "message": "node is not on this host"},
+                "reached, not proved: node is not on this host",
+            ),
+            ({"verdict": "failed", "message": "no such role"}, "reached, a driver FAILED"),
+        ],
+    )
+    def test_the_verdict_line_says_how_far_a_connection_is_proved(self, probe, verdict):
+        probes = {"probes": [{"app": "shop", "framework": "node-postgres", **probe}]}
+        result = {"checks": [reports.passed("shop: db")], "drivers": probes}
+        host = read_host("web1", result, probes)
+        assert host.verdict(host.checks[0]) == verdict
+        fleet = Fleet((host,), reports.WRITTEN)
+        assert _report_formats.text(fleet)[1].endswith(f" {verdict}")
+
     def test_one_host(self):
         lines = _report_formats.of_host("app", {"checks": [reports.passed("a: db"), reports.refused("bb: db")]})
         assert lines[0].split() == ["endpoint", *_report.STAGES, "verdict"]
         assert lines[1].startswith("a: db ")
-        assert lines[1].endswith(" ok")
+        assert lines[1].endswith(" reached")
         assert lines[2].startswith("bb: db ")
         assert re.search(r" FAILED +- +- +not_in_allowlist$", lines[2])
-        assert len({line.index(word) for line, word in zip(lines[:3], ("verdict", "ok", "not_in"), strict=True)}) == 1
+        assert (
+            len({line.index(word) for line, word in zip(lines[:3], ("verdict", "reached", "not_in"), strict=True)}) == 1
+        )
         assert [line[:9] for line in lines[-2:]] == ["  cause: ", "  cure:  "]
 
     def test_notes_are_shown(self):
         lines = _report_formats.of_host("app", {"checks": [reports.passed(notes=[reports.NOTE])]})
-        assert lines[1].endswith("ok (1 note)")
+        assert lines[1].endswith("reached (1 note)")
         assert f"slow_tcp at {reports.CLUSTER} port 26257 (shop: shop_db)" in lines
         assert f"  note:  {reports.NOTE['text']}" in lines
 
