@@ -214,10 +214,10 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _url(facts: dict[str, str], **query: str) -> str:
-    words = "&".join(f"{name}={value}" for name, value in query.items())
+    named = {"sslmode": "verify-full", "sslrootcert": facts["ca_file"], **query}
     return (
         f"postgresql://{facts['user']}:{facts['password']}@{facts['host']}:{facts['port']}/{facts['database']}"
-        f"?sslmode=verify-full&sslrootcert={facts['ca_file']}&{words}"
+        f"?{'&'.join(f'{name}={value}' for name, value in named.items())}"
     )
 
 
