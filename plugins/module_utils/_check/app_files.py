@@ -141,6 +141,9 @@ def _file_findings(file: Mapping[str, Any], content: bytes, mode: int, *, salt: 
             if digest(salt, normal(segment.raw)) != variable["digest"]:
                 yield Finding("env_value_differs", {**words, "difference": "its value is different"})
             continue
+        exported = os.environ.get(variable["name"])
+        if exported and digest(salt, exported.encode("utf-8", "surrogateescape")) != variable["digest"]:
+            yield Finding("env_value_overridden", words)
         value = dotenv_text(segment.raw)
         if digest(salt, value.encode("utf-8")) != variable["digest"]:
             difference = _difference(value, variable, salt)

@@ -54,6 +54,10 @@ NOTES: Mapping[str, Note] = {
         "The file {path} of {name} for {host} differs from what the inventory would write.",
         files_differ=True,
     ),
+    "env_value_overridden": Note(
+        "{variable} is set in the environment of this session too, to another value, and programs that are started in "
+        "it use that one for {host}, not the one in {path}. To use the file: `unset {variable}`.",
+    ),
     "app_file_unmanaged": Note(
         "{path} is no longer managed: it was written for {apps}, and no app or framework of the inventory needs it. To "
         "remove it, write the configuration with prune: true.",

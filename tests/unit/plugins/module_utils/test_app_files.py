@@ -200,6 +200,20 @@ def test_files_of_independent_keys(app: dict[str, Any], tmp_path: Path, format: 
     assert found(app) == ["env_value_missing"]
 
 
+def test_a_variable_of_the_session_that_counts_before_the_file(
+    app: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert found(app) == []
+    monkeypatch.setenv("DATABASE_URL", URL)
+    assert found(app) == []
+    monkeypatch.setenv("DATABASE_URL", URL.replace("/shop", "/other"))
+    assert found(app) == ["env_value_overridden"]
+    (finding,) = inspect(app)
+    assert finding.words["variable"] == "DATABASE_URL"
+    assert "other" not in str(finding.words)
+
+
 def test_nothing_written_yet_is_one_note(app: dict[str, Any], tmp_path: Path) -> None:
     for name in (".env", "config.py", "inline.py"):
         (tmp_path / name).unlink()
