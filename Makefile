@@ -48,7 +48,7 @@ $(NEWEST)/controller.installed: requirements/controller-newest.txt
 	@touch $@
 
 # Ansible's own folder, which is otherwise made in the person's home.
-lint test-unit test-integration test-commands test-package test-contract test-clients docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
+lint test-unit test-integration test-commands test-package test-contract test-clients test-projects docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
 
 .PHONY: install
 install: $(VENV)/controller.installed ## install the controller's packages into .venv
@@ -105,6 +105,11 @@ client-locks: $(VENV)/development.installed ## lock the drivers of test-clients 
 .PHONY: docs-frameworks
 docs-frameworks: ## write docs/frameworks.md from the last run of test-clients
 	PYTHONPATH=collections $(BIN)/python -m tests.clients.report --write
+
+.PHONY: test-projects
+test-projects: $(VENV)/development.installed ## put the written files into real projects, and run their own commands
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/clients/skeletons tests/clients/test_env_shapes*.py
+	PYTHONPATH=collections $(BIN)/python -m tests.clients.report --projects
 
 .PHONY: test-molecule-debian-12
 test-molecule-debian-12: $(VENV)/development.installed ## run every scenario in a container of Debian 12

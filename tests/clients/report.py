@@ -2,11 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The matrix of the last whole run: `python -m tests.clients.report` prints it, `--write` writes docs/frameworks.md."""
+"""What the last runs proved: `python -m tests.clients.report` prints the page, `--write` writes docs/frameworks.md.
+
+`--projects` writes only the part about projects, for which `make test-projects` is enough.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -14,11 +18,13 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks
 
 from tests.clients.guide import PRINTED
 from tests.clients.matrix import FORMS, RESULTS, TRIALS, Cell, listed
+from tests.clients.skeletons import project
 from tests.conftest import CHECKOUT
 
 NOT_RUN = {"verdict": "not_proved", "message": "not in the last run", "facts": {}}
 PAGE = CHECKOUT / "docs" / "frameworks.md"
 TEMPLATE = CHECKOUT / "tests" / "clients" / "frameworks.md"
+_BEGIN, _END = "<!-- projects -->", "<!-- end of the projects -->"
 
 
 def cell_text(cells: list[Cell], reports: dict[str, dict[str, Any]]) -> str:
@@ -46,9 +52,21 @@ def _same(one: Framework, other: Framework) -> bool:
 def page(reports: dict[str, dict[str, Any]]) -> str:
     """The whole page: what people wrote, around what the run proved."""
     text = TEMPLATE.read_text()
-    for name, part in (("proved", proved(reports)), ("guide", guide())):
+    for name, part in (("proved", proved(reports)), ("guide", guide()), ("projects", projects())):
         text = text.replace(f"@{name}@", part)
     return text
+
+
+def projects() -> str:
+    """The table of the projects, and what their own commands did with the written files in them."""
+    found = json.loads(project.RESULTS.read_text()) if project.RESULTS.exists() else {}
+    lines = [_BEGIN, "| project | its own commands | passed |", "| --- | --- | --- |"]
+    for name, commands in sorted(found.items()):
+        failed = [command for command, passed in commands.items() if not passed]
+        passed = f"{len(commands) - len(failed)} of {len(commands)}"
+        named = ", ".join(f"`{command}`" for command in commands)
+        lines.append(f"| {name} | {named} | {passed}{'; not: ' + ', '.join(failed) if failed else ''} |")
+    return "\n".join([*lines, _END])
 
 
 def proved(reports: dict[str, dict[str, Any]]) -> str:
@@ -91,7 +109,11 @@ def guide() -> str:
 
 
 def main() -> None:
-    """Print the page, or write it."""
+    """Print the page, or write it or its part about projects."""
+    if "--projects" in sys.argv:
+        text = re.sub(f"{_BEGIN}.*{_END}", lambda _match: projects(), PAGE.read_text(), flags=re.DOTALL)
+        PAGE.write_text(text)
+        return
     if not RESULTS.exists():
         sys.exit(f"{RESULTS} is not there: run make test-clients first")
     text = page(json.loads(RESULTS.read_text()))
