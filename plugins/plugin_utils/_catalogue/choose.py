@@ -63,6 +63,17 @@ def _fits(when: Mapping[str, str], facts: Mapping[str, str]) -> bool:
     return all(bool(facts.get(name)) if value == _ANY else facts.get(name) == value for name, value in when.items())
 
 
+def _unknown(name: Any, catalogue: Mapping[str, Framework]) -> OnboardingError:
+    """The error for a framework that the catalogue does not have."""
+    known = f"The frameworks are {', '.join(catalogue)}."
+    elsewhere = _ELSEWHERE.get(str(name).lower())
+    if elsewhere:
+        return OnboardingError(f"The catalogue does not have {name} ({elsewhere}). {known}")
+    near = get_close_matches(str(name).lower(), catalogue, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return OnboardingError(f"There is no framework {name!r} in the catalogue.{hint} {known}")
+
+
 def find(
     entry: Any,
     catalogue: Mapping[str, Framework],
@@ -82,17 +93,8 @@ def find(
             " The keys of an entry are name, version, variant and password_place."
         )
     name = facts.get("name")
-    if isinstance(name, str) and name.lower() in _ELSEWHERE:
-        raise OnboardingError(
-            f"The catalogue does not have {name} ({_ELSEWHERE[name.lower()]}). The frameworks are"
-            f" {', '.join(catalogue)}."
-        )
     if not isinstance(name, str) or name not in catalogue:
-        near = get_close_matches(str(name).lower(), catalogue, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise OnboardingError(
-            f"There is no framework {name!r} in the catalogue.{hint} The frameworks are {', '.join(catalogue)}."
-        )
+        raise _unknown(name, catalogue)
     version = "" if facts.get("version") is None else facts["version"]
     if not isinstance(version, str):
         raise OnboardingError(f"{name}: version {version!r} must be quoted: as numbers, 6.10 and 6.1 are the same.")

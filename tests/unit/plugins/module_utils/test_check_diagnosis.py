@@ -50,6 +50,7 @@ REACHED = {
     "cluster_failed",
     "cluster_deleted",
     "app_file_missing",
+    "app_file_malformed",
     "app_file_unreadable",
     "app_config_differs",
     "app_ca_unreadable",
