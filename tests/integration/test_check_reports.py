@@ -58,13 +58,13 @@ def statuses(reports):
     return {host["name"]: host["status"] for host in content["hosts"]}
 
 
-EXPECTED = {"app1": "proved", "app2": "proved", "app3": "failed", "dead": "unreachable"}
+EXPECTED = {"app1": "reached", "app2": "reached", "app3": "failed", "dead": "unreachable"}
 
 
 def test_one_report_has_every_host(controller, fleet):
     reports, run = check(controller, fleet)
     assert run.status == 2, run.output
-    assert run.output.count("4 hosts: 2 proved, 1 failed, 1 unreachable") == 1
+    assert run.output.count("4 hosts: 2 reached, not proved, 1 failed, 1 unreachable") == 1
     assert "1 host: not_in_allowlist at localhost port" in run.output
     assert "1 host: unreachable" in run.output
     assert statuses(reports) == EXPECTED
@@ -95,7 +95,7 @@ def test_a_roll_that_stops_leaves_the_others_as_not_checked(controller, fleet):
 def test_with_a_limit_it_is_on_those_hosts(controller, fleet):
     reports, run = check(controller, fleet, "-l", "app1,dead")
     assert run.status == 2, run.output
-    assert statuses(reports) == {"app1": "proved", "dead": "unreachable"}
+    assert statuses(reports) == {"app1": "reached", "dead": "unreachable"}
 
 
 def test_strategy_free(controller, fleet):
@@ -104,12 +104,12 @@ def test_strategy_free(controller, fleet):
     assert statuses(reports) == EXPECTED
 
 
-def test_all_proved_is_exit_code_0_and_replaces_the_older_report(controller, fleet):
+def test_all_reached_is_exit_code_0_and_replaces_the_older_report(controller, fleet):
     reports, run = check(controller, fleet, "-l", "app1:app3")
     assert run.status == 2, run.output
     reports, run = check(controller, fleet, "-l", "app1")
     assert run.status == 0, run.output
-    assert statuses(reports) == {"app1": "proved"}
+    assert statuses(reports) == {"app1": "reached"}
     assert "endpoint" in run.output
     assert not (reports / "crdb-check.html").stat().st_mode & 0o111
 
