@@ -138,7 +138,12 @@ class _Plan:
 
     def report(self) -> list[str]:
         """The lines that a person reads: how each file is used, and which CA each framework trusts."""
-        return [f"{row['file']}: {row['where'] + ': ' if row['where'] else ''}{row['use']}" for row in self.usage] + [
+        lines = []
+        for row in self.usage:
+            first, *more = row["use"].split("\n")
+            lines.append(f"{row['file']}: {row['where'] + ': ' if row['where'] else ''}{first}")
+            lines += [f"  {line}" for line in more]
+        return lines + [
             f"{row['app']}: {row['framework']} trusts {row['ca']} ({row['authorities']})" for row in self.trust
         ]
 

@@ -333,6 +333,8 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         facts = json.loads(answer.stdout.decode("utf-8").splitlines()[-1])
     except (ValueError, IndexError):
         return {**report, "verdict": "failed", "message": "the probe did not print its result"}
+    if facts.get("not_proved"):
+        return {**report, "message": _last_lines(str(facts["not_proved"]))}
     if not facts.get("tls") or facts.get("answer") != 42:
         return {**report, "verdict": "failed", "message": "connected, but not over verified TLS", "facts": facts}
     return {**report, "verdict": "proved", "facts": facts}

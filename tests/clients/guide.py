@@ -270,7 +270,7 @@ PUBLIC: dict[tuple[str, str, str], tuple[str, ...]] = {
     ),
     ("psycopg2", ">=2.8,<3", ""): (URL,),
     ("sqlalchemy", ">=2.0,<2.1", "psycopg2"): (URL, 'set(drivername="cockroachdb+psycopg2")'),
-    ("django", ">=3.2,<6.1", ""): (DJANGO,),
+    ("django", ">=3.2,<6.2", ""): tuple(line.strip() for line in DJANGO.splitlines()),
     ("pgx", ">=5,<6", ""): (URL,),
     ("pgx", ">=4,<5", ""): (URL, '"github.com/jackc/pgx/v4"'),
     ("pq", ">=1.12,<2", ""): (URL,),

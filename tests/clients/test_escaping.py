@@ -480,7 +480,9 @@ def right_xml(choice, made, scratch):
 def right_python(choice, made, scratch):
     """Run as Python: what it makes of the connection, which is in the environment or in the file."""
     found, fakes = [], {name: MagicMock() for name in ("psycopg2", "sqlalchemy", "sqlalchemy.ext.asyncio")}
-    fakes |= {"sqlalchemy.ext": MagicMock()}
+    fakes |= {"sqlalchemy.ext": MagicMock(), "psycopg2.extensions": MagicMock()}
+    pool = {"connect_timeout": 15, "keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 10}
+    pool["keepalives_count"] = 3
     for one in made:
         tree = ast.parse(one.texts[choice.files[0].destination])
         for name in one.texts:
@@ -502,7 +504,10 @@ def right_python(choice, made, scratch):
                         "PASSWORD": connection.password,
                         "HOST": connection.host,
                         "PORT": str(connection.port),
-                        "OPTIONS": templates.driver_options(connection),
+                        "CONN_MAX_AGE": 900,
+                        "CONN_HEALTH_CHECKS": True,
+                        "OPTIONS": {**pool, **templates.driver_options(connection)},
+                        "TEST": {"NAME": f"test_{connection.startup_database}"},
                     }
                 )
             else:

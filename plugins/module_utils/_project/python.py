@@ -30,7 +30,7 @@ _LEAST = re.compile(
     r"""^\s*['"]?(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?['"]?\s*(?:=\s*['"]|(?=[~=]))\s*[~^=]*\s*(?P<version>[0-9][0-9.]*)""",
     re.M,
 )
-_SETTINGS = re.compile(r"""['"]DJANGO_SETTINGS_MODULE['"]\s*,\s*['"](?P<name>[A-Za-z_][\w.]*)['"]""")
+_SETTINGS = re.compile(r"""['"]DJANGO_SETTINGS_MODULE['"]\s*(?:,|\]\s*=)\s*['"](?P<name>[A-Za-z_][\w.]*)['"]""")
 
 
 def _name(package: str) -> str:
@@ -74,8 +74,13 @@ def _layout(folder: Folder) -> dict[str, str]:
 
 
 def _settings(folder: Folder) -> dict[str, str]:
+    """Django's settings as manage.py names them: a module, or a package of modules."""
     match = _SETTINGS.search(folder.text("manage.py") or "")
-    return {"settings": match["name"], "settings_file": match["name"].replace(".", "/") + ".py"} if match else {}
+    if match is None:
+        return {}
+    path = match["name"].replace(".", "/")
+    package = f"{path}/__init__.py"
+    return {"settings": match["name"], "settings_file": package if folder.has(package) else f"{path}.py"}
 
 
 def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:

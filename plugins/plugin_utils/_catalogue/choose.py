@@ -160,18 +160,17 @@ def _in_project(framework: Framework) -> Framework:
 def _package(framework: Framework, number: int, package: Package) -> Package:
     """A package under the name and with the version that the project has, or that fits the framework's version."""
     versions = framework.project.versions
-    for name in (package.name, *package.alternatives):
-        if name in versions and number > 0:
-            return replace(package, name=name, version=versions[name])
+    name = next((n for n in (package.name, *package.alternatives) if n in versions), package.name)
     if number == 0:
-        name = next((n for n in (package.name, *package.alternatives) if n in versions), package.name)
         return replace(package, name=name, version=framework.version or package.tested)
+    version = versions.get(name, package.tested)
     if package.follows and framework.version:
         parts = _release(framework.version).release
         series = ".".join(str(part) for part in (*parts, 0)[: 1 + FOLLOWS.index(package.follows)])
-        if not package.tested.startswith(f"{series}."):
-            return replace(package, version=f"{series}.*")
-    return replace(package, version=package.tested)
+        # The project can have the release that goes with another version than the declared one.
+        if not version.startswith(f"{series}."):
+            version = f"{series}.*"
+    return replace(package, name=name, version=version)
 
 
 def _era(choices: tuple[Framework, ...], declared: str, project: Project) -> tuple[list[Framework], str, list[str]]:

@@ -118,8 +118,13 @@ def _by_app(probes: Sequence[Probe]) -> str:
 
 
 def _usage(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    uses = dict.fromkeys((str(row["framework"]), str(row["use"])) for row in rows if row["use"])
-    return ["Put into your program:", *_few(_columns(uses))] if uses else []
+    uses = dict.fromkeys((str(row["framework"]), row.get("where", ""), str(row["use"])) for row in rows if row["use"])
+    pairs: list[tuple[str, str]] = []
+    for framework, where, use in list(uses)[:_ROWS_SHOWN]:
+        lines = [*([f"{where}:"] if where else []), *use.split("\n")]
+        pairs += [(framework if number == 0 else "", line) for number, line in enumerate(lines)]
+    more = [f"  and {len(uses) - _ROWS_SHOWN} more"] if len(uses) > _ROWS_SHOWN else []
+    return ["Put into your program:", *_columns(pairs), *more] if pairs else []
 
 
 def _samples(rows: Sequence[Mapping[str, Any]]) -> list[str]:
