@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -27,21 +26,20 @@ COMPILED = {
 }  # fmt: skip
 PRINT = """
   const { rows } = await pool.query('SELECT current_database() AS database');
-  const { max, maxLifetimeSeconds, connectionTimeoutMillis, keepAliveInitialDelayMillis } = pool.options;
-  console.log(JSON.stringify({ ...rows[0], max, maxLifetimeSeconds, connectionTimeoutMillis, keepAliveInitialDelayMillis }));
+  const options = POOL.options;
+  const settings = KEYS.map((key) => [key, options[key]]);
+  console.log(JSON.stringify({ ...rows[0], ...Object.fromEntries(settings) }));
   await pool.end();
-"""
-COMMONJS = "const { Pool } = require('pg');\n%s;\n\nasync function main() {" + PRINT + "}\nmain();\n"
-MODULE = "import pg from 'pg';\n%s;\n\nasync function main() {" + PRINT + "}\nmain();\n"
-TYPED = "void main();\n\nasync function main(): Promise<void> {" + PRINT.replace("pool.options", "(pool as unknown as { options: Record<string, unknown> }).options").replace("{ max, maxL", "{ max, maxL")+ "}\n"
-TYPED = TYPED.replace(
-    "const { max, maxLifetimeSeconds, connectionTimeoutMillis, keepAliveInitialDelayMillis } =", "const options ="
-).replace(
-    "max, maxLifetimeSeconds, connectionTimeoutMillis, keepAliveInitialDelayMillis",
-    "max: options['max'], maxLifetimeSeconds: options['maxLifetimeSeconds'],"
-    " connectionTimeoutMillis: options['connectionTimeoutMillis'],"
-    " keepAliveInitialDelayMillis: options['keepAliveInitialDelayMillis']",
+""".replace("KEYS", json.dumps(list(POOL)))
+COMMONJS = (
+    "const { Pool } = require('pg');\n%s;\n\nasync function main() {" + PRINT.replace("POOL", "pool") + "}\nmain();\n"
 )
+MODULE = "import pg from 'pg';\n%s;\n\nasync function main() {" + PRINT.replace("POOL", "pool") + "}\nmain();\n"
+TYPED = (
+    "async function main(): Promise<void> {" + PRINT.replace("POOL", "(pool as unknown as Live)") + "}\nvoid main();\n"
+)
+TYPED = "type Live = { options: Record<string, unknown> };\n" + TYPED
+TYPES = "import { Pool } from 'pg';\nimport config = require('./crdb_database.cjs');\nnew Pool(config);\n"
 NODE_TEST = """
 %s
 test('the app starts', () => {
@@ -153,7 +151,7 @@ def test_node_postgres_in_javascript(node: Node, kind: str):
     skeleton.command("node --test", ["node", "--test"])
     without_url(skeleton, "index.js")
     if kind == "commonjs":
-        node.write("typed.cts", "import { Pool } from 'pg';\nimport config = require('./crdb_database.cjs');\nnew Pool(config);\n")
+        node.write("typed.cts", TYPES)
         flags = ["--noEmit", "--strict", "--module", "nodenext", "--skipLibCheck"]
         skeleton.command("tsc --strict finds types", ["node", "node_modules/typescript/bin/tsc", *flags, "typed.cts"])
         (node.folder / "typed.cts").unlink()
@@ -196,7 +194,7 @@ def test_node_postgres_in_typescript(node: Node, kind: str, module: str):
         outside = node.folder.parent / "bundle.cjs"
         skeleton.command("esbuild", ["node", *bundle, "--outfile=build/app.cjs"])
         assert start_in(skeleton, "build/app.cjs", ".", "src") == [{"database": "defaultdb", **POOL}] * 2
-        os.replace(node.folder / "build" / "app.cjs", outside)
+        (node.folder / "build" / "app.cjs").rename(outside)
         assert start_in(skeleton, str(outside), ".", "src") == [{"database": "defaultdb", **POOL}] * 2
     for path in [*node.folder.glob("dist/**/*.js"), node.folder / "src" / "index.ts"]:
         path.unlink()
@@ -250,9 +248,10 @@ def test_sequelize(node: Node, kind: str, versions: str, installed: str):
         line = "const { sequelize } = require('./crdb_sequelize.cjs')"
         node.write("index.js", f"{line};\nconst {{ DataTypes }} = require('sequelize');{MODEL}")
     assert line in skeleton.usage(run)
-    assert start(skeleton, "index.js") == [
-        {"name": "tea", "max": 7, "fresh": True, "old": False, "keepAlive": True, "timeout": 9000}
-    ] * 3
+    assert (
+        start(skeleton, "index.js")
+        == [{"name": "tea", "max": 7, "fresh": True, "old": False, "keepAlive": True, "timeout": 9000}] * 3
+    )
     sample = "samples/sequelize.mjs" if kind == "module" else "samples/sequelize.cjs"
     assert f"sequelize@{installed}" in (node.folder / sample).read_text()
     skeleton.command("the sample", ["node", sample])
@@ -291,7 +290,8 @@ MIGRATION = """import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 export class Items1700000000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('CREATE TABLE crdb_skeleton_items (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), name TEXT NOT NULL)');
+    const columns = 'id UUID PRIMARY KEY DEFAULT gen_random_uuid(), name TEXT NOT NULL';
+    await runner.query(`CREATE TABLE crdb_skeleton_items (${columns})`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
@@ -333,10 +333,15 @@ def test_typeorm_with_an_entity_and_a_migration(node: Node, kind: str, module: s
         " export const AppDataSource = createDataSource({ entities: [], migrations: [] })"
     )
     assert printed in skeleton.usage(run)
-    line = printed.replace("entities: []", "entities: [Item]").replace("migrations: []", "migrations: [Items1700000000000]")
+    line = printed.replace("entities: []", "entities: [Item]").replace(
+        "migrations: []", "migrations: [Items1700000000000]"
+    )
     imports = f"import {{ Item }} from './item{end}';\nimport {{ Items1700000000000 }} from './items{end}';\n"
     node.write("src/data-source.ts", f"{imports}{line};\n")
-    node.write("src/index.ts", f"import {{ AppDataSource }} from './data-source{end}';\nimport {{ Item }} from './item{end}';\n{APP}")
+    node.write(
+        "src/index.ts",
+        f"import {{ AppDataSource }} from './data-source{end}';\nimport {{ Item }} from './item{end}';\n{APP}",
+    )
     compiler = ["node", "node_modules/typescript/bin/tsc"]
     skeleton.command("tsc --noEmit", [*compiler, "--noEmit"])
     skeleton.command("tsc", compiler)
@@ -353,6 +358,10 @@ def test_typeorm_with_an_entity_and_a_migration(node: Node, kind: str, module: s
     assert "synchronize" not in text
     assert "dropSchema" not in text
     without_url(skeleton, "dist/index.js")
-    for path in [*node.folder.glob("dist/**/*.js"), node.folder / "src" / "data-source.ts", node.folder / "src" / "index.ts"]:
+    for path in [
+        *node.folder.glob("dist/**/*.js"),
+        node.folder / "src" / "data-source.ts",
+        node.folder / "src" / "index.ts",
+    ]:
         path.unlink()
     skeleton.offboard()
