@@ -38,10 +38,7 @@ def start(skeleton: Skeleton, *argv: str, **environment: str) -> list[dict[str, 
     elsewhere = skeleton.folder.parent / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
     folders = (("its folder", "."), ("a folder below", "lib"), ("elsewhere", str(elsewhere)))
-    printed = [
-        skeleton.command(f"start from {title}", argv, cwd=cwd, **{"DATABASE_URL": "", **environment}).stdout
-        for title, cwd in folders
-    ]
+    printed = [skeleton.command(f"start from {title}", argv, cwd=cwd, **environment).stdout for title, cwd in folders]
     return [json.loads(text.splitlines()[-1]) for text in printed]
 
 
@@ -50,7 +47,7 @@ def without_url(skeleton: Skeleton, *argv: str) -> None:
     env = skeleton.folder / ".env"
     content = env.read_bytes()
     env.write_bytes(b'DATABASE_URL=""\n')
-    done = skeleton.command("start with an empty DATABASE_URL fails", argv, status=1, DATABASE_URL="")
+    done = skeleton.command("start with an empty DATABASE_URL fails", argv, status=1)
     assert "DATABASE_URL is not set: neither in the environment nor in .env" in done.stdout
     env.write_bytes(content)
     # Without the gem dotenv, too, it says what is missing.
@@ -58,7 +55,7 @@ def without_url(skeleton: Skeleton, *argv: str) -> None:
     hidden.parent.mkdir(exist_ok=True)
     hidden.write_text('raise LoadError, "cannot load such file -- dotenv"\n')
     path = f"{hidden.parent}:{STAND_IN['RUBYLIB']}"
-    done = skeleton.command("start without the gem dotenv fails", argv, status=1, DATABASE_URL="", RUBYLIB=path)
+    done = skeleton.command("start without the gem dotenv fails", argv, status=1, RUBYLIB=path)
     assert "the gem dotenv, which reads" in done.stdout
 
 
@@ -93,7 +90,7 @@ def test_a_plain_project_with_pg(tmp_path: Path, controller: Controller, sandbox
     write(skeleton, "test/app_test.rb", APP_TEST % "app.rb")
     program = str(skeleton.folder / "app.rb")
     expected = {"database": "defaultdb", "connect_timeout": "9", "keepalives": "1", "keepalives_idle": "45"}
-    assert start(skeleton, "ruby", program) == [expected] * 3
+    assert start(skeleton, "ruby", program, DATABASE_URL="") == [expected] * 3
     skeleton.command("minitest", ["ruby", "test/app_test.rb"], DATABASE_URL="")
     for _number in range(12):
         done = skeleton.command("the sample", ["ruby", "samples/pg_accounts.rb"], DATABASE_URL="")
@@ -212,11 +209,11 @@ def test_a_rails_app(tmp_path: Path, controller: Controller, sandbox: Sandbox, a
         write(skeleton, "config/application.rb", APPLICATION.replace("# LINE", line))
     program = str(skeleton.folder / "bin" / "rails.rb")
     assert start(skeleton, "ruby", program) == [{"database": "defaultdb", **EXPECTED}] * 3
-    skeleton.command("rake db:migrate", ["rake", "db:migrate"], DATABASE_URL="")
+    skeleton.command("rake db:migrate", ["rake", "db:migrate"])
     administrator.execute(b"INSERT INTO crdb_skeleton_items (name) VALUES ('tea')")
     url = (skeleton.folder / ".env").read_text().partition('DATABASE_URL="')[2].partition('"')[0]
     for title, environment in (
-        ("rake db:test:prepare", {"DATABASE_URL": ""}),
+        ("rake db:test:prepare", {}),
         ("rake db:test:prepare with DATABASE_URL exported", {"DATABASE_URL": url}),
         ("rake db:test:prepare with RAILS_ENV=test", {"DATABASE_URL": url, "RAILS_ENV": "test"}),
     ):
@@ -226,8 +223,8 @@ def test_a_rails_app(tmp_path: Path, controller: Controller, sandbox: Sandbox, a
     assert start(skeleton, "ruby", program, RAILS_ENV="test", DATABASE_URL=url)[0]["database"] == "defaultdb_test"
     runner = ["ruby", "bin/rails.rb", "samples/active_record_accounts.rb"]
     for _number in range(12):
-        skeleton.command("the sample", runner, DATABASE_URL="")
-    skeleton.command("the sample with --remove", [*runner, "--remove"], DATABASE_URL="")
+        skeleton.command("the sample", runner)
+    skeleton.command("the sample with --remove", [*runner, "--remove"])
     without_url(skeleton, "ruby", program)
     write(skeleton, "config/application.rb", APPLICATION)
     (skeleton.folder / "db" / "schema.rb").unlink()
@@ -243,7 +240,7 @@ def test_a_plain_project_with_activerecord(tmp_path: Path, controller: Controlle
     assert line in skeleton.usage(run)
     write(skeleton, "app.rb", RUNNER.replace('require_relative "../config/environment"', line))
     program = str(skeleton.folder / "app.rb")
-    assert start(skeleton, "ruby", program) == [{"database": "defaultdb", **EXPECTED}] * 3
+    assert start(skeleton, "ruby", program, DATABASE_URL="") == [{"database": "defaultdb", **EXPECTED}] * 3
     sample = str(skeleton.folder / "samples" / "active_record_accounts.rb")
     skeleton.command("the sample", ["ruby", sample], DATABASE_URL="")
     skeleton.command("the sample with --remove", ["ruby", sample, "--remove"], DATABASE_URL="")
