@@ -52,7 +52,7 @@ SHAPES = (
     _text("blanks around the sign, no quotes", f"{NAME} = {URL}\n", sh=ABSENT),
     _text("a blank after the sign", f'{NAME}= "{URL}"\n', sh=ABSENT),
     _text("blanks before the name", f'  {NAME}="{URL}"\n'),
-    _text("a tab before the name", f'\t{NAME}="{URL}"\n'),
+    _text("a tab before the name", f'\t{NAME}="{URL}"\n', node=ABSENT),
     _text("blanks at the end", f'{NAME}="{URL}"  \n'),
     _text("blanks at the end, no quotes", f"{NAME}={URL}  \n", sh=ABSENT),
     _text("a comment behind double quotes", f'{NAME}="{URL}" # the shop\n'),

@@ -10,6 +10,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
@@ -18,6 +19,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._project.folder impor
 from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
 
 _DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+_MOST_EXTENDED = 5
 _LEAST = re.compile(r"[\^~=v]*\s*(\d+(?:\.\d+){0,2})(?:[-+.\w]*)")
 _TOKENS = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.S)
 _YARN = re.compile(r'^"?(?P<name>@?[^@"\n]+)@[^\n]*:\n\s+version:? "?(?P<version>[^"\n]+)"?$', re.M)
@@ -72,6 +74,36 @@ def _source(folder: Folder, options: dict[str, Any]) -> str:
     return "src/" if any(name.endswith((".ts", ".mts")) for name in folder.names("src")) else ""
 
 
+def _options(folder: Folder) -> dict[str, Any]:
+    """The compiler's options of tsconfig.json, with those of the files that it extends."""
+    options: dict[str, Any] = {}
+    path = "tsconfig.json"
+    for _level in range(_MOST_EXTENDED):
+        config = _parsed(folder.text(path))
+        own = config.get("compilerOptions")
+        options = {**(own if isinstance(own, dict) else {}), **options}
+        base = config.get("extends")
+        # Of several, the last one counts most.
+        base = _text(base[-1] if isinstance(base, list) and base else base)
+        if not base or base.startswith("/"):
+            break
+        path = posixpath.join(posixpath.dirname(path), base) if base.startswith(".") else f"node_modules/{base}"
+        if not path.endswith(".json"):
+            path += "/tsconfig.json" if folder.has(f"{path}/tsconfig.json") else ".json"
+    return options
+
+
+def _output(options: dict[str, Any], modules: str) -> str:
+    """The module system of what TypeScript writes; empty where only a bundler runs it."""
+    kind = _text(options.get("module")).lower()
+    if kind.startswith("node"):
+        return modules
+    if kind in ("es2015", "es6", ""):
+        # Neither __dirname nor import.meta is certain.
+        return ""
+    return "commonjs" if kind in ("commonjs", "umd", "amd", "system") else "esm"
+
+
 def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
     """What the project in a folder is; None where there is none."""
     if not folder.has("package.json"):
@@ -79,9 +111,10 @@ def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
     manifest = _parsed(folder.text("package.json"))
     facts = {"modules": "esm" if manifest.get("type") == "module" else "commonjs"}
     if folder.has("tsconfig.json"):
-        options = _parsed(folder.text("tsconfig.json")).get("compilerOptions")
+        options = _options(folder)
         facts["typescript"] = "true"
-        facts["source"] = _source(folder, options if isinstance(options, dict) else {})
+        facts["source"] = _source(folder, options)
+        facts["output"] = _output(options, facts["modules"])
     versions: dict[str, str] = {}
     sources: dict[str, str] = {}
     for package in packages:

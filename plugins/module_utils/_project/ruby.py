@@ -16,6 +16,9 @@ from typing import Optional
 from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
 from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
 
+_DATABASE = "config/database.yml"
+# What the first line of a file of ours says.
+_OURS = "Written by crdb.onboard"
 _LOCKED = re.compile(r"^ {4}(?P<name>[\w.-]+) \((?P<version>\d[^)-]*)(?:-[^)]*)?\)$", re.M)
 _LISTED = re.compile(
     r"""^\s*gem\s+['"](?P<name>[\w.-]+)['"]\s*,\s*['"](?:~>|=|>=)?\s*(?P<version>\d[\w.]*)['"]""", re.M
@@ -34,4 +37,8 @@ def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
         for match in pattern.finditer(folder.text(name) or ""):
             if match["name"] in wanted and match["name"] not in versions:
                 versions[match["name"]], sources[match["name"]] = match["version"], name
-    return Found({"rails": "true"} if rails else {}, versions, sources)
+    facts = {"rails": "true"} if rails else {}
+    database = folder.text(_DATABASE)
+    if rails and database is not None and _OURS not in database:
+        facts["database_yml"] = "theirs"
+    return Found(facts, versions, sources)

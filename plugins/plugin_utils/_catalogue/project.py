@@ -20,9 +20,14 @@ _PATH = r"[A-Za-z0-9_][\w.-]*(?:/[A-Za-z0-9_][\w.-]*)*"
 FACTS: Mapping[str, Mapping[str, str]] = {
     "go": {"module": r"[A-Za-z0-9][\w.~-]*(?:/[\w.~-]+)*"},
     "java": {"build": r"maven|gradle", "package": _NAME, "source": _PATH, "hikari": r"true"},
-    "javascript": {"modules": r"esm|commonjs", "typescript": r"true", "source": f"{_PATH}/"},
+    "javascript": {
+        "modules": r"esm|commonjs",
+        "typescript": r"true",
+        "source": f"{_PATH}/",
+        "output": r"esm|commonjs",
+    },
     "python": {"package": _NAME, "source": _PATH, "settings": _NAME, "settings_file": _PATH},
-    "ruby": {"rails": r"true"},
+    "ruby": {"rails": r"true", "database_yml": r"theirs"},
 }
 """The facts of a language, and what their values look like. A fact that is not known is an empty text."""
 _VERSION = re.compile(r"v?\d[\w.+-]{0,60}")

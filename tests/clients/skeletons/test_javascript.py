@@ -1,0 +1,367 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Node.js projects: CommonJS, ES modules, TypeScript compiled to dist/, and one bundled by esbuild."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.clients.matrix import _installed
+from tests.clients.skeletons.project import Skeleton
+from tests.conftest import Sandbox
+from tests.integration.conftest import Controller
+
+POOL = {"max": 7, "maxLifetimeSeconds": 600, "connectionTimeoutMillis": 9000, "keepAliveInitialDelayMillis": 45000}
+SETTINGS = {"pool_size": 7, "pool_lifetime": 600, "connect_timeout": 9, "keepalive": 45}
+COMPILED = {
+    "strict": True, "rootDir": "src", "outDir": "dist", "target": "ES2022", "types": ["node"],
+    "noUncheckedIndexedAccess": True, "exactOptionalPropertyTypes": True, "noUnusedLocals": True,
+    "noPropertyAccessFromIndexSignature": True, "noImplicitReturns": True, "skipLibCheck": True,
+    "experimentalDecorators": True, "emitDecoratorMetadata": True, "strictPropertyInitialization": False,
+}  # fmt: skip
+PRINT = """
+  const { rows } = await pool.query('SELECT current_database() AS database');
+  const options = POOL.options;
+  const settings = KEYS.map((key) => [key, options[key]]);
+  console.log(JSON.stringify({ ...rows[0], ...Object.fromEntries(settings) }));
+  await pool.end();
+""".replace("KEYS", json.dumps(list(POOL)))
+COMMONJS = (
+    "const { Pool } = require('pg');\n%s;\n\nasync function main() {" + PRINT.replace("POOL", "pool") + "}\nmain();\n"
+)
+MODULE = "import pg from 'pg';\n%s;\n\nasync function main() {" + PRINT.replace("POOL", "pool") + "}\nmain();\n"
+TYPED = (
+    "async function main(): Promise<void> {" + PRINT.replace("POOL", "(pool as unknown as Live)") + "}\nvoid main();\n"
+)
+TYPED = "type Live = { options: Record<string, unknown> };\n" + TYPED
+TYPES = "import { Pool } from 'pg';\nimport config = require('./crdb_database.cjs');\nnew Pool(config);\n"
+NODE_TEST = """
+%s
+test('the app starts', () => {
+  const done = spawnSync(process.execPath, ['PROGRAM'], { encoding: 'utf8' });
+  assert.equal(done.status, 0, done.stderr);
+});
+"""
+IMPORTS = {
+    "commonjs": "const assert = require('node:assert');\nconst { spawnSync } = require('node:child_process');\n"
+    "const { test } = require('node:test');",
+    "module": "import assert from 'node:assert';\nimport { spawnSync } from 'node:child_process';\n"
+    "import { test } from 'node:test';",
+}
+
+
+def packages(folder: Path, framework: str, versions: str) -> None:
+    """A node_modules with the packages that the locks of the tests name."""
+    found = _installed("node-postgres", "sequelize", "typeorm", "tools")
+    for key in ((framework, versions, ""), ("tools", "", "javascript")):
+        installed = Path(found[key]["folder"]) / "node_modules"
+        for path in installed.iterdir():
+            if path.name.startswith("@"):
+                (folder / "node_modules" / path.name).mkdir(parents=True, exist_ok=True)
+                for scoped in path.iterdir():
+                    link(folder / "node_modules" / path.name / scoped.name, scoped)
+            elif not path.name.startswith("."):
+                link(folder / "node_modules" / path.name, path)
+
+
+def link(path: Path, target: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.symlink_to(target)
+
+
+class Node:
+    """Makes projects, each in a folder of its own."""
+
+    def __init__(self, tmp_path: Path, controller: Controller, sandbox: Sandbox) -> None:
+        self.folder, self.controller, self.sandbox = tmp_path / "shop", controller, sandbox
+
+    def project(
+        self, name: str, framework: str, versions: str, kind: str = "commonjs", typescript: str = ""
+    ) -> Skeleton:
+        """A project as `npm init` makes it; `typescript` is the compiler's module option."""
+        self.folder.mkdir()
+        skeleton = Skeleton(name, framework, self.folder, self.controller, self.sandbox)
+        packages(self.folder, framework, versions)
+        skeleton.command("npm init", ["npm", "init", "-y", "--offline"])
+        manifest = json.loads((self.folder / "package.json").read_text())
+        (self.folder / "package.json").write_text(json.dumps({**manifest, "type": kind}))
+        if typescript:
+            self.write("tsconfig.json", json.dumps({"compilerOptions": {**COMPILED, "module": typescript}}))
+        return skeleton
+
+    def write(self, name: str, text: str) -> None:
+        """A file of the project's own."""
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def node(tmp_path: Path, controller: Controller, sandbox: Sandbox) -> Node:
+    return Node(tmp_path, controller, sandbox)
+
+
+def start(skeleton: Skeleton, program: str) -> list[dict[str, object]]:
+    """What the program prints when it is started from three folders, the last one outside of the project."""
+    elsewhere = skeleton.folder.parent / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    (skeleton.folder / "docs").mkdir(exist_ok=True)
+    path = str(skeleton.folder / program)
+    printed = [
+        skeleton.command(f"start from {title}", ["node", path], cwd=cwd, DATABASE_URL="").stdout
+        for title, cwd in (("its folder", "."), ("a folder below", "docs"), ("elsewhere", str(elsewhere)))
+    ]
+    (skeleton.folder / "docs").rmdir()
+    return [json.loads(text.splitlines()[-1]) for text in printed]
+
+
+def without_url(skeleton: Skeleton, program: str) -> None:
+    """Without a URL the program ends with a clear error, before any driver connects anywhere."""
+    env = skeleton.folder / ".env"
+    content = env.read_bytes()
+    env.write_bytes(b'DATABASE_URL=""\n')
+    done = skeleton.command("start with an empty DATABASE_URL fails", ["node", program], status=1, DATABASE_URL="")
+    assert "DATABASE_URL is not set: neither in the environment nor in .env" in done.stdout
+    assert "ECONNREFUSED" not in done.stdout
+    env.write_bytes(content)
+
+
+PG = ("node-postgres", ">=8,<9")
+
+
+@pytest.mark.parametrize("kind", ["commonjs", "module"])
+def test_node_postgres_in_javascript(node: Node, kind: str):
+    skeleton = node.project(f"npm init, {kind}", *PG, kind=kind)
+    run = skeleton.onboard(**SETTINGS)
+    if kind == "module":
+        line = "import { poolConfig } from './crdb_database.js'; const pool = new pg.Pool(poolConfig)"
+        node.write("index.js", MODULE % line)
+    else:
+        line = "const pool = new Pool(require('./crdb_database.cjs'))"
+        node.write("index.js", COMMONJS % line)
+    assert line in skeleton.usage(run)
+    node.write("test/app.test.js", (NODE_TEST % IMPORTS[kind]).replace("PROGRAM", "index.js"))
+    assert start(skeleton, "index.js") == [{"database": "defaultdb", **POOL}] * 3
+    skeleton.command("node --test", ["node", "--test"])
+    without_url(skeleton, "index.js")
+    if kind == "commonjs":
+        node.write("typed.cts", TYPES)
+        flags = ["--noEmit", "--strict", "--module", "nodenext", "--skipLibCheck"]
+        skeleton.command("tsc --strict finds types", ["node", "node_modules/typescript/bin/tsc", *flags, "typed.cts"])
+        (node.folder / "typed.cts").unlink()
+    (node.folder / "index.js").unlink()
+    (node.folder / "test" / "app.test.js").unlink()
+    skeleton.offboard()
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"), [("commonjs", "commonjs"), ("module", "nodenext"), ("commonjs", "nodenext")]
+)
+def test_node_postgres_in_typescript(node: Node, kind: str, module: str):
+    skeleton = node.project(f"TypeScript, {module}, {kind}", *PG, kind=kind, typescript=module)
+    node.write("src/other.ts", "export const other: number = 1;\n")
+    run = skeleton.onboard(samples=True, **SETTINGS)
+    if kind == "module":
+        first = "import pg from 'pg';\n"
+        line = "import { poolConfig } from './crdb_database.js'; const pool = new pg.Pool(poolConfig)"
+    else:
+        first = "import { Pool } from 'pg';\n"
+        line = "import { poolConfig } from './crdb_database'; const pool = new Pool(poolConfig)"
+    assert line in skeleton.usage(run)
+    node.write("src/index.ts", f"{first}{line};\n{TYPED}")
+    compiler = ["node", "node_modules/typescript/bin/tsc"]
+    skeleton.command("tsc --noEmit", [*compiler, "--noEmit"])
+    skeleton.command("tsc", compiler)
+    assert start(skeleton, "dist/index.js") == [{"database": "defaultdb", **POOL}] * 3
+    for _number in range(12):
+        done = skeleton.command("the sample", ["node", "dist/samples/node-postgres.js"], DATABASE_URL="")
+    assert "account 1: " in done.stdout
+    skeleton.command("the sample with --remove", ["node", "dist/samples/node-postgres.js", "--remove"])
+    without_url(skeleton, "dist/index.js")
+    # In another folder, the line does not compile.
+    node.write("src/deep/wrong.ts", f"{first}{line};\nvoid pool;\n")
+    skeleton.command("tsc with the line in another folder fails", [*compiler, "--noEmit"], status=2)
+    (node.folder / "src" / "deep" / "wrong.ts").unlink()
+    if kind == "module":
+        bundle = ["node_modules/.esbuild", "src/index.ts", "--bundle", "--platform=node"]
+        bundle[0] = str(node.folder / "node_modules" / "esbuild" / "bin" / "esbuild")
+        outside = node.folder.parent / "bundle.cjs"
+        skeleton.command("esbuild", ["node", *bundle, "--outfile=build/app.cjs"])
+        assert start_in(skeleton, "build/app.cjs", ".", "src") == [{"database": "defaultdb", **POOL}] * 2
+        (node.folder / "build" / "app.cjs").rename(outside)
+        assert start_in(skeleton, str(outside), ".", "src") == [{"database": "defaultdb", **POOL}] * 2
+    for path in [*node.folder.glob("dist/**/*.js"), node.folder / "src" / "index.ts"]:
+        path.unlink()
+    skeleton.offboard()
+
+
+def start_in(skeleton: Skeleton, program: str, *folders: str) -> list[dict[str, object]]:
+    """What a bundle prints when it is started in these folders of the project."""
+    path = str(skeleton.folder / program)
+    done = [skeleton.command(f"the bundle from {cwd}", ["node", path], cwd=cwd, DATABASE_URL="") for cwd in folders]
+    return [json.loads(one.stdout.splitlines()[-1]) for one in done]
+
+
+MODEL = """
+const Item = sequelize.define('crdb_skeleton_item', { name: DataTypes.STRING }, { timestamps: false });
+async function main() {
+  await Item.sync();
+  await Item.create({ name: 'tea' });
+  const { name } = await Item.findOne();
+  const connection = await sequelize.connectionManager.getConnection({ type: 'read' });
+  const { max, validate } = sequelize.connectionManager.pool.options ?? sequelize.options.pool;
+  const now = Date.now;
+  const fresh = sequelize.options.pool.validate(connection);
+  Date.now = () => now() + 601000;
+  const old = sequelize.options.pool.validate(connection);
+  Date.now = now;
+  const keepAlive = connection.connection._keepAlive;
+  const timeout = connection._connectionTimeoutMillis;
+  sequelize.connectionManager.releaseConnection(connection);
+  await Item.drop();
+  await sequelize.close();
+  console.log(JSON.stringify({ name, max: sequelize.options.pool.max, fresh, old, keepAlive, timeout }));
+}
+main();
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "versions", "installed"),
+    [("commonjs", ">=6.10,<7", "6.37.7"), ("module", ">=6.10,<7", "6.37.7"), ("commonjs", ">=5,<6.10", "6.9.0")],
+)
+def test_sequelize(node: Node, kind: str, versions: str, installed: str):
+    skeleton = node.project(f"Sequelize {installed}, {kind}", "sequelize", versions, kind=kind)
+    run = skeleton.onboard(samples=True, **SETTINGS)
+    written = (node.folder / ("crdb_sequelize.js" if kind == "module" else "crdb_sequelize.cjs")).read_text()
+    assert ("Sequelize up to 6.9" in written) == (installed == "6.9.0")
+    if kind == "module":
+        line = "import { sequelize } from './crdb_sequelize.js'"
+        node.write("index.js", f"{line};\nimport {{ DataTypes }} from 'sequelize';{MODEL}")
+    else:
+        line = "const { sequelize } = require('./crdb_sequelize.cjs')"
+        node.write("index.js", f"{line};\nconst {{ DataTypes }} = require('sequelize');{MODEL}")
+    assert line in skeleton.usage(run)
+    assert (
+        start(skeleton, "index.js")
+        == [{"name": "tea", "max": 7, "fresh": True, "old": False, "keepAlive": True, "timeout": 9000}] * 3
+    )
+    sample = "samples/sequelize.mjs" if kind == "module" else "samples/sequelize.cjs"
+    assert f"sequelize@{installed}" in (node.folder / sample).read_text()
+    skeleton.command("the sample", ["node", sample])
+    skeleton.command("the sample with --remove", ["node", sample, "--remove"])
+    without_url(skeleton, "index.js")
+    (node.folder / "index.js").unlink()
+    skeleton.offboard()
+
+
+def test_sequelize_in_typescript(node: Node):
+    skeleton = node.project("Sequelize, TypeScript", "sequelize", ">=6.10,<7", kind="module", typescript="nodenext")
+    node.write("src/other.ts", "export const other: number = 1;\n")
+    skeleton.onboard(samples=True, **SETTINGS)
+    compiler = ["node", "node_modules/typescript/bin/tsc"]
+    skeleton.command("tsc --noEmit", [*compiler, "--noEmit"])
+    skeleton.command("tsc", compiler)
+    skeleton.command("the sample", ["node", "dist/samples/sequelize.js"])
+    skeleton.command("the sample with --remove", ["node", "dist/samples/sequelize.js", "--remove"])
+    for path in node.folder.glob("dist/**/*.js"):
+        path.unlink()
+    skeleton.offboard()
+
+
+ENTITY = """import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+
+@Entity('crdb_skeleton_items')
+export class Item {
+  @PrimaryGeneratedColumn('uuid')
+  id!: string;
+
+  @Column('text')
+  name!: string;
+}
+"""
+MIGRATION = """import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+export class Items1700000000000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    const columns = 'id UUID PRIMARY KEY DEFAULT gen_random_uuid(), name TEXT NOT NULL';
+    await runner.query(`CREATE TABLE crdb_skeleton_items (${columns})`);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE crdb_skeleton_items');
+  }
+}
+"""
+APP = """
+async function main(): Promise<void> {
+  await AppDataSource.initialize();
+  const items = AppDataSource.getRepository(Item);
+  await items.save(items.create({ name: 'tea' }));
+  const found = await items.findOneByOrFail({ name: 'tea' });
+  const pool = (AppDataSource.driver as unknown as { master: { options: Record<string, unknown> } }).master.options;
+  console.log(JSON.stringify({
+    name: found.name, max: pool['max'], maxLifetimeSeconds: pool['maxLifetimeSeconds'],
+    connectionTimeoutMillis: pool['connectionTimeoutMillis'],
+    keepAliveInitialDelayMillis: pool['keepAliveInitialDelayMillis'],
+  }));
+  await AppDataSource.destroy();
+}
+
+void main();
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "versions"),
+    [("module", "nodenext", ">=1,<2"), ("commonjs", "commonjs", ">=1,<2"), ("commonjs", "commonjs", ">=0.3,<1")],
+)
+def test_typeorm_with_an_entity_and_a_migration(node: Node, kind: str, module: str, versions: str):
+    skeleton = node.project(f"TypeORM {versions}, {module}", "typeorm", versions, kind=kind, typescript=module)
+    end = ".js" if kind == "module" else ""
+    node.write("src/item.ts", ENTITY)
+    node.write("src/items.ts", MIGRATION)
+    run = skeleton.onboard(samples=True, **SETTINGS)
+    printed = (
+        f"import {{ createDataSource }} from './crdb_datasource{end}';"
+        " export const AppDataSource = createDataSource({ entities: [], migrations: [] })"
+    )
+    assert printed in skeleton.usage(run)
+    line = printed.replace("entities: []", "entities: [Item]").replace(
+        "migrations: []", "migrations: [Items1700000000000]"
+    )
+    imports = f"import {{ Item }} from './item{end}';\nimport {{ Items1700000000000 }} from './items{end}';\n"
+    node.write("src/data-source.ts", f"{imports}{line};\n")
+    node.write(
+        "src/index.ts",
+        f"import {{ AppDataSource }} from './data-source{end}';\nimport {{ Item }} from './item{end}';\n{APP}",
+    )
+    compiler = ["node", "node_modules/typescript/bin/tsc"]
+    skeleton.command("tsc --noEmit", [*compiler, "--noEmit"])
+    skeleton.command("tsc", compiler)
+    cli = ["node", "node_modules/typeorm/cli.js"]
+    source = ["-d", "dist/data-source.js"]
+    skeleton.command("typeorm migration:run", [*cli, "migration:run", *source])
+    assert start(skeleton, "dist/index.js") == [{"name": "tea", **POOL}] * 3
+    done = skeleton.command("typeorm migration:show", [*cli, "migration:show", *source])
+    assert "[X]" in done.stdout
+    skeleton.command("typeorm migration:revert", [*cli, "migration:revert", *source])
+    skeleton.command("the sample", ["node", "dist/samples/typeorm.js"])
+    skeleton.command("the sample with --remove", ["node", "dist/samples/typeorm.js", "--remove"])
+    text = (node.folder / "src" / "crdb_datasource.ts").read_text()
+    assert "synchronize" not in text
+    assert "dropSchema" not in text
+    without_url(skeleton, "dist/index.js")
+    for path in [
+        *node.folder.glob("dist/**/*.js"),
+        node.folder / "src" / "data-source.ts",
+        node.folder / "src" / "index.ts",
+    ]:
+        path.unlink()
+    skeleton.offboard()
