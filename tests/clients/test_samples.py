@@ -47,7 +47,7 @@ def command(cell: Cell, folder: Path, app: Path):
         path = app / program
         path.write_text(path.read_text().replace('"MODULE/', '"crdbclients/'))
         binary = app / "sample"
-        subprocess.run(["go", "build", "-o", binary, f"./{Path(program).parent}"], cwd=app, env=environment, check=True)
+        subprocess.run(["go", "build", "-o", binary, program], cwd=app, env=environment, check=True)
         return [binary], environment
     if framework.language == "java":
         sources = [file.destination for file in framework.files if file.destination.endswith(".java")]
@@ -107,13 +107,13 @@ def test_sample(sandbox, clients, apps, cell):
 
     conninfo = sandbox.clusters["funky-skunk"].conninfo()
     with psycopg.connect(**conninfo, autocommit=True) as watcher:
-        watcher.execute(b"DROP TABLE IF EXISTS accounts")
+        watcher.execute(b"DROP TABLE IF EXISTS crdb_sample_accounts")
         assert balances(run()[0]) == [900, 350]
         assert balances(run()[0]) == [800, 450]
         with psycopg.connect(**conninfo) as other:
             # Another transfer of account 1 is in the middle: the sample reads the balance before, and waits to write.
-            other.execute(b"UPDATE accounts SET balance = balance - 7 WHERE id = 1")
-            other.execute(b"UPDATE accounts SET balance = balance + 7 WHERE id = 2")
+            other.execute(b"UPDATE crdb_sample_accounts SET balance = balance - 7 WHERE id = 1")
+            other.execute(b"UPDATE crdb_sample_accounts SET balance = balance + 7 WHERE id = 2")
             with start() as process:
                 deadline = time.monotonic() + PATIENCE
                 while watcher.execute(b"SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (0,):
@@ -125,4 +125,4 @@ def test_sample(sandbox, clients, apps, cell):
         assert process.returncode == 0, said
         assert "retrying after attempt 1" in said
         assert balances(printed) == [693, 557]
-        watcher.execute(b"DROP TABLE accounts")
+        watcher.execute(b"DROP TABLE crdb_sample_accounts")
