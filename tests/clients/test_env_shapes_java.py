@@ -62,7 +62,9 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name != f"JDBC_{NAME}"}
     # An empty variable counts as none.
     environment[f"JDBC_{NAME}"] = ""
-    environment["CLASSPATH"] = os.pathsep.join([str(top / "classes"), *map(str, Path(facts["folder"]).glob("jars/*.jar"))])
+    environment["CLASSPATH"] = os.pathsep.join(
+        [str(top / "classes"), *map(str, Path(facts["folder"]).glob("jars/*.jar"))]
+    )
     for words in (
         ["javac", "-d", "classes", "CrdbDataSource.java", "Reader.java"],
         ["java", "Reader", *folders],

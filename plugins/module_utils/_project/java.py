@@ -31,6 +31,11 @@ _HIKARI = re.compile(r"[>:]\s*(HikariCP|spring-boot-starter-(data-)?(jdbc|jpa))\
 _GROUP = re.compile(r"^\s*group\s*=?\s*['\"]([\w.-]+)['\"]", re.M)
 
 
+def _filled(text: str, properties: dict[str, str]) -> str:
+    """The text with the values of the properties in it."""
+    return _PROPERTY.sub(lambda found: properties.get(found[1], ""), text)
+
+
 def _maven(folder: Folder) -> Iterator[tuple[str, str, str]]:
     """The dependencies with their versions, which may come from the parent's file above."""
     properties: dict[str, str] = {}
@@ -41,7 +46,7 @@ def _maven(folder: Folder) -> Iterator[tuple[str, str, str]]:
         properties = {**{m["name"]: m["text"] for m in _ELEMENT.finditer(text)}, **properties}
         for match in _DEPENDENCY.finditer(text):
             facts = {m["name"]: m["text"] for m in _ELEMENT.finditer(match["body"])}
-            version = _PROPERTY.sub(lambda found: properties.get(found[1], ""), facts.get("version", ""))
+            version = _filled(facts.get("version", ""), properties)
             yield f"{facts.get('groupId', '')}:{facts.get('artifactId', '')}", version, "pom.xml"
 
 
