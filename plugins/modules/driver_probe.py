@@ -162,7 +162,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._project.look import 
 # The driver is not installed for this interpreter, which says nothing about the connection.
 _NO_DRIVER = re.compile(
     r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND|LoadError|go.mod file not found"
-    r"|no required module provides package|package [\w.]+ does not exist"
+    r"|no required module provides package|package [\w.]+ does not exist|missing go.sum entry|inconsistent vendoring"
+    r"|cannot find module providing package"
 )
 _JAVA_CLASS = re.compile(r"public final class (\w+)")
 _OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
@@ -211,12 +212,25 @@ def _write(path: str, text: str) -> None:
     os.chmod(path, 0o644)
 
 
+def _package(modules: str, folder: str) -> str:
+    """The import path of a folder, from lines of a module's path and folder: a workspace has several."""
+    name, nearest = "", ""
+    for line in modules.splitlines():
+        path, _tab, top = line.partition("\t")
+        below = os.path.relpath(os.path.realpath(folder), os.path.realpath(top))
+        if not below.startswith("..") and len(top) >= len(nearest):
+            name, nearest = path if below == "." else f"{path}/{below}", top
+    return name
+
+
 def _go(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
     """Build the program as part of the app's module by an overlay, so nothing is written to the app's folder."""
-    module = _silent([interpreter, "list", "-m"], common)
-    if module.returncode != 0:
-        return module
-    name = module.stdout.decode("utf-8").split()[0]
+    # Go believes PWD where it is the same folder, and looks for the overlay's files below it.
+    common = {**common, "env": {**common["env"], "PWD": probe["folder"]}}
+    modules = _silent([interpreter, "list", "-m", "-f", "{{ .Path }}\t{{ .Dir }}"], common)
+    if modules.returncode != 0:
+        return modules
+    name = _package(modules.stdout.decode("utf-8"), probe["folder"])
     source, overlay, binary = (os.path.join(scratch, part) for part in ("main.go", "overlay.json", "probe"))
     _write(source, probe["program"].replace('"MODULE/', f'"{name}/'))
     _write(overlay, json.dumps({"Replace": {os.path.join(probe["folder"], "crdbprobe", "main.go"): source}}))
@@ -224,18 +238,35 @@ def _go(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str,
     return built if built.returncode != 0 else _silent([binary], common)
 
 
+def _class_path(probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> list[str]:
+    """The jars of the app's project: those of Maven, which is not let onto the network, else of its usual folders."""
+    folder = probe["folder"]
+    found = [path for path in ("lib", "libs", "target/dependency") if os.path.isdir(os.path.join(folder, path))]
+    maven = shutil.which("mvn", path=common["env"].get("PATH"))
+    if maven is None or not os.path.exists(os.path.join(folder, "pom.xml")):
+        return [os.path.join(folder, path, "*") for path in found]
+    listed = os.path.join(scratch, "classpath")
+    _silent([maven, "-o", "-q", "-B", "dependency:build-classpath", f"-Dmdep.outputFile={listed}"], common)
+    try:
+        return [tree.read_file(listed).content.decode("utf-8").strip()]
+    except OSError:
+        return [os.path.join(folder, path, "*") for path in found]
+
+
 def _java(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
+    """Compile the program with the app's own files of ours, and run both with the project's resources."""
     match = _JAVA_CLASS.search(probe["program"])
     name = match.group(1) if match else "Probe"
     source = os.path.join(scratch, f"{name}.java")
     _write(source, probe["program"])
     compiler = os.path.join(os.path.dirname(shutil.which(interpreter) or ""), "javac")
-    built = _silent([compiler, "-d", scratch, source, *probe["sources"]], common)
-    if built.returncode != 0:
-        return built
     environment = common["env"]
-    path = os.pathsep.join(part for part in (scratch, environment.get("CLASSPATH", "")) if part)
-    return _silent([interpreter, *probe["arguments"], name], {**common, "env": {**environment, "CLASSPATH": path}})
+    given = environment.get("CLASSPATH", "")
+    jars = [given] if given else _class_path(probe, scratch, common)
+    path = os.pathsep.join([scratch, *jars, os.path.join(probe["folder"], "src", "main", "resources")])
+    common = {**common, "env": {**environment, "CLASSPATH": path}}
+    built = _silent([compiler, "-proc:none", "-d", scratch, source, *probe["sources"]], common)
+    return built if built.returncode != 0 else _silent([interpreter, *probe["arguments"], name], common)
 
 
 _COMPILED = {"go": _go, "java": _java}

@@ -465,8 +465,11 @@ def right_xml(choice, made, scratch):
         if choice.name == "hibernate":
             tree = ET.fromstring(one.texts["hibernate.cfg.xml"])  # noqa: S314 - our own text
             held = {item.get("name"): item.text for item in tree.iter("property")}
-            url = one.connection.jdbc_url() if choice.place == "inline" else None
-            found.append(held.pop("hibernate.connection.url", None) == url and len(held) == 2)
+            values = [held.get(f"hibernate.connection.{name}") for name in ("url", "username", "password")]
+            connection = one.connection
+            expected_values = [connection.jdbc_url(password="omitted"), connection.user, connection.password]
+            inline = choice.place == "inline"
+            found.append(values == (expected_values if inline else [None] * 3) and len(held) == (11 if inline else 5))
         else:
             tree = ET.fromstring(one.texts["ormconfig.xml"])  # noqa: S314 - our own text
             tags = ["orm-configuration", "connection", "url", "extra", "ssl", "logging"]
@@ -784,6 +787,6 @@ def test_the_environment_file_as_the_languages_loader_reads_it(environment_files
     path, values = environment_files
     folder = Path(loaders(language)["folder"]) if language != "node" else Path()
     if language == "java":
-        # dotenv-java keeps single quotes, so Java's files do not use it: they read the environment file themselves.
+        # dotenv-java keeps single quotes: Java's files take them away.
         values = {name: f"'{value}'" for name, value in values.items()}
     assert read_by_loader(language, path, folder) == values

@@ -47,7 +47,7 @@ def command(cell: Cell, folder: Path, app: Path):
         path = app / program
         path.write_text(path.read_text().replace('"MODULE/', '"crdbclients/'))
         binary = app / "sample"
-        subprocess.run(["go", "build", "-o", binary, f"./{Path(program).parent}"], cwd=app, env=environment, check=True)
+        subprocess.run(["go", "build", "-o", binary, program], cwd=app, env=environment, check=True)
         return [binary], environment
     if framework.language == "java":
         sources = [file.destination for file in framework.files if file.destination.endswith(".java")]

@@ -18,19 +18,28 @@ from ansible_collections.crdb.onboard.plugins.module_utils._project.folder impor
 from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
 
 _MODULE = re.compile(r'^\s*module\s+"?(?P<path>[^\s"]+)"?\s*(?://.*)?$', re.M)
+_NOT_REQUIRED = re.compile(r"^\s*(?:exclude|replace|retract)\s*\(.*?^\s*\)", re.M | re.S)
 _REQUIRED = re.compile(r'^\s*(?:require\s+)?"?(?P<name>[^\s"()]+/[^\s"()]+)"?\s+v(?P<version>[^\s/]+)', re.M)
+
+
+def _version(package: str, modules: dict[str, str]) -> str:
+    """The version of the module that a package is in; empty when it is not required."""
+    name = package
+    while name not in modules and "/" in name:
+        name = name.rpartition("/")[0]
+    return modules.get(name, "")
 
 
 def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
     """What the module that a folder belongs to is; None where there is none."""
-    wanted = set(packages)
     for above in folder.upwards():
         text = above.text("go.mod")
         match = _MODULE.search(text or "")
         if text is None or match is None:
             continue
         below = os.path.relpath(folder.path, above.path)
-        path = match["path"] if below == "." else f"{match['path']}/{below}"
-        found = {m["name"]: m["version"] for m in _REQUIRED.finditer(text) if m["name"] in wanted}
-        return Found({"module": path}, found, dict.fromkeys(found, "go.mod"))
+        facts = {"module": match["path"] if below == "." else f"{match['path']}/{below}", "folder": below.strip(".")}
+        modules = {m["name"]: m["version"] for m in _REQUIRED.finditer(_NOT_REQUIRED.sub("", text))}
+        found = {name: version for name in packages if (version := _version(name, modules))}
+        return Found(facts, found, dict.fromkeys(found, "go.mod"))
     return None

@@ -25,16 +25,40 @@ _COORDINATES = re.compile(r"['\"](?P<name>[\w.-]+:[\w.-]+):(?P<version>[\w.-]+)[
 _LOCKED = re.compile(r"^(?P<name>[\w.-]+:[\w.-]+):(?P<version>[\w.-]+)=", re.M)
 _PROPERTY = re.compile(r"\$\{([\w.-]+)\}")
 _PACKAGE = re.compile(r"^\s*package\s+([A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*)\s*;", re.M)
+# Alone, or by what brings it along.
+_HIBERNATE_HIKARI = re.compile(r"[>:]hibernate-hikaricp\b")
+_HIKARI = re.compile(r"[>:]\s*(HikariCP|spring-boot-starter-(data-)?(jdbc|jpa))\b")
 _GROUP = re.compile(r"^\s*group\s*=?\s*['\"]([\w.-]+)['\"]", re.M)
 
 
+def _filled(text: str, properties: dict[str, str]) -> str:
+    """The text with the values of the properties in it."""
+    return _PROPERTY.sub(lambda found: properties.get(found[1], ""), text)
+
+
 def _maven(folder: Folder) -> Iterator[tuple[str, str, str]]:
+    """The dependencies with their versions, which may come from the parent's file above."""
+    properties: dict[str, str] = {}
+    for above in folder.upwards():
+        text = _COMMENT.sub("", above.text("pom.xml") or "")
+        if not text:
+            return
+        properties = {**{m["name"]: m["text"] for m in _ELEMENT.finditer(text)}, **properties}
+        for match in _DEPENDENCY.finditer(text):
+            facts = {m["name"]: m["text"] for m in _ELEMENT.finditer(match["body"])}
+            version = _filled(facts.get("version", ""), properties)
+            yield f"{facts.get('groupId', '')}:{facts.get('artifactId', '')}", version, "pom.xml"
+
+
+def _used(folder: Folder) -> str:
+    """The parts of the build's files that name what the program itself is compiled with."""
     text = _COMMENT.sub("", folder.text("pom.xml") or "")
-    properties = {m["name"]: m["text"] for m in _ELEMENT.finditer(text)}
-    for match in _DEPENDENCY.finditer(text):
-        facts = {m["name"]: m["text"] for m in _ELEMENT.finditer(match["body"])}
-        version = _PROPERTY.sub(lambda found: properties.get(found[1], ""), facts.get("version", ""))
-        yield f"{facts.get('groupId', '')}:{facts.get('artifactId', '')}", version, "pom.xml"
+    text = re.sub(r"<(dependencyManagement|build|profiles)>.*?</\1>", "", text, flags=re.S)
+    kept = [m["body"] for m in _DEPENDENCY.finditer(text) if not re.search(r"<scope>\s*(test|provided)\s*<", m["body"])]
+    for name in _GRADLE:
+        lines = (folder.text(name) or "").splitlines()
+        kept += [line for line in lines if not re.match(r"\s*(//|test|annotationProcessor|constraints)", line)]
+    return "\n".join(kept)
 
 
 def _gradle(folder: Folder) -> Iterator[tuple[str, str, str]]:
@@ -87,6 +111,8 @@ def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
     for name, version, source in [*_maven(folder), *_gradle(folder)]:
         if name in wanted and version and name not in versions:
             versions[name], sources[name] = version, source
-        if name == "com.zaxxer:HikariCP":
-            facts["hikari"] = "true"
+    used = _used(folder)
+    for fact, pattern in (("hikari", _HIKARI), ("hibernate_hikari", _HIBERNATE_HIKARI)):
+        if pattern.search(used):
+            facts[fact] = "true"
     return Found(facts, versions, sources)

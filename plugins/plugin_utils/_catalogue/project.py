@@ -18,8 +18,11 @@ from typing import Any
 _NAME = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _PATH = r"[A-Za-z0-9_][\w.-]*(?:/[A-Za-z0-9_][\w.-]*)*"
 FACTS: Mapping[str, Mapping[str, str]] = {
-    "go": {"module": r"[A-Za-z0-9][\w.~-]*(?:/[\w.~-]+)*"},
-    "java": {"build": r"maven|gradle", "package": _NAME, "source": _PATH, "hikari": r"true"},
+    "go": {"module": r"[A-Za-z0-9][\w.~-]*(?:/[\w.~-]+)*", "folder": _PATH},
+    "java": {
+        **{"build": r"maven|gradle", "package": _NAME, "source": _PATH},
+        **{"hikari": r"true", "hibernate_hikari": r"true"},
+    },
     "javascript": {
         "modules": r"esm|commonjs",
         "typescript": r"true",

@@ -35,7 +35,9 @@ def virtual_environment(project: Path, framework: str, variant: str = "") -> dic
     """Give a project a .venv with a framework's packages, and the tools of this checkout; what PATH has to be then."""
     sets = {**_installed(framework), **_installed("tools")}
     folders = [
-        facts["folder"] for (name, _v, kind), facts in sets.items() if name == "tools" or kind in ("", variant)
+        facts["folder"]
+        for (name, _v, kind), facts in sets.items()
+        if kind in (("python",) if name == "tools" else ("", variant))
     ]
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", project / ".venv"], check=True)
     paths = [str(site_packages(Path(folder) / "venv")) for folder in folders] + [sysconfig.get_paths()["purelib"]]

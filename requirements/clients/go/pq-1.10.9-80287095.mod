@@ -1,0 +1,8 @@
+module crdbclients
+
+go 1.21
+
+require (
+	github.com/joho/godotenv v1.5.1 // indirect
+	github.com/lib/pq v1.10.9 // indirect
+)
