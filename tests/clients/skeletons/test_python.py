@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from sandbox import shims
 from tests.clients.matrix import _installed
 from tests.clients.skeletons.project import Skeleton
 from tests.conftest import Sandbox
@@ -40,7 +41,10 @@ def virtual_environment(project: Path, framework: str, variant: str = "") -> dic
         if kind in (("python",) if name == "tools" else ("", variant))
     ]
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", project / ".venv"], check=True)
-    paths = [str(site_packages(Path(folder) / "venv")) for folder in folders] + [sysconfig.get_paths()["purelib"]]
+    paths = [str(site_packages(Path(folder) / "venv")) for folder in folders]
+    if framework != "django":
+        # It has pytest, and psycopg 3 too, which Django would prefer.
+        paths.append(sysconfig.get_paths()["purelib"])
     (site_packages(project / ".venv") / "clients.pth").write_text("".join(f"{path}\n" for path in paths))
     return {
         "PATH": f"{project}/.venv/bin:{BIN}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "DATABASE_URL": "",
@@ -70,12 +74,21 @@ class Project(Skeleton):
         return [run.stdout for run in done]
 
     @property
+    def mypy(self) -> list[str]:
+        """The type check, with the packages of the project."""
+        return ["mypy", "--python-executable", f"{self.folder}/.venv/bin/python", "--cache-dir", "/dev/null"]
+
+    @property
     def below(self) -> str:
         """A folder of the project with sources."""
         return str(next(p for p in sorted(self.folder.rglob("*.py")) if ".venv" not in p.parts).parent)
 
 
 # --- Django
+
+# Django's adapter has it as the default of primary keys; PostgreSQL's integer is CockroachDB's int4.
+UNIQUE_ROWID = b"""CREATE OR REPLACE FUNCTION public.unique_rowid() RETURNS integer LANGUAGE sql
+    AS 'SELECT (random() * 2147483646)::integer'"""
 
 
 @pytest.fixture
@@ -87,11 +100,19 @@ def creating(sandbox: Sandbox) -> Iterator[str]:
         user="root", password=None, sslcert=str(certificates / "client.root.crt"),
         sslkey=str(certificates / "client.root.key"),
     )  # fmt: skip
-    with psycopg.connect(**admin, autocommit=True) as connection:
-        connection.execute(f"ALTER ROLE {cluster.user} CREATEDB".encode())
-        yield "lone_badger"
-        connection.execute(f"ALTER ROLE {cluster.user} NOCREATEDB".encode())
-        connection.execute(b"DROP TABLE IF EXISTS catalogue_item, django_migrations")
+    databases = ("template1", "postgres", "defaultdb")
+    for database in databases:
+        with psycopg.connect(**{**admin, "dbname": database}, autocommit=True) as connection:
+            # The sandbox's databases are PostgreSQL's: a new one needs the stand-ins of CockroachDB's functions too.
+            connection.execute(shims.DATABASE_SQL.encode())
+            connection.execute(UNIQUE_ROWID)
+            connection.execute(f"ALTER ROLE {cluster.user} CREATEDB".encode())
+    yield "lone_badger"
+    for database in databases:
+        with psycopg.connect(**{**admin, "dbname": database}, autocommit=True) as connection:
+            connection.execute(b"DROP TABLE IF EXISTS catalogue_item, django_migrations")
+            connection.execute(b"DROP FUNCTION IF EXISTS public.unique_rowid()")
+            connection.execute(f"ALTER ROLE {cluster.user} NOCREATEDB".encode())
 
 
 MODEL = """from django.db import models
@@ -267,7 +288,7 @@ def quality(project: Project, files: list[str], samples: list[str]) -> None:
     project.command("ruff check", ["ruff", "check", "--isolated", "--no-cache", *files, *samples])
     project.command("ruff format", ["ruff", "format", "--check", "--isolated", "--no-cache", *files])
     checked = [*files, *samples] if project.framework != "django" else files
-    project.command("mypy --strict", ["python", "-m", "mypy", "--strict", "--cache-dir", "/dev/null", *checked])
+    project.command("mypy --strict", [*project.mypy, "--strict", *checked])
 
 
 def sample(project: Project, path: str) -> None:
@@ -311,11 +332,11 @@ def test_src_layout(sandbox: Sandbox, controller: Controller, tmp_path: Path, ki
 
     # As it would be without a package, the line does not pass the type check, nor run.
     place.write_text(SOURCES[kind].replace(f"from shop.{module}", f"from {module}"))
-    project.command("the line without the package", ["python", "-m", "mypy", "--cache-dir", "/dev/null"], status=1)
+    project.command("the line without the package", project.mypy, status=1)
     project.command("the line without the package", ["python", "-m", "shop"], status=1)
 
     place.write_text(SOURCES[kind])
-    project.command("mypy --strict", ["python", "-m", "mypy", "--cache-dir", "/dev/null"])
+    project.command("mypy --strict", project.mypy)
     quality(project, [f"src/shop/{module}.py"], [f"samples/{framework}_accounts.py"])
     assert [text.strip() for text in project.everywhere("start", ["python", "-m", "shop"])] == ["defaultdb"] * 3
     project.everywhere("pytest", ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests")])
