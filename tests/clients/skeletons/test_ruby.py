@@ -155,6 +155,8 @@ tasks.register_task(/cockroachdb/, "ActiveRecord::Tasks::PostgreSQLDatabaseTasks
 tasks.db_dir = Rails.root.join("db").to_s
 tasks.migrations_paths = [Rails.root.join("db/migrate").to_s]
 task(:environment) { require_relative "config/environment" }
+# The sandbox has pg_catalog in its search path, so PostgreSQL's adapter dumps that too.
+ActiveRecord::SchemaDumper.ignore_tables = [/\\Apg_/]
 load "active_record/railties/databases.rake"
 """
 MIGRATION = """
