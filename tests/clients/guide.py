@@ -275,10 +275,12 @@ PUBLIC: dict[tuple[str, str, str], tuple[str, ...]] = {
     ("pgx", ">=4,<5", ""): (URL, '"github.com/jackc/pgx/v4"'),
     ("pq", ">=1.12,<2", ""): (URL,),
     ("pq", ">=1.10,<1.12", ""): (URL,),
-    ("gorm", ">=1.23,<2", ""): (URL,),
+    ("gorm", ">=1.24,<2", ""): (URL,),
+    ("gorm", ">=1.23,<1.24", ""): (URL,),
     ("jdbc", ">=42.2.5,<43", "datasource"): (JDBC,),
     ("hibernate", ">=5.4,<6", ""): (JDBC.replace("&", "&amp;"), DIALECT, DRIVER),
     ("hibernate", ">=6,<7", ""): (JDBC.replace("&", "&amp;"), DRIVER),
+    ("hibernate", ">=7,<8", ""): (JDBC.replace("&", "&amp;"), DRIVER),
     ("ruby-pg", ">=1.1,<2", ""): (URL,),
     ("activerecord", ">=6,<9", ""): (URL.replace("postgresql://", "cockroachdb://"), "adapter: cockroachdb"),
 }

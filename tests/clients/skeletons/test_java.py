@@ -21,7 +21,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates imp
 from tests.clients.rendered import rendered
 from tests.clients.skeletons.project import Skeleton
 
-POOL = {"pool_size": 3, "pool_lifetime": 100, "connect_timeout": 7, "keepalive": 45}
+POOL = {"pool_size": 3, "pool_lifetime": 100, "connect_timeout": 40, "keepalive": 45}
 PLACE = "src/main/java/com/example/shop"
 DRIVER = "org.postgresql:postgresql:42.7.7"
 DOTENV = "io.github.cdimascio:dotenv-java:3.2.0"
@@ -102,13 +102,13 @@ ORM_PLAIN = """LINE
 ORM_IMPORTS = "import org.hibernate.Session;\nimport org.hibernate.SessionFactory;\n"
 JDBC_IMPORTS = "import java.sql.Connection;\nimport org.postgresql.ds.PGSimpleDataSource;\n"
 FORMS = {
-    "JDBC": ("jdbc", [DRIVER], JDBC_IMPORTS + "import javax.sql.DataSource;\n", JDBC, "maxroach 7 true"),
+    "JDBC": ("jdbc", [DRIVER], JDBC_IMPORTS + "import javax.sql.DataSource;\n", JDBC, "maxroach 40 true"),
     "JDBC with HikariCP": (
         "jdbc",
         [DRIVER, HIKARI],
         "import com.zaxxer.hikari.HikariDataSource;\n" + JDBC_IMPORTS,
         POOLED,
-        "maxroach 3 3 100000 45000 7000 true",
+        "maxroach 3 3 100000 45000 40000 true",
     ),
     "Hibernate": ("hibernate", [HIBERNATE, DRIVER], ORM_IMPORTS, ORM_PLAIN, "maxroach 3"),
     "Hibernate with HikariCP": (
@@ -118,7 +118,7 @@ FORMS = {
         "import org.hibernate.engine.jdbc.connections.spi.ConnectionProvider;\n"
         "import org.hibernate.engine.spi.SessionFactoryImplementor;\n" + ORM_IMPORTS,
         ORM,
-        "maxroach 3 100000 45000 7000",
+        "maxroach 3 100000 45000 40000",
     ),
 }
 LINES = {
