@@ -124,10 +124,11 @@ def _pins():
 
 def test_the_demo_runs_the_versions_that_the_catalogue_names_as_tested():
     tested = {
-        (package.name, package.tested)
+        (name, package.tested)
         for framework in _catalogue.load().values()
         for choice in framework.choices
         for package in choice.packages
+        for name in (package.name, *package.alternatives)
     }
     assert set(_pins().items()) <= tested
 

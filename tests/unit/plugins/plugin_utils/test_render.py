@@ -112,9 +112,9 @@ def test_an_incomplete_folder_of_the_catalogue_is_named(tmp_path, change, messag
 
 def test_the_same_name_twice_is_refused(tmp_path):
     for language in ("python", "ruby"):
-        target = tmp_path / language / "psycopg2"
+        target = tmp_path / language / "ruby-pg"
         target.parent.mkdir()
-        target.symlink_to(Path(CATALOGUE["psycopg2"].folder))
+        target.symlink_to(Path(CATALOGUE["ruby-pg"].folder))
     with pytest.raises(OnboardingError, match="two folders"):
         _catalogue.load(tmp_path)
 
