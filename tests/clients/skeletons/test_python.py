@@ -152,9 +152,9 @@ def django(sandbox: Sandbox, controller: Controller, tmp_path: Path, creating: s
     project.command("manage.py startapp", ["python", "manage.py", "startapp", "catalogue"])
     settings = (folder / "shop/settings.py").read_text()
     # The model's table is the only one that the tests leave in the sandbox.
-    apps = settings[settings.index("INSTALLED_APPS") : settings.index("MIDDLEWARE")]
+    apps = settings[settings.index("INSTALLED_APPS") : settings.index("ROOT_URLCONF")]
     write(folder, {
-        "shop/settings.py": settings.replace(apps, 'INSTALLED_APPS = ["catalogue"]\n\n'),
+        "shop/settings.py": settings.replace(apps, 'INSTALLED_APPS = ["catalogue"]\nMIDDLEWARE: list[str] = []\n\n'),
         "shop/urls.py": "urlpatterns: list[object] = []\n",
         "catalogue/models.py": MODEL,
         "catalogue/admin.py": "",
