@@ -163,7 +163,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._project.look import 
 _NO_DRIVER = re.compile(
     r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND|LoadError|go.mod file not found"
     r"|no required module provides package|package [\w.]+ does not exist|missing go.sum entry|inconsistent vendoring"
-    r"|cannot find module providing package"
+    r"|cannot find module providing package|pip install python-dotenv"
 )
 _JAVA_CLASS = re.compile(r"public final class (\w+)")
 _OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
@@ -359,7 +359,12 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     if answer.returncode != 0:
         missing = _missing_driver(error)
         message = missing or _last_lines(error) or f"exit code {answer.returncode}"
-        return {**report, "verdict": "not_proved" if missing else "failed", "message": message}
+        return {
+            **report,
+            "verdict": "not_proved" if missing else "failed",
+            "message": message,
+            "missing": bool(missing),
+        }
     try:
         facts = json.loads(answer.stdout.decode("utf-8").splitlines()[-1])
     except (ValueError, IndexError):

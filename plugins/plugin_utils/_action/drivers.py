@@ -20,6 +20,17 @@ WORKER = "driver_probe"
 """The module that runs probes on a host."""
 
 
+def _name_packages(result: Mapping[str, Any], apps: Sequence[App]) -> None:
+    """Add the line that installs a driver where it is not on the host."""
+    lines = {(app.name, f.name): templates.install_line(f) for app in apps for f in app.frameworks}
+    for number, report in enumerate(result.get("probes", ())):
+        line = lines.get((report["app"], report["framework"]), "")
+        if report.pop("missing", False) and line:
+            hint = f". Install what is missing: {line}"
+            report["message"] = report["message"].rstrip(".") + hint
+            result["report"][number] = result["report"][number].rstrip(".") + hint
+
+
 def prove(
     action: OnboardingAction,
     apps: Sequence[App],
@@ -42,6 +53,8 @@ def prove(
     options["projects"] = arguments.get("projects", [])
     tried = [probe for probe in probes if probe["app"] not in withheld]
     result = action.call({**options, "probes": tried}, task_vars, module=WORKER)
+    if "projects" not in result:
+        _name_packages(result, apps)
     for probe in probes if "probes" in result and "projects" not in result else ():
         if probe["app"] in withheld:
             message = f"not tried, because the check reports {withheld[probe['app']]}"

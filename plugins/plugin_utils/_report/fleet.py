@@ -49,6 +49,8 @@ _LIST_CAP = 50
 _EVIDENCE_CAP = 40
 _DEPTH_CAP = 4
 _NAMES_SHOWN = 10
+# Of why a driver is not proved, in a table; the whole reason stands below it.
+_REASON_CAP = 60
 VALUES_SHOWN = 5
 _CONNECTIONS_SHOWN = 50
 # Sentences of one code that differ in more words than this are not merged into one.
@@ -160,7 +162,7 @@ class Host:
         if any(probe.verdict == FAILED for probe in self.probes_of(check)):
             return f"{REACHED}, a driver FAILED"
         missing = [probe.message for probe in self.probes_of(check) if probe.verdict == "not_proved"]
-        return f"{STATUSES[REACHED]}: {missing[0]}" if missing else REACHED
+        return f"{STATUSES[REACHED]}: {clean(missing[0], _REASON_CAP)}" if missing else REACHED
 
 
 @dataclass(frozen=True)
