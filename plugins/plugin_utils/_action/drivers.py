@@ -27,8 +27,8 @@ def _name_packages(result: Mapping[str, Any], apps: Sequence[App]) -> None:
         line = lines.get((report["app"], report["framework"]), "")
         if report.pop("missing", False) and line:
             hint = f". Install what is missing: {line}"
-            report["message"] = report["message"].rstrip(".") + hint
-            result["report"][number] = result["report"][number].rstrip(".") + hint
+            report["message"] = report["message"].removesuffix("; to add it:").rstrip(".") + hint
+            result["report"][number] = result["report"][number].removesuffix("; to add it:").rstrip(".") + hint
 
 
 def prove(

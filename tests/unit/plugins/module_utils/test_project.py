@@ -129,7 +129,10 @@ def test_what_lies_above_the_repository_is_not_looked_at(tmp_path: Path) -> None
 
 def test_a_package_of_a_go_module_has_the_path_of_its_folder(tmp_path: Path) -> None:
     write(tmp_path, {"go.mod": "module example.com/mono\n", "cmd/shop/main.go": "package main\n"})
-    assert go.look(Folder(str(tmp_path / "cmd" / "shop")), []).facts == {"module": "example.com/mono/cmd/shop"}
+    assert go.look(Folder(str(tmp_path / "cmd" / "shop")), []).facts == {
+        "module": "example.com/mono/cmd/shop",
+        "folder": "cmd/shop",
+    }
 
 
 def test_a_pipe_in_place_of_a_manifest_does_not_hang(tmp_path: Path) -> None:
