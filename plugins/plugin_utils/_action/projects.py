@@ -21,7 +21,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import pro
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
 
-# What the folder changes under our feet is not followed for ever.
+# A folder that changes all the time is not followed without end.
 _MOST_CALLS = 3
 
 Answer = Mapping[str, Any]
