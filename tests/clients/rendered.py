@@ -33,3 +33,8 @@ def rendered(
         file.destination: templates.render(framework, file, values).decode("utf-8")
         for file in (*framework.files, *framework.samples)
     }
+
+
+def with_tabs(text: str) -> str:
+    """Go's text with the tabs that gofmt wants: in Python's files, four spaces stand for one."""
+    return text.replace("    ", "\t")

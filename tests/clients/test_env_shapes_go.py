@@ -16,33 +16,33 @@ import pytest
 
 from tests.clients.env_shapes import ABSENT, REFUSED, SHAPES, URL, Shape
 from tests.clients.matrix import Cell, installed
-from tests.clients.rendered import rendered
+from tests.clients.rendered import rendered, with_tabs
 
 LOADER = "godotenv"
 # In the package itself, whose function is its own affair.
 READER = """package crdbpgx
 
 import (
-	"encoding/json"
-	"os"
-	"strings"
-	"testing"
+    "encoding/json"
+    "os"
+    "strings"
+    "testing"
 )
 
 func TestRead(t *testing.T) {
-	found := []string{}
-	for _, folder := range strings.Split(os.Getenv("FOLDERS"), ":") {
-		if err := os.Chdir(folder); err != nil {
-			t.Fatal(err)
-		}
-		value, err := databaseURL()
-		if err != nil {
-			value = "error: " + err.Error()
-		}
-		found = append(found, value)
-	}
-	text, _ := json.Marshal(found)
-	_ = os.WriteFile(os.Getenv("FOUND"), text, 0o600)
+    found := []string{}
+    for _, folder := range strings.Split(os.Getenv("FOLDERS"), ":") {
+        if err := os.Chdir(folder); err != nil {
+            t.Fatal(err)
+        }
+        value, err := databaseURL()
+        if err != nil {
+            value = "error: " + err.Error()
+        }
+        found = append(found, value)
+    }
+    text, _ := json.Marshal(found)
+    _ = os.WriteFile(os.Getenv("FOUND"), text, 0o600)
 }
 """
 
@@ -59,7 +59,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         shutil.copy(Path(facts["folder"]) / name, top / name)
     (top / "crdbpgx").mkdir()
     (top / "crdbpgx" / "crdbpgx.go").write_text(texts["crdbpgx/crdbpgx.go"])
-    (top / "crdbpgx" / "read_test.go").write_text(READER)
+    (top / "crdbpgx" / "read_test.go").write_text(with_tabs(READER))
     folders = []
     for number, shape in enumerate(SHAPES):
         folder = top / "shapes" / str(number)

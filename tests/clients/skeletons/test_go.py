@@ -14,103 +14,103 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import cho
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import install_line
 
 from tests.clients.matrix import go_caches
-from tests.clients.rendered import rendered
+from tests.clients.rendered import rendered, with_tabs
 from tests.clients.skeletons.project import Skeleton
 
 POOL = {"pool_size": 3, "pool_lifetime": 100, "connect_timeout": 7, "keepalive": 45}
 # What the kernel says of a connection's socket, in seconds.
 SOCKET = """
 func idle(connection interface{}) int {
-	raw, _ := connection.(*tls.Conn).NetConn().(syscall.Conn).SyscallConn()
-	seconds := 0
-	_ = raw.Control(func(fd uintptr) {
-		seconds, _ = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE)
-	})
-	return seconds
+    raw, _ := connection.(*tls.Conn).NetConn().(syscall.Conn).SyscallConn()
+    seconds := 0
+    _ = raw.Control(func(fd uintptr) {
+        seconds, _ = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE)
+    })
+    return seconds
 }
 """
 STORES = {
     "pgx": (
         '"context"\n\t"crypto/tls"\n\t"fmt"\n\t"syscall"',
-        """	ctx := context.Background()
-	pool, err := crdbpgx.NewPool(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer pool.Close()
-	connection, err := pool.Acquire(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer connection.Release()
-	var user string
-	err = connection.QueryRow(ctx, "SELECT current_user").Scan(&user)
-	config := pool.Config()
-	return fmt.Sprint(user, " ", config.MaxConns, config.MinConns, config.MaxConnLifetime.Seconds(),
-		config.MaxConnLifetimeJitter.Seconds(), config.ConnConfig.ConnectTimeout.Seconds(),
-		idle(connection.Conn().PgConn().Conn())), err""",
+        """    ctx := context.Background()
+    pool, err := crdbpgx.NewPool(ctx)
+    if err != nil {
+        return "", err
+    }
+    defer pool.Close()
+    connection, err := pool.Acquire(ctx)
+    if err != nil {
+        return "", err
+    }
+    defer connection.Release()
+    var user string
+    err = connection.QueryRow(ctx, "SELECT current_user").Scan(&user)
+    config := pool.Config()
+    return fmt.Sprint(user, " ", config.MaxConns, config.MinConns, config.MaxConnLifetime.Seconds(),
+        config.MaxConnLifetimeJitter.Seconds(), config.ConnConfig.ConnectTimeout.Seconds(),
+        idle(connection.Conn().PgConn().Conn())), err""",
         "maxroach 3 3 100 10 7 45",
     ),
     "pq": (
         '"fmt"',
-        """	pool, err := crdbpq.Open()
-	if err != nil {
-		return "", err
-	}
-	defer pool.Close()
-	var user string
-	err = pool.QueryRow("SELECT current_user").Scan(&user)
-	return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, pool.Stats().Idle), err""",
+        """    pool, err := crdbpq.Open()
+    if err != nil {
+        return "", err
+    }
+    defer pool.Close()
+    var user string
+    err = pool.QueryRow("SELECT current_user").Scan(&user)
+    return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, pool.Stats().Idle), err""",
         "maxroach 3 1",
     ),
     "gorm": (
         '"context"\n\t"crypto/tls"\n\t"fmt"\n\t"syscall"\n\n\t"github.com/jackc/pgx/v5/stdlib"',
-        """	session, err := crdbgorm.Open(nil)
-	if err != nil {
-		return "", err
-	}
-	pool, err := session.DB()
-	if err != nil {
-		return "", err
-	}
-	defer pool.Close()
-	var user string
-	err = session.Raw("SELECT current_user").Scan(&user).Error
-	if err != nil {
-		return "", err
-	}
-	connection, err := pool.Conn(context.Background())
-	if err != nil {
-		return "", err
-	}
-	defer connection.Close()
-	seconds, timeout := 0, 0.0
-	err = connection.Raw(func(driver interface{}) error {
-		inner := driver.(*stdlib.Conn).Conn()
-		seconds = idle(inner.PgConn().Conn())
-		timeout = inner.Config().ConnectTimeout.Seconds()
-		return nil
-	})
-	return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, timeout, seconds), err""",
+        """    session, err := crdbgorm.Open(nil)
+    if err != nil {
+        return "", err
+    }
+    pool, err := session.DB()
+    if err != nil {
+        return "", err
+    }
+    defer pool.Close()
+    var user string
+    err = session.Raw("SELECT current_user").Scan(&user).Error
+    if err != nil {
+        return "", err
+    }
+    connection, err := pool.Conn(context.Background())
+    if err != nil {
+        return "", err
+    }
+    defer connection.Close()
+    seconds, timeout := 0, 0.0
+    err = connection.Raw(func(driver interface{}) error {
+        inner := driver.(*stdlib.Conn).Conn()
+        seconds = idle(inner.PgConn().Conn())
+        timeout = inner.Config().ConnectTimeout.Seconds()
+        return nil
+    })
+    return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, timeout, seconds), err""",
         "maxroach 3 7 45",
     ),
 }
 MAIN = """package main
 
 import (
-	"fmt"
-	"os"
+    "fmt"
+    "os"
 
-	"PACKAGE/store"
+    "PACKAGE/store"
 )
 
 func main() {
-	user, err := store.User()
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	fmt.Println(user)
+    user, err := store.User()
+    if err != nil {
+        fmt.Println(err)
+        os.Exit(1)
+    }
+    fmt.Println(user)
 }
 """
 TEST = """package store
@@ -118,9 +118,9 @@ TEST = """package store
 import "testing"
 
 func TestUser(t *testing.T) {
-	if user, err := User(); err != nil || user == "" {
-		t.Fatal(user, err)
-	}
+    if user, err := User(); err != nil || user == "" {
+        t.Fatal(user, err)
+    }
 }
 """
 
@@ -134,9 +134,9 @@ def module(skeleton: Skeleton, name: str, path: str = "example.com/shop") -> Non
         SOCKET if "syscall" in imports else ""
     )
     (skeleton.folder / "store").mkdir(parents=True)
-    (skeleton.folder / "store" / "store.go").write_text(text)
-    (skeleton.folder / "store" / "store_test.go").write_text(TEST)
-    (skeleton.folder / "main.go").write_text(MAIN.replace("PACKAGE", path))
+    (skeleton.folder / "store" / "store.go").write_text(with_tabs(text))
+    (skeleton.folder / "store" / "store_test.go").write_text(with_tabs(TEST))
+    (skeleton.folder / "main.go").write_text(with_tabs(MAIN.replace("PACKAGE", path)))
 
 
 @pytest.fixture
