@@ -71,6 +71,8 @@ test: lint test-unit test-integration test-containers-and-sanity ## run everythi
 PARALLEL := --numprocesses 3 --dist loadfile
 # About a hundred runs of playbooks: for a change of documentation, and before a release.
 COMMANDS := tests/integration/test_commands.py
+# Builds of whole projects, for minutes: for a change of the catalogue, and before a release.
+PROJECTS := tests/clients/skeletons
 
 .PHONY: test-unit
 test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
@@ -78,7 +80,7 @@ test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## run tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest $(PARALLEL) --ignore $(COMMANDS) tests/integration tests/contract tests/clients
+	$(BIN)/python -m pytest $(PARALLEL) --ignore $(COMMANDS) --ignore $(PROJECTS) tests/integration tests/contract tests/clients
 
 .PHONY: test-commands
 test-commands: $(VENV)/development.installed ## run every command that README and docs print, as text, against the sandbox
@@ -108,7 +110,7 @@ docs-frameworks: ## write docs/frameworks.md from the last run of test-clients
 
 .PHONY: test-projects
 test-projects: $(VENV)/development.installed ## put the written files into real projects, and run their own commands
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/clients/skeletons tests/clients/test_env_shapes*.py
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PROJECTS) tests/clients/test_env_shapes*.py
 	PYTHONPATH=collections $(BIN)/python -m tests.clients.report --projects
 
 .PHONY: test-molecule-debian-12
