@@ -156,7 +156,7 @@ def _printed(page: Path) -> list[str]:
     return [re.sub(r"^ansible-playbook ", f"{PLAYBOOK} ", command) for command in found]
 
 
-COMMANDS = {page: commands for page in PAGES if (commands := _printed(page))}
+COMMANDS = {page: commands for page, commands in {page: _printed(page) for page in PAGES}.items() if commands}
 ALL = [command for commands in COMMANDS.values() for command in commands]
 
 
