@@ -84,7 +84,7 @@ def contents(host, app):
 
 def url_of(text):
     """The connection string of an environment file, split."""
-    return urlsplit(re.search(r"^DATABASE_URL='([^']*)'$", text, re.MULTILINE)[1])
+    return urlsplit(re.search(r'^DATABASE_URL="([^"]*)"$', text, re.MULTILINE)[1])
 
 
 def at_rest(sandbox, fleet, connections):
@@ -210,7 +210,7 @@ def test_check_mode_is_a_drift_gate(controller, sandbox, fleet):
     hand_edited = fleet.hosts["app2"].path("/srv/shop/crdb_database.py")
     hand_edited.write_text(hand_edited.read_text() + "# by hand\n")
     environment = fleet.hosts["app3"].path("/srv/reports/.env")
-    environment.write_text(environment.read_text().replace("DATABASE_URL='", "DATABASE_URL='x"))
+    environment.write_text(environment.read_text().replace('DATABASE_URL="', 'DATABASE_URL="x'))
     fleet.hosts["app5"].path("/srv/shop/.env").chmod(0o640)
     fleet.hosts["app7"].path("/srv/reports/certs/ca.crt").unlink()
     before = {name: everything(host) for name, host in fleet.hosts.items()}

@@ -202,7 +202,7 @@ def test_force_keeps_what_it_replaces_and_absent_gives_it_back(controller, sandb
     run = controller.playbook("app_servers", {**variables, "crdb_app_config_force": True})
     assert run.status == 0, run.output
     assert (controller.home / "one" / "crdb_settings.py.crdb-onboard-1.bak").read_text() == "mine\n"
-    assert (controller.home / "one" / ".env").read_text().startswith("A=1\nexport DATABASE_URL='postgresql://")
+    assert (controller.home / "one" / ".env").read_text().startswith('A=1\nexport DATABASE_URL="postgresql://')
     run = controller.playbook("offboard", variables)
     assert run.recap()["changed"] == 2, run.output
     assert files_below(controller.home) == before
