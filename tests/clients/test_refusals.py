@@ -20,7 +20,7 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
         (
             "funky_skunk",
             {},
-            {"name": "typeorm", "version": "2.0.0"},
+            {"name": "typeorm", "version": "0.1.0"},
             "outside the supported ranges: >=1,<2 and >=0.3,<1 and >=0.2,<0.3",
         ),
         ("funky_skunk", {"routing": "options"}, SEQUELIZE_6_9, "by options; it can by database, sni"),

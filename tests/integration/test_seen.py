@@ -250,7 +250,7 @@ def test_the_report_on_a_fleet_comes_once_and_whole(default, shop, tmp_path, str
     assert len([line for line in lines if "General connection string" in line]) == 1
     partial = [line for line in lines if " of 4 hosts are checked" in line]
     assert len(partial) == (0 if strategy == "linear" else 3)
-    assert all(re.match(r"(web\d: ok|away) \(\d of 4 hosts are checked\)", line) for line in partial)
+    assert all(re.match(r"(web\d: reached|away) \(\d of 4 hosts are checked\)", line) for line in partial)
 
 
 def test_the_end_of_an_onboarding_fits_on_a_screen(default, shop):

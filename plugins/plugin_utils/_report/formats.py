@@ -72,6 +72,9 @@ def text(fleet: Fleet) -> list[str]:
         lines += _drivers(fleet)
     for groups, first, second in ((fleet.causes, "cause", "cure"), (fleet.notes, "note", "")):
         for cause in groups:
+            if one and cause.code == "driver_not_proved":
+                # The driver's own line has said why.
+                continue
             title = (
                 cause.title if not one else " ".join(filter(None, (cause.code, cause.where and f"at {cause.where}")))
             )
