@@ -77,8 +77,8 @@ class ActionModule(OnboardingAction):
         if goes_host_by_host(self._task) and len(checked) < len(fleet.hosts):
             count = f"{len(checked)} of {len(fleet.hosts)} hosts are checked"
             host = next(host for host in fleet.hosts if host.name == _report.line(task_vars["inventory_hostname"]))
-            if host.status == _report.PROVED:
-                return [f"{host.name}: ok ({count})"]
+            if host.status in (_report.PROVED, _report.REACHED):
+                return [f"{host.name}: {host.status} ({count})"]
             return run_reports.under(f"{host.name} ({count})", _report_formats.text(_report.Fleet((host,), "")))
         return [*_report_formats.text(fleet), *([""] if files else []), *(f"report: {path}" for path in files)]
 
