@@ -36,5 +36,5 @@ def rendered(
 
 
 def with_tabs(text: str) -> str:
-    """Go's text with the tabs that gofmt wants: in Python's files, four spaces stand for one."""
+    """Go's text with the tabs that gofmt expects: in Python's files, four spaces stand for one."""
     return text.replace("    ", "\t")
