@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._text import escaped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import goes_host_by_host
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports, screen, shared
@@ -21,7 +20,7 @@ class ActionModule(OnboardingAction):
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return nothing that a callback would print again; the lines when nobody else prints them."""
-        lines = escaped(self._lines(arguments, task_vars))
+        lines = self._lines(arguments, task_vars)
         if arguments["fail"]:
             # One line is the message; more are displayed, and the message is the same for programs.
             shown = len(lines) > 1 and screen.show(lines)

@@ -123,7 +123,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     ) -> None:
         """Note the lines that the action `show` shows for this host; lines with a secret stay in memory."""
         host = str(task_vars["inventory_hostname"])
-        run_reports.note(subject, str(self._task._uuid), host, escaped(list(lines)), secret=secret)
+        run_reports.note(subject, str(self._task._uuid), host, list(lines), secret=secret)
 
     def inventory(self, arguments: Mapping[str, Any], *, ask: bool = False) -> HostInventory:
         """The connections and apps of these options; `ask` at the terminal for what is missing."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import REFUSED_LOGINS
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, skipped
-from ansible_collections.crdb.onboard.plugins.module_utils._text import escaped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
@@ -120,7 +119,7 @@ def shown(result: dict[str, Any], host: str) -> dict[str, Any]:
     lines = [f"{host} was not changed, because its connection with the new files is not proved:"]
     for report in failed:
         lines += [f"{report['name']}: {report['code']}", f"  cause: {report['cause']}", f"  cure:  {report['cure']}"]
-    if not failed or not screen.show(escaped(lines)):
+    if not failed or not screen.show(lines):
         return result
     message = "This task wrote no file. The lines above name the cause and the cure."
     return {**{key: value for key, value in result.items() if key != "proofs"}, "msg": message}

@@ -21,6 +21,7 @@ from typing import Any
 from ansible import constants
 from ansible.errors import AnsibleAction
 from ansible.utils.display import Display
+from ansible_collections.crdb.onboard.plugins.module_utils._text import escaped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
 
 # Callbacks whose output is read by programs, which more lines would break, and those that print nothing.
@@ -38,8 +39,11 @@ def for_people() -> bool:
 
 
 def show(lines: Sequence[str]) -> bool:
-    """Display lines, the empty ones at both ends left out; False when nobody reads them, or there is none."""
-    text = "\n".join(lines).strip("\n")
+    """Display lines, the empty ones at both ends left out; False when nobody reads them, or there is none.
+
+    Characters that would steer the terminal are shown as escapes.
+    """
+    text = escaped("\n".join(lines).strip("\n"))
     if not text or not for_people():
         return False
     display.display(text)

@@ -102,3 +102,8 @@ def test_a_failed_result_has_no_position_in_our_files() -> None:
     assert error.omit_exception_key
     assert not error.omit_failed_key
     assert screen.ShownOnceError("away", result={"unreachable": True, "msg": "away"}).omit_failed_key
+
+
+def test_characters_that_steer_a_terminal_are_shown_as_escapes(shown: list[str]) -> None:
+    assert screen.show(["red \x1b[31m", "title \x1b]0;owned\x07", "turned \u202e, two\tcolumns"])
+    assert shown == ["red \\x1b[31m\ntitle \\x1b]0;owned\\x07\nturned \\u202e, two\tcolumns"]
