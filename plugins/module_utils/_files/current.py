@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 import stat
 import struct
 import subprocess
@@ -112,11 +113,9 @@ def ignored_by_git(path: str) -> None:
         top = os.path.dirname(top)
     relative = os.path.relpath(path, os.path.realpath(top))
     try:
-        answer = subprocess.run(  # noqa: S603 - a list of arguments; no hook of the work tree runs
-            ["git", "-c", "core.fsmonitor=false", "-C", top, "check-ignore", "-q", "--", path],  # noqa: S607 - where PATH has it
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
-            timeout=_GIT_SECONDS,
-        )  # fmt: skip
+        answer = _git(top, "check-ignore", "-q", "--", path)
+        # What git tracks it never ignores, whatever .gitignore says.
+        tracked = answer.returncode == 1 and _git(top, "ls-files", "--error-unmatch", "--", path).returncode == 0
     except subprocess.TimeoutExpired:
         raise FileRefusedError(
             f"{path}: holds a password and lies in the git work tree {top}, and git did not tell within"
@@ -127,6 +126,12 @@ def ignored_by_git(path: str) -> None:
             f"{path}: holds a password and lies in the git work tree {top}, and git is missing,"
             " so nothing tells whether it is ignored. Choose a folder outside the work tree."
         ) from None
+    if tracked:
+        raise FileRefusedError(
+            f"{path}: would hold a password, and git tracks it. Take it out of git first, which keeps the file: git -C"
+            f" {shlex.quote(top)} rm --cached {shlex.quote(relative)}. Then add the line /{relative} to"
+            f" {top}/.gitignore. What was committed stays in the history."
+        )
     if answer.returncode == 1:
         raise FileRefusedError(
             f"{path}: holds a password, and git would commit it: add the line /{relative} to {top}/.gitignore first."
@@ -137,3 +142,12 @@ def ignored_by_git(path: str) -> None:
             f"{path}: holds a password and lies in the git work tree {top}; git cannot tell whether it is ignored:"
             f" {reason[0] if reason else f'exit code {answer.returncode}'}"
         )
+
+
+def _git(top: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    """Ask git about a work tree. No hook or monitor of the work tree runs. Raises OSError and TimeoutExpired."""
+    return subprocess.run(  # noqa: S603 - a list of arguments
+        ["git", "-c", "core.fsmonitor=false", "-C", top, *words],  # noqa: S607 - where PATH has it
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+        timeout=_GIT_SECONDS,
+    )  # fmt: skip

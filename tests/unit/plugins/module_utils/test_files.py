@@ -285,18 +285,29 @@ REFUSALS = {
         lambda home: (home / "sub").symlink_to("nowhere"),
         "sub is a link that leads nowhere",
     ),
-    "git": (lambda home: subprocess.run(["git", "init", "-q", home / "app"], check=True), None),
+    "git": (
+        lambda home: subprocess.run(["git", "init", "-q", home / "app"], check=True),
+        "git would commit it: add the line /.env to {home}/app/.gitignore first",
+    ),
+    "a file that git tracks, and ignores by its list": (
+        lambda home: tracked_by_git(home / "app"),
+        "git tracks it. Take it out of git first, which keeps the file: git -C '{home}/app' rm --cached .env. Then add",
+    ),
 }
+
+
+def tracked_by_git(folder):
+    git = ["git", "-C", folder]
+    subprocess.run([*git, "init", "-q"], check=True)
+    (folder / ".env").write_text("A=1\n")
+    subprocess.run([*git, "add", ".env"], check=True)
+    (folder / ".gitignore").write_text("/.env\n")
 
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_refused_and_nothing_changed(home, name):
     arrange, message = REFUSALS[name]
-    if name != "git":
-        (home / "app" / ".env").unlink()
-    else:
-        (home / "app" / ".env").unlink()
-        message = f"git would commit it: add the line /.env to {home}/app/.gitignore first"
+    (home / "app" / ".env").unlink()
     arrange(home)
     before = tree(home)
     files = [
@@ -308,7 +319,7 @@ def test_refused_and_nothing_changed(home, name):
     refusals = run(home, files)
     assert isinstance(refusals, list)
     assert len(refusals) == 1
-    assert message in refusals[0]
+    assert message.replace("{home}", str(home)) in refusals[0]
     assert tree(home) == before
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,12 +24,10 @@ class Action(OnboardingAction):
     """An action that returns what a server said, or fails with it."""
 
     OPTIONS = "show"
-    said: Any = None
+    answer: Callable[[], dict[str, Any]]
 
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        if isinstance(self.said, Exception):
-            raise self.said
-        return self.said
+        return self.answer()
 
 
 @pytest.fixture
@@ -42,7 +41,8 @@ def action(monkeypatch: pytest.MonkeyPatch) -> Action:
 
 
 def test_what_a_server_said_does_not_steer_the_terminal(action: Action) -> None:
-    action.said = {"changed": False, "clusters": [{STEERING: STEERING}], "report": [f"named {STEERING}\n"]}
+    said = {"changed": False, "clusters": [{STEERING: STEERING}], "report": [f"named {STEERING}\n"]}
+    action.answer = lambda: said
     assert action.run(task_vars={"inventory_hostname": "web1"}) == {
         "changed": False,
         "clusters": [{HARMLESS: HARMLESS}],
@@ -51,7 +51,10 @@ def test_what_a_server_said_does_not_steer_the_terminal(action: Action) -> None:
 
 
 def test_an_error_with_what_a_server_said_does_not_steer_the_terminal(action: Action) -> None:
-    action.said = OnboardingError(f"The cluster {STEERING} is gone.")
+    def fail() -> dict[str, Any]:
+        raise OnboardingError(f"The cluster {STEERING} is gone.")
+
+    action.answer = fail
     with pytest.raises(screen.ShownOnceError) as caught:
         action.run(task_vars={"inventory_hostname": "web1"})
     assert caught.value._result["msg"] == f"The cluster {HARMLESS} is gone."
