@@ -39,7 +39,7 @@ def for_people() -> bool:
 
 
 def show(lines: Sequence[str]) -> bool:
-    """Display lines, the empty ones at both ends left out; False when nobody reads them, or there is none.
+    """Display lines without the empty ones at both ends; False without lines, and when nobody reads them.
 
     Characters that would steer the terminal are shown as escapes.
     """
