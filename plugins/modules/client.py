@@ -118,8 +118,8 @@ options:
     default: false
   fail:
     description:
-      - Whether the task fails when the client cannot be installed. If not, RV(failure) has the reason and its cure, and
-        nothing counts as changed.
+      - Whether the task fails when the client cannot be installed. If not, RV(failure) has the reason and its cure,
+        RV(notes) says it, and nothing counts as changed.
     type: bool
     default: true
   internal:

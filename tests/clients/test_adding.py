@@ -64,4 +64,4 @@ def test_a_framework_is_added_by_one_folder(sandbox, tmp_path):
     done = subprocess.run(
         [sys.executable, *words], cwd=copy, env=environment, capture_output=True, text=True, check=True
     )
-    assert "| `elephant` >=2.8,<3 | psycopg2-binary 2.9.13 | env, inline |" in done.stdout
+    assert "| `elephant` >=2.8,<3 | psycopg2 2.9.13, python-dotenv 1.2.4 | env, inline |" in done.stdout

@@ -784,7 +784,4 @@ def test_the_environment_file_as_systemd_reads_it(environment_files):
 def test_the_environment_file_as_the_languages_loader_reads_it(environment_files, language):
     path, values = environment_files
     folder = Path(loaders(language)["folder"]) if language != "node" else Path()
-    if language == "java":
-        # dotenv-java keeps single quotes: Java's files take them away.
-        values = {name: f"'{value}'" for name, value in values.items()}
     assert read_by_loader(language, path, folder) == values

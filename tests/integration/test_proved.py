@@ -267,7 +267,7 @@ class TestClient:
         assert run.recap()["failed"] == 0
         assert run.recap()["changed"] == 1
         assert "fatal:" not in run.output
-        end = flat(run.output[run.output.index("TASK [Report that the client was not installed]") :])
+        end = flat(run.output[run.output.index("TASK [crdb.onboard.crdb_client : Show notes for the operator]") :])
         assert "The client was not installed" in end
         assert "cannot be downloaded" in end
         assert "run the same command once more" in end

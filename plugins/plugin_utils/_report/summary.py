@@ -99,15 +99,18 @@ def _written(
 
 def _proved(host: Host) -> list[str]:
     reached = [check.name for check in host.checks if check.ok]
-    lines = [f"Reached by the check: {and_more(reached, _NAMES_SHOWN)}"] if reached else []
     proved = [probe for probe in host.probes if probe.verdict == PROVED]
+    missing = [probe for probe in host.probes if probe.verdict != PROVED]
+    # What was asked of a driver was reached first, so its own line says both.
+    all_reached = bool(missing) and not proved and len(reached) == len(host.checks)
+    lines = [f"Reached by the check: {and_more(reached, _NAMES_SHOWN)}"] if reached and not all_reached else []
     if proved:
         lines.append(f"Proved by their own drivers: {_by_app(proved)}")
-    missing: dict[str, list[Probe]] = {}
-    for probe in host.probes:
-        if probe.verdict != PROVED:
-            missing.setdefault(probe.message, []).append(probe)
-    return lines + _few([f"Not proved: {_by_app(probes)}: {message}" for message, probes in missing.items()])
+    if missing:
+        messages = {probe.message for probe in missing}
+        why = f": {messages.pop()}" if len(messages) == 1 else ", for the reasons in the report above"
+        lines.append(f"{'Reached, not' if all_reached else 'Not'} proved: {_by_app(missing)}{why}")
+    return lines
 
 
 def _by_app(probes: Sequence[Probe]) -> str:
@@ -137,5 +140,6 @@ def _samples(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         folders.setdefault(tuple(uses), []).append(folder)
     lines = []
     for commands, names in folders.items():
-        lines += [f"  cd {' or '.join(names[:3])}", *(f"  {command}" for command in commands)]
-    return ["Run a sample, with the driver installed:", *_few(lines)] if lines else []
+        lines += [f"Run a sample, with the driver installed, in {' or '.join(names[:3])}:"]
+        lines += _few([f"  {command}" for command in commands])
+    return lines

@@ -69,16 +69,32 @@ def test_what_was_not_proved_is_named_with_the_reason_once():
     ]
 
 
+def test_different_reasons_are_left_to_the_report_above():
+    probes = [
+        {"app": "shop", "framework": name, "verdict": "not_proved", "message": f"{name} is missing", "facts": {}}
+        for name in ("django", "pgx")
+    ]
+    checks = [{"name": "shop: db", "ok": True, "code": "ok"}]
+    assert lines(checks=checks, probes=probes) == [
+        "Reached, not proved: shop (django, pgx), for the reasons in the report above"
+    ]
+    assert lines(checks=checks, probes=probes[:1]) == ["Reached, not proved: shop (django): django is missing"]
+    checks.append({"name": "shop: other", "ok": False, "code": "dns_not_found"})
+    assert lines(checks=checks, probes=probes[:1]) == [
+        "Reached by the check: shop: db",
+        "Not proved: shop (django): django is missing",
+    ]
+
+
 def test_samples_of_several_apps_are_shown_once_with_their_folders():
     def sample(folder: str, use: str) -> dict[str, str]:
         return {"folder": folder, "use": use, "file": "samples/x", "framework": "f", "app": "a"}
 
     result = {"samples": [sample("/a", "python x"), sample("/b", "python x"), sample("/c", "")]}
     assert lines(result) == [
-        "Run a sample, with the driver installed:",
-        "  cd /a or /b",
+        "Run a sample, with the driver installed, in /a or /b:",
         "  python x",
-        "  cd /c",
+        "Run a sample, with the driver installed, in /c:",
         "  see the first lines of samples/x",
     ]
 
