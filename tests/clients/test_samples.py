@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from tests.clients.matrix import ALL, Cell, installed, listed, toolchain, write
-from tests.integration.conftest import Controller
+from tests.integration.conftest import Controller, environment_values
 
 PATIENCE = 60
 
@@ -37,9 +37,7 @@ def command(cell: Cell, folder: Path, app: Path):
     params = toolchain(framework, folder)
     environment = {**os.environ, **params["environment"]}
     if framework.loader == "process":
-        text = (app / ".env").read_text()
-        pairs = [line.partition("=") for line in text.splitlines() if line and not line.startswith("#")]
-        environment |= {name: value.strip("'") for name, _equals, value in pairs}
+        environment |= environment_values((app / ".env").read_text())
     program = framework.samples[0].destination
     if framework.language == "go":
         for name in ("go.mod", "go.sum"):

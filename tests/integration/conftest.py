@@ -125,6 +125,12 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
+def environment_values(text: str) -> dict[str, str]:
+    """The variables of an environment file as it is written: one in double quotes on each line."""
+    pairs = (line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: value.removeprefix('"').removesuffix('"') for name, value in pairs}
+
+
 def files_below(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, but Ansible's own, with its content."""
     return {

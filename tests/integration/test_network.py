@@ -22,7 +22,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection imp
 
 from sandbox.allowlist import Entry
 from tests.cloud import EGRESS, KEY, CloudStage
-from tests.integration.conftest import BIN, CHECKOUT
+from tests.integration.conftest import BIN, CHECKOUT, environment_values
 
 INSIDE = "203.0.113.0/24"
 
@@ -522,7 +522,7 @@ class TestWithSql:
         identifier = next(c["id"] for c in self.pages("/api/v1/clusters", "clusters") if c["name"] == "funky-skunk")
         theirs = self.ask("GET", f"/api/v1/clusters/{identifier}/connection-string?database=bank&sql_user=ann")
         parsed = parse_url(theirs["connection_string"])
-        ours = parse_url(url[url.index("'") + 1 : url.rindex("'")])
+        ours = parse_url(environment_values(url)["DATABASE_URL"])
         for part in ("host", "port", "database", "user", "effective_routing_id", "deployment"):
             assert getattr(ours, part) == getattr(parsed, part)
 

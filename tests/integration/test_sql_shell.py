@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._client.builds import archive_name, this_build
 
 from tests import vendor
+from tests.integration.conftest import environment_values
 
 VERSION = "v25.4.11"
 APPS = {"skunk": "funky_skunk", "otter": "brave_otter", "heron": "steady_heron", "badger": "lone_badger"}
@@ -78,11 +79,7 @@ def test_a_statement_is_executed_on_every_deployment(controller, sandbox, home, 
         user = sandbox.clusters[connection.replace("_", "-")].user
         assert done.stdout == f"{user} of defaultdb True\n", done.stderr
     # The same client without crdb-sql falls for the stray CA, so the stand-in shows what it is meant to.
-    url = next(
-        line.partition("=")[2].strip("'")
-        for line in (home / "heron" / ".env").read_text().splitlines()
-        if line.startswith("DATABASE_URL=")
-    )
+    url = environment_values((home / "heron" / ".env").read_text())["DATABASE_URL"]
     done = subprocess.run(
         [home / ".local/bin" / product, "sql", "--execute", "SELECT 1"],
         env={**environment, "COCKROACH_URL": url}, capture_output=True, text=True, check=False,
