@@ -220,7 +220,11 @@ def declared(specifications: list[dict[str, Any]]) -> str:
         "wholes": {"connections": "crdb_connections", "apps": "crdb_apps"},
         "also": {"frameworks": "crdb_frameworks"},
         "every": ["samples"],
-        "values": {"password_store": "crdb_sql_user_password_store"},
+        "values": {
+            "password_store": "crdb_sql_user_password_store",
+            "echo": "crdb_network_echo",
+            "echo_ca_file": "crdb_network_echo_ca_file",
+        },
         "reserved": ", ".join(sorted({*SHORTHANDS.values(), *(f"{role.name}_" for role in ROLES)})),
         "declared": ", ".join(sorted(names)),
     }

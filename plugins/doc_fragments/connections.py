@@ -10,8 +10,8 @@ class ModuleDocFragment:
 options:
   inputs:
     description:
-      - Values of O(connections), and of the options C(apps), C(cloud) and C(password_store) where the module has them,
-        in one dictionary. An option that is given by itself comes first.
+      - Values of O(connections), and of the options C(apps), C(cloud), C(complete), C(password_store), C(echo) and
+        C(echo_ca_file) where the module has them, in one dictionary. An option that is given by itself comes first.
       - The roles use it, because Ansible evaluates one expression faster than four.
     type: dict
     default: {}

@@ -23,9 +23,12 @@ options:
         user. No other key is evaluated.
       - V(all) is one dictionary of all of them and of O(values), as the option C(inputs) of the modules takes it. If a
         variable is refused, it has the reason in its key C(refused) only, and the module fails with it.
+      - V(removal) is the same with V(apps) only, which is all that a removal needs. No other option is evaluated.
+      - In both, C(complete) says whether the variable in O(wholes) that holds V(apps) is set, so that they are all apps
+        of the host.
     type: list
     elements: str
-    choices: [connections, clusters, apps, cloud, all]
+    choices: [connections, clusters, apps, cloud, all, removal]
     required: true
   prefixes:
     description: What the names of the variables begin with, by option.
@@ -74,7 +77,7 @@ _raw:
   elements: raw
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -99,7 +102,8 @@ class LookupModule(LookupBase):
             **{name: self.get_option(name) for name in ("prefixes", "wholes", "also", "every", "values")},
         )
         try:
-            return [self._all(inputs) if term == "all" else inputs.read(str(term)) for term in terms]
+            wholes = {"all": inputs.all, "removal": inputs.removal}
+            return [self._whole(wholes[term]) if term in wholes else inputs.read(str(term)) for term in terms]
         except OnboardingError as exc:
             raise AnsibleError(str(exc)) from None
 
@@ -118,10 +122,10 @@ class LookupModule(LookupBase):
         return entries
 
     @staticmethod
-    def _all(inputs: shorthand.Inputs) -> dict[str, Any]:
-        """All options; what was refused goes to the module, whose error Ansible prints once."""
+    def _whole(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The options; what was refused goes to the module, whose error Ansible prints once."""
         try:
-            return inputs.all()
+            return read()
         except OnboardingError as exc:
             return {shorthand.REFUSED: str(exc)}
 

@@ -20,7 +20,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import sch
 
 _MODULES = Path(__file__).parents[2] / "modules"
 _COLLECTION = "crdb.onboard."
-_INPUTS = ("connections", "apps", "cloud", "password_store")
+_INPUTS = ("connections", "apps", "cloud", "password_store", "complete", "echo", "echo_ca_file")
 _BY_ENTRY = ("apps",)
 """Lists whose entries `schema.validated` checks one by one, so that an error names the entry."""
 

@@ -54,8 +54,17 @@ class Inputs:
 
     def all(self) -> dict[str, Any]:
         """All options. Raises OnboardingError for a variable that nobody declares."""
+        self._refuse_undeclared(*_OPTIONS)
         values = {option: self.value_of(name) for option, name in self.values.items() if name in self.names}
-        return {**{option: self.read(option) for option in _OPTIONS}, **values}
+        return {**{option: self._read(option) for option in _OPTIONS}, **self._completeness(), **values}
+
+    def removal(self) -> dict[str, Any]:
+        """The apps, which are all that a removal needs. Raises OnboardingError for a variable that nobody declares."""
+        return {"apps": self.read("apps"), **self._completeness()}
+
+    def _completeness(self) -> dict[str, bool]:
+        """Short forms name one app of a machine; the whole list is what the host has."""
+        return {"complete": self.wholes.get("apps") in self.names}
 
     def read(self, option: str) -> Any:
         """One option. Raises OnboardingError for a variable that nobody declares."""
@@ -63,9 +72,12 @@ class Inputs:
             return self._clusters(self.entries_of)
         if option not in _OPTIONS:
             raise OnboardingError(
-                f"There is no option {option!r} to read: it must be {', '.join(_OPTIONS)}, {CLUSTERS} or all."
+                f"There is no option {option!r} to read: it must be {', '.join(_OPTIONS)}, {CLUSTERS}, all or removal."
             )
         self._refuse_undeclared(option)
+        return self._read(option)
+
+    def _read(self, option: str) -> Any:
         keys = self._keys(option)
         whole_name = self.wholes.get(option, "")
         whole = self._whole(option, whole_name) if whole_name in self.names else None
@@ -103,11 +115,11 @@ class Inputs:
         keys = self._keys("connections", _OF_CLUSTERS)
         return entries or ({DEFAULT_NAME: keys} if keys else {})
 
-    def _refuse_undeclared(self, option: str) -> None:
-        prefix = self.prefixes[option]
-        prefixes = (prefix, *self.reserved)
-        suspects = [name for name in self.names if name.startswith(prefixes)]
-        declared = {*(f"{prefix}{key}" for key in schema.keys(option)), *self.declared} if suspects else set()
+    def _refuse_undeclared(self, *options: str) -> None:
+        prefixes = {option: self.prefixes[option] for option in options}
+        suspects = [name for name in self.names if name.startswith((*prefixes.values(), *self.reserved))]
+        declared = {f"{prefix}{key}" for option, prefix in prefixes.items() for key in schema.keys(option)}
+        declared.update(self.declared)
         for name in suspects:
             if name not in declared:
                 nearest = schema.nearest(name, declared)

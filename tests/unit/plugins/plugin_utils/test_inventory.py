@@ -462,6 +462,34 @@ class TestShorthand:
         with pytest.raises(OnboardingError, match=r"no variable crdb_app_fodler\. Did you mean crdb_app_folder\?"):
             read(crdb_app_fodler="/srv/shop")
 
+    def test_a_removal_evaluates_the_apps_only(self):
+        evaluated = []
+
+        def inputs(**values):
+            def value_of(name):
+                evaluated.append(name)
+                return values[name]
+
+            prefixes = {"connections": "crdb_connection_", "apps": "crdb_app_", "cloud": "crdb_cloud_"}
+            wholes = {"connections": "crdb_connections", "apps": "crdb_apps"}
+            return shorthand.Inputs(
+                list(values), value_of, prefixes, wholes,
+                also={}, every=[], values={"echo": "crdb_network_echo"}, declared=["crdb_network_echo"], reserved=[],
+            )  # fmt: skip
+
+        variables = {"crdb_connections": {"a": {}}, "crdb_network_echo": ["x"], "crdb_cloud_url": "u"}
+        whole = inputs(**variables, crdb_apps=[{"name": "one"}])
+        assert whole.removal() == {"apps": [{"name": "one"}], "complete": True}
+        assert evaluated == ["crdb_apps"]
+        assert whole.all() == {
+            "connections": {"a": {}}, "apps": [{"name": "one"}], "cloud": {"url": "u"}, "complete": True, "echo": ["x"],
+        }  # fmt: skip
+        assert sorted(evaluated) == sorted(["crdb_apps", "crdb_apps", *variables])
+        assert inputs(crdb_app_folder="/a").all()["complete"] is False
+        for read in ("all", "removal"):
+            with pytest.raises(OnboardingError, match=r"no variable crdb_app_fodler\."):
+                getattr(inputs(crdb_app_fodler="/a"), read)()
+
     @pytest.mark.parametrize(
         ("option", "value", "message"),
         [
