@@ -104,9 +104,11 @@ class HostInventory:
         return self._projects
 
     def in_projects(self, projects: Mapping[str, Mapping[str, Project]]) -> None:
-        """From now on, the apps are in these projects."""
-        self._projects = projects
-        self.__dict__.pop("apps", None)
+        """From now on, the apps are in these projects. Apps that were validated in the same ones are kept."""
+        projects = {app: by_language for app, by_language in projects.items() if by_language}
+        if projects != self._projects:
+            self._projects = projects
+            self.__dict__.pop("apps", None)
 
     @property
     def app_names(self) -> list[str]:

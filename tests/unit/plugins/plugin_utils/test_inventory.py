@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import read_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import answers, schema, shorthand
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import app_entries, placed
@@ -398,6 +400,20 @@ class TestWithoutAHome:
         found = self.app(url=URL + "&sslrootcert=~/ca.crt", ca_file=None)
         with pytest.raises(OnboardingError, match="shop has no home folder"):
             found.ca_path("/srv/x", "")
+
+
+def test_apps_are_validated_again_only_when_their_projects_differ():
+    entry = {"name": "shop", "folder": "/srv/shop", "frameworks": ["node-postgres"]}
+    inventory = HostInventory({"connections": {"db": {"url": URL, "ca_file": "/ca.crt"}}, "apps": [entry]})
+    first = inventory.apps
+    inventory.in_projects({"shop": {}})
+    assert inventory.apps is first
+    answer = {"javascript": {"facts": {"modules": "esm"}, "versions": {}, "sources": {}}}
+    inventory.in_projects({"shop": read_all(answer)})
+    in_project = inventory.apps
+    assert in_project is not first
+    inventory.in_projects({"shop": read_all(answer)})
+    assert inventory.apps is in_project
 
 
 class Variables:
