@@ -97,7 +97,7 @@ test-contract: $(VENV)/development.installed ## compare API requests and respons
 .PHONY: test-clients
 test-clients: $(VENV)/development.installed ## prove every framework, version, deployment and form with the real drivers, try 10,000 hostile values, print the matrix
 	rm -f build/clients.json
-	CRDB_CLIENTS_ALL=1 $(BIN)/python -m pytest tests/clients
+	CRDB_CLIENTS_ALL=1 $(BIN)/python -m pytest --ignore $(PROJECTS) tests/clients
 	PYTHONPATH=collections $(BIN)/python -m tests.clients.report
 
 .PHONY: client-locks
