@@ -43,8 +43,8 @@ NOTES: Mapping[str, Note] = {
         "machine's time is outside a certificate's dates.",
     ),
     "app_not_configured": Note(
-        "{name} has no configs on this host yet ({path} is not there): the connection to {host} was checked with "
-        "what the inventory says.",
+        "Not configured on this host yet: {name}, without {path}. The connection to {host} was checked with what the "
+        "inventory says.",
         files_differ=True,
     ),
     "app_file_too_open": Note(
@@ -59,8 +59,8 @@ NOTES: Mapping[str, Note] = {
         "it use that one for {host}, not the one in {path}. To use the file: `unset {variable}`.",
     ),
     "app_file_unmanaged": Note(
-        "{path} is no longer managed: it was written for {apps}, and no app or framework of the inventory needs it. To "
-        "remove it, write the configuration with prune: true.",
+        "No app or framework of the inventory needs {path}, written for {apps}. To remove what is not needed, write the "
+        "configuration with prune: true.",
     ),
     "app_ca_changed": Note(
         "The CA file {path} of {name} for {host} does not hold the CA of the inventory (SHA-256 {fingerprint}).",
