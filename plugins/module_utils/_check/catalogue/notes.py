@@ -59,8 +59,8 @@ NOTES: Mapping[str, Note] = {
         "it use that one for {host}, not the one in {path}. To use the file: `unset {variable}`.",
     ),
     "app_file_unmanaged": Note(
-        "No app or framework of the inventory needs {path}, written for {apps}. To remove what is not needed, write the "
-        "configuration with prune: true.",
+        "No app or framework of the inventory needs {path}, written for {apps}. To remove what is not needed, write "
+        "the configuration with prune: true.",
     ),
     "app_ca_changed": Note(
         "The CA file {path} of {name} for {host} does not hold the CA of the inventory (SHA-256 {fingerprint}).",
