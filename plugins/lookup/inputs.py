@@ -24,11 +24,12 @@ options:
       - V(all) is one dictionary of all of them and of O(values), as the option C(inputs) of the modules takes it. If a
         variable is refused, it has the reason in its key C(refused) only, and the module fails with it.
       - V(removal) is the same with V(apps) only, which is all that a removal needs. No other option is evaluated.
-      - In both, C(complete) says whether the variable in O(wholes) that holds V(apps) is set, so that they are all apps
-        of the host.
+      - V(api) is the same with V(clusters), as V(connections), and V(cloud) only; V(sql) has all of V(connections).
+      - In V(all) and V(removal), C(complete) says whether the variable in O(wholes) that holds V(apps) is set, so that
+        they are all apps of the host.
     type: list
     elements: str
-    choices: [connections, clusters, apps, cloud, all, removal]
+    choices: [connections, clusters, apps, cloud, all, removal, api, sql]
     required: true
   prefixes:
     description: What the names of the variables begin with, by option.
@@ -78,6 +79,7 @@ _raw:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -102,7 +104,12 @@ class LookupModule(LookupBase):
             **{name: self.get_option(name) for name in ("prefixes", "wholes", "also", "every", "values")},
         )
         try:
-            wholes = {"all": inputs.all, "removal": inputs.removal}
+            wholes = {
+                "all": inputs.all,
+                "removal": inputs.removal,
+                "api": partial(inputs.administration, shorthand.CLUSTERS),
+                "sql": partial(inputs.administration, "connections"),
+            }
             return [self._whole(wholes[term]) if term in wholes else inputs.read(str(term)) for term in terms]
         except OnboardingError as exc:
             raise AnsibleError(str(exc)) from None

@@ -154,6 +154,11 @@ class TestAnErrorIsPrintedOnce:
         variables = {"crdb_connection_hots": "x"}
         self.failed(default, core, "crdb.onboard.dev_machine", variables, "no variable crdb_connection_hots", lines=5)
 
+    @pytest.mark.parametrize(("name", "role"), [("sql_user", "sql_user"), ("authorize_network", "network")])
+    def test_an_unknown_variable_of_the_cloud_api(self, default, core, name, role):
+        variables = {f"crdb_{role}_nmae": "ann", f"crdb_{role}_clusters": ["one"], "crdb_cloud_api_key": "x"}
+        self.failed(default, core, f"crdb.onboard.{name}", variables, f"no variable crdb_{role}_nmae", lines=6)
+
     def test_a_missing_ca(self, default, core, shop):
         facts = {key: value for key, value in shop["crdb_connections"]["shop"].items() if key != "ca_file"}
         shop["crdb_connections"] = {"shop": {**facts, "sslrootcert": "/nonexistent/root.crt"}}

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.parsing.mod_args import ModuleArgsParser
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema, shorthand
 
 
 def hosts_of_play(task_vars: Mapping[str, Any]) -> list[str]:
@@ -81,7 +82,7 @@ class FleetOptions:
     def of(self, host: str, names: Iterable[str]) -> dict[str, Any]:
         """These options of a host; one that its task leaves out has the value of the task's own host.
 
-        Raises AnsibleError when an expression cannot be evaluated there.
+        Raises AnsibleError when an expression cannot be evaluated there, OnboardingError when a variable is refused.
         """
         if host == self._here:
             return {name: self._arguments[name] for name in names}
@@ -90,6 +91,8 @@ class FleetOptions:
         )
         templar = self._templar.copy_with_new_env(available_variables=variables)
         inputs = templar.template(self._expressions["inputs"]) if "inputs" in self._expressions else {}
+        if shorthand.REFUSED in inputs:
+            raise OnboardingError(f"{host}: {inputs[shorthand.REFUSED]}")
         values = {
             name: templar.template(self._expressions[name])
             if name in self._expressions

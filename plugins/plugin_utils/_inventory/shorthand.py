@@ -62,6 +62,13 @@ class Inputs:
         """The apps, which are all that a removal needs. Raises OnboardingError for a variable that nobody declares."""
         return {"apps": self.read("apps"), **self._completeness()}
 
+    def administration(self, connections: str) -> dict[str, Any]:
+        """The options for clusters and their users, with `connections` read as that option or as CLUSTERS.
+
+        Raises OnboardingError for a variable that nobody declares.
+        """
+        return {"connections": self.read(connections), "cloud": self.read("cloud")}
+
     def _completeness(self) -> dict[str, bool]:
         """Short forms name one app of a machine; the whole list is what the host has."""
         return {"complete": self.wholes.get("apps") in self.names}
@@ -72,7 +79,8 @@ class Inputs:
             return self._clusters(self.entries_of)
         if option not in _OPTIONS:
             raise OnboardingError(
-                f"There is no option {option!r} to read: it must be {', '.join(_OPTIONS)}, {CLUSTERS}, all or removal."
+                f"There is no option {option!r} to read: it must be {', '.join(_OPTIONS)}, {CLUSTERS}, all, removal,"
+                " api or sql."
             )
         self._refuse_undeclared(option)
         return self._read(option)

@@ -501,6 +501,7 @@ class TestShorthand:
             "connections": {"a": {}}, "apps": [{"name": "one"}], "cloud": {"url": "u"}, "complete": True, "echo": ["x"],
         }  # fmt: skip
         assert sorted(evaluated) == sorted(["crdb_apps", "crdb_apps", *variables])
+        assert whole.administration("connections") == {"connections": {"a": {}}, "cloud": {"url": "u"}}
         assert inputs(crdb_app_folder="/a").all()["complete"] is False
         for read in ("all", "removal"):
             with pytest.raises(OnboardingError, match=r"no variable crdb_app_fodler\."):
