@@ -209,6 +209,8 @@ def declared(specifications: list[dict[str, Any]]) -> str:
     names |= {
         "crdb_client_install",
         "crdb_inputs_all",
+        "crdb_inputs_removal",
+        "crdb_inputs_api",
         "crdb_inputs_connections",
         "crdb_inputs_apps",
         "crdb_inputs_clusters",

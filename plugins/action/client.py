@@ -20,7 +20,6 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._run import screen
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
-_AGAIN = "To try again, run the same command once more."
 _CRDB_SQL = Path(builds.__file__).with_name("crdb-sql")
 
 
@@ -93,7 +92,7 @@ class ActionModule(OnboardingAction):
             result = {"failed": True, "msg": str(exc)}
         if result.get("failed") and not arguments["fail"]:
             failure = str(result.get("msg", ""))
-            notes = [f"The client was not installed: {failure}", _AGAIN]
+            notes = [f"The client was not installed: {failure}", "To try again, run the same command once more."]
             return {"changed": False, "failure": failure, "products": [], "changes": [], "notes": notes}
         return result
 

@@ -78,8 +78,7 @@ _raw:
   elements: raw
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -104,13 +103,9 @@ class LookupModule(LookupBase):
             **{name: self.get_option(name) for name in ("prefixes", "wholes", "also", "every", "values")},
         )
         try:
-            wholes = {
-                "all": inputs.all,
-                "removal": inputs.removal,
-                "api": partial(inputs.administration, shorthand.CLUSTERS),
-                "sql": partial(inputs.administration, "connections"),
-            }
-            return [self._whole(wholes[term]) if term in wholes else inputs.read(str(term)) for term in terms]
+            return [
+                self._combined(inputs, term) if term in shorthand.COMBINED else inputs.read(str(term)) for term in terms
+            ]
         except OnboardingError as exc:
             raise AnsibleError(str(exc)) from None
 
@@ -129,10 +124,10 @@ class LookupModule(LookupBase):
         return entries
 
     @staticmethod
-    def _whole(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _combined(inputs: shorthand.Inputs, term: str) -> dict[str, Any]:
         """The options; what was refused goes to the module, whose error Ansible prints once."""
         try:
-            return read()
+            return inputs.combined(term)
         except OnboardingError as exc:
             return {shorthand.REFUSED: str(exc)}
 

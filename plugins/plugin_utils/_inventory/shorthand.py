@@ -27,6 +27,14 @@ _TYPES: dict[str, tuple[type, str]] = {
 _KINDS = ((str, "text"), (dict, "a dictionary"), (list, "a list"), (bool, "true or false"))
 CLUSTERS = "clusters"
 """Of `connections`, what the Cloud API needs."""
+_AS = {CLUSTERS: "connections"}
+COMBINED: dict[str, tuple[str, ...]] = {
+    "all": _OPTIONS,
+    "removal": ("apps",),
+    "api": (CLUSTERS, "cloud"),
+    "sql": ("connections", "cloud"),
+}
+"""What the lookup `inputs` reads as one dictionary, by the term."""
 _OF_CLUSTERS = ("cluster", "endpoint", "user", "users", "sslcert")
 
 
@@ -50,42 +58,31 @@ class Inputs:
     values: Mapping[str, str]
     declared: Sequence[str]
     reserved: Sequence[str]
-    entries_of: Callable[[str, Sequence[str]], Any] | None = None
+    entries_of: Callable[[str, Sequence[str]], Any]
 
-    def all(self) -> dict[str, Any]:
-        """All options. Raises OnboardingError for a variable that nobody declares."""
-        self._refuse_undeclared(*_OPTIONS)
-        values = {option: self.value_of(name) for option, name in self.values.items() if name in self.names}
-        return {**{option: self._read(option) for option in _OPTIONS}, **self._completeness(), **values}
-
-    def removal(self) -> dict[str, Any]:
-        """The apps, which are all that a removal needs. Raises OnboardingError for a variable that nobody declares."""
-        return {"apps": self.read("apps"), **self._completeness()}
-
-    def administration(self, connections: str) -> dict[str, Any]:
-        """The options for clusters and their users, with `connections` read as that option or as CLUSTERS.
-
-        Raises OnboardingError for a variable that nobody declares.
-        """
-        return {"connections": self.read(connections), "cloud": self.read("cloud")}
-
-    def _completeness(self) -> dict[str, bool]:
-        """Short forms name one app of a machine; the whole list is what the host has."""
-        return {"complete": self.wholes.get("apps") in self.names}
+    def combined(self, term: str) -> dict[str, Any]:
+        """The options of a term of COMBINED. Raises OnboardingError for a variable that nobody declares."""
+        options = COMBINED[term]
+        self._refuse_undeclared(*options)
+        result = {_AS.get(option, option): self._read(option) for option in options}
+        if "apps" in options:
+            # Short forms name one app of a machine; the whole list is what the host has.
+            result["complete"] = self.wholes.get("apps") in self.names
+        if term == "all":
+            result.update((option, self.value_of(name)) for option, name in self.values.items() if name in self.names)
+        return result
 
     def read(self, option: str) -> Any:
         """One option. Raises OnboardingError for a variable that nobody declares."""
-        if option == CLUSTERS and self.entries_of is not None:
-            return self._clusters(self.entries_of)
-        if option not in _OPTIONS:
-            raise OnboardingError(
-                f"There is no option {option!r} to read: it must be {', '.join(_OPTIONS)}, {CLUSTERS}, all, removal,"
-                " api or sql."
-            )
+        if option not in (*_OPTIONS, CLUSTERS):
+            terms = (*_OPTIONS, CLUSTERS, *COMBINED)
+            raise OnboardingError(f"There is no option {option!r} to read: it must be one of {', '.join(terms)}.")
         self._refuse_undeclared(option)
         return self._read(option)
 
     def _read(self, option: str) -> Any:
+        if option == CLUSTERS:
+            return self._clusters()
         keys = self._keys(option)
         whole_name = self.wholes.get(option, "")
         whole = self._whole(option, whole_name) if whole_name in self.names else None
@@ -115,16 +112,15 @@ class Inputs:
             )
         return value
 
-    def _clusters(self, entries_of: Callable[[str, Sequence[str]], Any]) -> Any:
+    def _clusters(self) -> Any:
         """The connections with their keys of the Cloud API only: what it does not need may be unknown where it runs."""
-        self._refuse_undeclared("connections")
         whole = self.wholes.get("connections", "")
-        entries = entries_of(whole, _OF_CLUSTERS) if whole in self.names else None
+        entries = self.entries_of(whole, _OF_CLUSTERS) if whole in self.names else None
         keys = self._keys("connections", _OF_CLUSTERS)
         return entries or ({DEFAULT_NAME: keys} if keys else {})
 
     def _refuse_undeclared(self, *options: str) -> None:
-        prefixes = {option: self.prefixes[option] for option in options}
+        prefixes = {name: self.prefixes[name] for name in (_AS.get(option, option) for option in options)}
         suspects = [name for name in self.names if name.startswith((*prefixes.values(), *self.reserved))]
         declared = {f"{prefix}{key}" for option, prefix in prefixes.items() for key in schema.keys(option)}
         declared.update(self.declared)

@@ -141,5 +141,5 @@ def _samples(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for commands, names in folders.items():
         lines += [f"Run a sample, with the driver installed, in {' or '.join(names[:3])}:"]
-        lines += _few([f"  {command}" for command in commands])
-    return lines
+        lines += [f"  {command}" for command in commands]
+    return _few(lines)

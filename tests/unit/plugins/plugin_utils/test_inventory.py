@@ -426,7 +426,7 @@ class Variables:
         options = {"also": {}, "every": [], "values": {}, "reserved": [], **more}
         inputs = shorthand.Inputs(
             list(self.values), self.values.__getitem__, {option: prefix}, {option: whole} if whole else {},
-            declared=declared, **options,
+            declared=declared, entries_of=lambda name, keys: self.values[name], **options,
         )  # fmt: skip
         return inputs.read(option)
 
@@ -491,21 +491,22 @@ class TestShorthand:
             return shorthand.Inputs(
                 list(values), value_of, prefixes, wholes,
                 also={}, every=[], values={"echo": "crdb_network_echo"}, declared=["crdb_network_echo"], reserved=[],
+                entries_of=lambda name, keys: value_of(name),
             )  # fmt: skip
 
         variables = {"crdb_connections": {"a": {}}, "crdb_network_echo": ["x"], "crdb_cloud_url": "u"}
         whole = inputs(**variables, crdb_apps=[{"name": "one"}])
-        assert whole.removal() == {"apps": [{"name": "one"}], "complete": True}
+        assert whole.combined("removal") == {"apps": [{"name": "one"}], "complete": True}
         assert evaluated == ["crdb_apps"]
-        assert whole.all() == {
+        assert whole.combined("all") == {
             "connections": {"a": {}}, "apps": [{"name": "one"}], "cloud": {"url": "u"}, "complete": True, "echo": ["x"],
         }  # fmt: skip
         assert sorted(evaluated) == sorted(["crdb_apps", "crdb_apps", *variables])
-        assert whole.administration("connections") == {"connections": {"a": {}}, "cloud": {"url": "u"}}
-        assert inputs(crdb_app_folder="/a").all()["complete"] is False
-        for read in ("all", "removal"):
+        assert whole.combined("sql") == {"connections": {"a": {}}, "cloud": {"url": "u"}}
+        assert inputs(crdb_app_folder="/a").combined("all")["complete"] is False
+        for term in ("all", "removal"):
             with pytest.raises(OnboardingError, match=r"no variable crdb_app_fodler\."):
-                getattr(inputs(crdb_app_fodler="/a"), read)()
+                inputs(crdb_app_fodler="/a").combined(term)
 
     @pytest.mark.parametrize(
         ("option", "value", "message"),
