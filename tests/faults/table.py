@@ -14,6 +14,7 @@ import ssl
 import struct
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -383,6 +384,28 @@ def after_login(then: str) -> Behaviour:
     return behaviour
 
 
+def in_query(then: Callable[[Peer], None]) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(FILES.good)
+        peer.startup()
+        peer.scram(PASSWORD)
+        peer.let_in()
+        peer.ready()
+        peer.query()
+        then(peer)
+        peer.hang()
+
+    return behaviour
+
+
+def fails_in_query(code: str, message: str, **fields: str) -> Behaviour:
+    return in_query(lambda peer: peer.error(code, message, severity="ERROR", **fields))
+
+
+def sends_in_query(data: bytes) -> Behaviour:
+    return in_query(lambda peer: peer.write(data))
+
+
 PROXY = "08C00"
 REFUSED = "codeProxyRefusedConnection: "
 ROUTING = "codeParamsRoutingFailed: "
@@ -715,9 +738,7 @@ FAULTS = [
     ),
     # route: the proxy's own errors
     Fault("hangs after start-up", "server_hang_startup", "server_hang_auth", hangs_after_startup, timeout=HANG),
-    Fault(
-        "closes after start-up", "closed_without_a_word", "reply_truncated", closes_after_startup, says=("start-up",)
-    ),
+    Fault("closes after start-up", "closed_in_session", "reply_truncated", closes_after_startup, says=("start-up",)),
     Fault(
         "not in the allowlist",
         "not_in_allowlist",
@@ -750,7 +771,8 @@ FAULTS = [
         "refused for another reason",
         "proxy_refused",
         "not_in_allowlist",
-        refuses_startup(PROXY, REFUSED + "moon phase"),
+        refuses_startup(PROXY, REFUSED + "moon phase", H="Wait for the next one."),
+        says=("moon phase", "Wait for the next one"),
     ),
     Fault(
         "no identifier",
@@ -864,12 +886,162 @@ FAULTS = [
         refuses_startup("28000", 'no pg_hba.conf entry for host "127.0.0.1", user "maxroach", database "defaultdb"'),
     ),
     Fault(
-        "option refused",
+        "cluster option refused",
+        "startup_cluster_refused",
         "startup_option_refused",
-        "server_error",
         refuses_startup("42704", 'unrecognized configuration parameter "cluster"'),
         {"deployment": "dedicated", "options": "--cluster=funky-skunk-123"},
-        says=("--cluster=funky-skunk-123",),
+        says=("--cluster",),
+    ),
+    Fault(
+        "another option refused",
+        "startup_option_refused",
+        "startup_cluster_refused",
+        refuses_session("42704", 'unrecognized configuration parameter "nosuch"'),
+        {"options": "-c nosuch=1"},
+        says=("option nosuch", "Correct nosuch in the options of shop (-c nosuch=1)"),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "value of an option refused",
+        "startup_option_refused",
+        "server_error",
+        refuses_session("22023", 'invalid value for parameter "statement_timeout": "abc"'),
+        {"options": "-c statement_timeout=abc"},
+        says=("statement_timeout",),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "another virtual cluster",
+        "tenant_unavailable",
+        "unknown_cluster",
+        refuses_startup("08000", "service unavailable for target tenant (nope)", H='Double check your "-ccluster=".'),
+        {"options": "-ccluster=nope"},
+        says=("virtual cluster", "target tenant (nope)"),
+    ),
+    Fault(
+        "refused by a rule of CockroachDB",
+        "hba_refused",
+        "login_refused",
+        refuses_startup("28000", "authentication rejected by configuration"),
+        says=("authentication rejected by configuration", "server.host_based_authentication.configuration"),
+    ),
+    Fault(
+        "LDAP",
+        "ldap_refused",
+        "password_rejected",
+        refuses_login("28000", "LDAP authentication: unable to bind as LDAP user", D=f"credentials invalid for {USER}"),
+        says=("LDAP directory", "unable to bind as LDAP user", f"credentials invalid for {USER}"),
+        password_messages=1,
+    ),
+    Fault(
+        "JSON web token",
+        "jwt_refused",
+        "password_rejected",
+        refuses_login("28000", "JWT authentication: invalid token"),
+        {"options": "--crdb:jwt_auth_enabled=true"},
+        says=("JSON web token", "invalid token"),
+        password_messages=1,
+    ),
+    Fault(
+        "identity without a rule",
+        "identity_not_mapped",
+        "login_refused",
+        refuses_login("28000", f'requested user identity "{USER}" does not correspond to any mapping for "cn=max"'),
+        says=("server.identity_map.configuration",),
+        password_messages=1,
+    ),
+    Fault(
+        "client certificate of another user",
+        "client_cert_of_another",
+        "client_cert_refused",
+        refuses_startup("28000", f'certificate authentication failed for user "{USER}" (DN: )'),
+        {"sslcert": "{client}", "sslkey": "{client}"},
+        says=("client.pem", f"create-client {USER}"),
+    ),
+    Fault(
+        "client certificate missing, said by the server",
+        "client_cert_required",
+        "client_cert_of_another",
+        refuses_startup("28000", "no TLS peer certificates, but required for auth"),
+    ),
+    Fault(
+        "limit of a role",
+        "role_at_limit",
+        "too_many_connections",
+        refuses_session("53300", f'too many connections for role "{USER}"'),
+        says=(f"ALTER ROLE {USER} CONNECTION LIMIT",),
+        **SCRAM_TWICE,
+    ),
+    # a pooler's words; the real one is in test_poolers.py
+    Fault(
+        "pooler: wrong password or unknown user",
+        "pooler_password_rejected",
+        "password_rejected",
+        refuses_login("08P01", "SASL authentication failed"),
+        says=("pooler", "auth_file"),
+        password_messages=1,
+    ),
+    Fault(
+        "pooler: its own login is refused",
+        "pooler_login_refused",
+        "pooler_password_rejected",
+        refuses_login("08P01", f'password authentication failed for user "{USER}"'),
+        says=("behind it",),
+        password_messages=1,
+    ),
+    Fault(
+        "pooler: unknown database",
+        "pooler_database_unknown",
+        "database_missing",
+        refuses_login("08P01", f"no such database: {DATABASE}"),
+        says=("pooler", DATABASE),
+        password_messages=1,
+    ),
+    Fault(
+        "pooler: the server behind it has no such database",
+        "database_missing",
+        "pooler_database_unknown",
+        refuses_login("08P01", f'database "{DATABASE}" does not exist'),
+        password_messages=1,
+    ),
+    Fault(
+        "pooler: the server behind it is down",
+        "pooler_server_down",
+        "server_error",
+        refuses_login("08P01", "query_wait_timeout"),
+        says=("behind it", "query_wait_timeout"),
+        password_messages=1,
+    ),
+    Fault(
+        "pooler: options",
+        "pooler_option_refused",
+        "startup_option_refused",
+        refuses_startup("08P01", "unsupported startup parameter: options"),
+        {"options": "--cluster=funky-skunk-123"},
+        says=("start-up parameter options", "ignore_startup_parameters"),
+    ),
+    Fault(
+        "pooler: full",
+        "pooler_full",
+        "too_many_connections",
+        refuses_startup("08P01", "no more connections allowed (max_client_conn)"),
+        says=("max_client_conn",),
+    ),
+    Fault(
+        "pooler: its console",
+        "pooler_console",
+        "connect_denied",
+        refuses_startup("08P01", "not allowed"),
+        {"database": "pgbouncer"},
+        says=("console",),
+    ),
+    Fault(
+        "pooler: refused by a rule",
+        "hba_refused",
+        "pooler_password_rejected",
+        refuses_startup("08P01", "login rejected"),
+        says=("auth_hba_file",),
     ),
     Fault(
         "starting", "server_starting", "server_stopping", refuses_startup("57P03", "the database system is starting up")
@@ -942,7 +1114,7 @@ FAULTS = [
     Fault("hangs in login", "server_hang_auth", "server_hang_startup", hangs_in_login, timeout=HANG),
     Fault(
         "closes in login",
-        "closed_without_a_word",
+        "closed_in_session",
         "password_rejected",
         closes_in_login,
         says=("login",),
@@ -1000,7 +1172,12 @@ FAULTS = [
         password_messages=1,
     ),
     Fault(
-        "login refused otherwise", "login_refused", "login_denied", refuses_login("28000", "no"), password_messages=1
+        "login refused otherwise",
+        "login_refused",
+        "login_denied",
+        refuses_login("28000", "the moon is full"),
+        says=('(SQLSTATE 28000): "the moon is full".',),
+        password_messages=1,
     ),
     Fault(
         "wrong signature", "server_signature_invalid", "password_rejected", scram(wrong_signature=True), **SCRAM_TWICE
@@ -1031,7 +1208,7 @@ FAULTS = [
     ),
     Fault(
         "closes after login",
-        "closed_without_a_word",
+        "closed_in_session",
         "reply_truncated",
         after_login("close"),
         says=("after the login",),
@@ -1039,13 +1216,85 @@ FAULTS = [
     ),
     Fault(
         "closes in query",
-        "closed_without_a_word",
+        "closed_in_session",
         "reply_truncated",
         after_login("close in query"),
         says=("query",),
         **SCRAM_TWICE,
     ),
-    Fault("query fails", "server_error", "database_missing", after_login("error"), says=("XX000",), **SCRAM_TWICE),
+    Fault(
+        "query fails",
+        "server_error",
+        "database_missing",
+        after_login("error"),
+        says=("XX000", '"internal error: nil pointer"'),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "query fails, with the password in the words",
+        "server_error",
+        "database_missing",
+        fails_in_query("XX000", f"cannot use {PASSWORD} here", D="detail " + PASSWORD, H="Ask the owner."),
+        says=('"cannot use ******** here" (detail: "detail ********"; hint: "Ask the owner").',),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "no database, as CockroachDB says it in the query",
+        "database_missing",
+        "server_error",
+        fails_in_query("3D000", f'database "{DATABASE}" does not exist'),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "no database, and so no catalogue",
+        "database_missing",
+        "server_error",
+        fails_in_query("42P01", 'relation "pg_catalog.pg_database" does not exist'),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "the catalogue may not be read",
+        "query_denied",
+        "connect_denied",
+        fails_in_query("42501", f"user {USER} does not have SELECT privilege on relation pg_database"),
+        says=("is logged in", "SELECT privilege on relation pg_database"),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "nodes are down",
+        "quorum_lost",
+        "server_error",
+        fails_in_query("XX000", "replica unavailable: (n1,s1):1 unable to serve request to r3: lost quorum (down: n2)"),
+        says=("lost quorum (down: n2)", "node status"),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "nodes are down, by the state",
+        "quorum_lost",
+        "server_error",
+        fails_in_query("58C00", "range is not available"),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "no license",
+        "license_missing",
+        "too_many_connections",
+        fails_in_query(
+            "XXC02",
+            "No license installed. The maximum number of concurrently open transactions has been reached.",
+            H="Obtain and install a valid license to continue.",
+        ),
+        says=("no valid license", "No license installed", "enterprise.license"),
+        **SCRAM_TWICE,
+    ),
+    Fault(
+        "a message longer than the check reads",
+        "reply_too_long",
+        "reply_bad_length",
+        sends_in_query(b"S\0\1\0\1"),
+        says=("too long for this check", "psql"),
+        **SCRAM_TWICE,
+    ),
     Fault("row shorter than it says", "reply_bad_length", "reply_malformed", after_login("short row"), **SCRAM_TWICE),
     Fault(
         "database unseen", "database_missing", "server_error", after_login("no row"), says=(DATABASE,), **SCRAM_TWICE

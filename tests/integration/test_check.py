@@ -214,6 +214,41 @@ def test_an_until_loop_waits_for_a_server_that_starts(controller, files, tmp_pat
     assert codes(run) == {"ok": 1}
 
 
+class TestWordsOfAServer:
+    """A mask stands for a password; where the password is a word of the sentence too, a mask would give it away."""
+
+    @pytest.mark.parametrize("transport", ["program", "ansible"])
+    @pytest.mark.parametrize("password", ["server", table.USER, table.DATABASE, "localhost", "a"])
+    def test_a_password_that_is_a_word_of_the_sentence(self, controller, files, tmp_path, password, transport):
+        def behaviour(peer):
+            peer.tls(files.good)
+            peer.startup()
+            peer.scram(password)
+            peer.let_in()
+            peer.error("XX000", f"no, {password}, that is not the word")
+
+        with BrokenServer(behaviour) as server:
+            path = play(tmp_path, check(endpoint(server, files, password=password)))
+            run = controller.playbook(path, {}, "-i", inventory(tmp_path, 1), CRDB_ONBOARD_TRANSPORT=transport)
+        assert run.status == 0, run.output
+        (found,) = results(run).values()
+        assert found["code"] == "server_error"
+        assert found["cause"].startswith("The server at localhost (127.0.0.1) answered after the login with an error")
+        assert found["cause"].endswith('(SQLSTATE XX000): "(not shown)".')
+        assert "***" not in json.dumps(found)
+        assert "NO_LOG" not in json.dumps(found)
+
+    @pytest.mark.parametrize("transport", ["program", "ansible"])
+    def test_no_verbosity_shows_what_a_server_repeats(self, controller, files, tmp_path, transport):
+        with BrokenServer(table.cleartext_refused) as server:
+            path = play(tmp_path, check(endpoint(server, files)))
+            run = controller.playbook(path, {}, "-i", inventory(tmp_path, 1), "-vvvv", CRDB_ONBOARD_TRANSPORT=transport)
+        assert server.password_messages == [PASSWORD.encode() + b"\0"]
+        (found,) = results(run).values()
+        assert "you said ********" in found["evidence"]["server_message"]
+        assert PASSWORD not in run.output
+
+
 NETWORKS = [
     ([], 0, "not_in_allowlist", f"Add {EGRESS}/32"),
     ([Entry("203.0.113.0/24", "inside")], 0, "not_in_allowlist", "203.0.113.0/24"),

@@ -43,17 +43,28 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
 
 
 class _Rule(NamedTuple):
-    """The code of a server's error. `states`: SQLSTATEs, empty for any; `pattern`: matched in the lower-case text."""
+    """The code of a server's error.
+
+    `states`: SQLSTATEs, empty for any; `pattern`: matched in the lower-case text; `steps`: of the check, empty for any.
+    """
 
     code: str
     states: tuple[str, ...]
     pattern: str
+    steps: tuple[str, ...] = ()
 
 
 _REFUSED = r"^codeproxyrefusedconnection:\s*"
 
 
 _ROUTING = r"^codeparamsroutingfailed:\s*"
+
+
+# A pooler sends one SQLSTATE for everything (PgBouncer: 08P01, pgcat and Odyssey others), so its words decide.
+_POOLER_DOWN = (
+    r"^(query_wait_timeout|pgbouncer cannot connect to server|server login has been failing|server conn(ect)? (crashed|"
+    r"timeout|failed)|server (dns lookup failed|login failed|closed the connection|unavailable)|client_login_timeout)"
+)
 
 
 # The first match wins. The proxy's errors are recognised by their text alone: its SQLSTATE has changed over time
@@ -77,20 +88,54 @@ _SERVER_RULES: Sequence[_Rule] = (
     _Rule("server_requires_encryption", (), r"^(codeunexpectedinsecurestartupmessage\b|server requires encryption)"),
     _Rule("proxy_internal_error", (), r"^internal server error$"),
     _Rule("proxy_unexplained", ("08C00", "08004"), r""),
+    _Rule("tenant_unavailable", (), r"^service unavailable for target tenant"),
+    _Rule("license_missing", (), r"maximum number of concurrently open transactions"),
+    _Rule("quorum_lost", (), r"lost quorum|^replica unavailable|leaderless"),
+    _Rule("quorum_lost", ("58C00",), r""),
+    _Rule("pooler_database_unknown", (), r"^no such database: "),
+    _Rule("pooler_option_refused", (), r"^unsupported startup parameter"),
+    _Rule("pooler_full", (), r"^no more connections allowed|max_client_conn"),
+    _Rule("pooler_console", ("08P01",), r"^(not allowed|admin access needed)$"),
+    _Rule("hba_refused", ("08P01",), r"^login rejected$"),
+    _Rule("pooler_server_down", (), _POOLER_DOWN),
+    _Rule("pooler_password_rejected", (), r"^(sasl|\"?trust\"?|pam|ldap) authentication failed$|^no such user"),
+    _Rule("pooler_password_rejected", ("08P01",), r"^(password|certificate) authentication failed$"),
+    _Rule("pooler_login_refused", ("08P01",), r"^password authentication failed for user"),
     _Rule("password_expired", ("28P01", "28000"), r"^password is expired"),
     _Rule("login_denied", ("28000", "28P01", "42501"), r"is not permitted to log in|login privilege|sqllogin"),
-    _Rule("hba_refused", ("28000",), r"pg_hba\.conf|host_based_authentication"),
+    _Rule(
+        "hba_refused", ("28000",), r"pg_hba\.conf|host_based_authentication|^authentication rejected by configuration"
+    ),
+    _Rule("ldap_refused", ("28000", "28P01"), r"^ldap auth"),
+    _Rule("jwt_refused", ("28000", "28P01"), r"^jwt auth"),
+    _Rule("identity_not_mapped", ("28000",), r"does not correspond to any mapping|did not map to a database role"),
+    _Rule("client_cert_of_another", ("28000", "28P01"), r"^certificate authentication failed|but certificate is for"),
+    _Rule(
+        "client_cert_required", ("28000",), r"no tls peer certificates|connection requires a valid client certificate"
+    ),
     _Rule("user_unknown", ("28000",), r"^(role|user) .* does not exist"),
     _Rule("password_rejected", ("28P01",), r""),
     # Old CockroachDB versions send the default SQLSTATE.
     _Rule("password_rejected", (), r"^password authentication failed for user"),
     _Rule("login_refused", ("28000",), r""),
     _Rule("database_missing", ("3D000",), r""),
+    _Rule("database_missing", ("08P01",), r"^database \S+ does not exist"),
+    # CockroachDB opens a session on a database that does not exist, and fails at the first name of the catalogue.
+    _Rule("database_missing", ("42P01",), r"pg_catalog|pg_database", ("query",)),
     _Rule("connect_denied", ("42501",), r"connect privilege|permission denied for database"),
+    _Rule("query_denied", ("42501",), r"", ("query",)),
+    _Rule("role_at_limit", ("53300",), r"^too many connections for (role|database)"),
     _Rule("too_many_connections", ("53300",), r""),
     _Rule("server_starting", ("57P03",), r"starting up|not yet accepting|recovery"),
     _Rule("server_stopping", ("57P01", "57P02", "57P03"), r""),
-    _Rule("startup_option_refused", ("42704", "22023"), r"^(unrecognized|unknown|invalid) (configuration|session) "),
+    _Rule("startup_cluster_refused", ("42704",), r"^unrecognized configuration parameter \"cluster\""),
+    _Rule(
+        "startup_option_refused",
+        ("42704", "22023", "42601", "08P01"),
+        r"^(unrecognized|unknown|invalid) (configuration|session) |^invalid (value for parameter|command-line argument)"
+        r"|^parameter \S+ (cannot|requires)",
+        ("startup", "auth", "login"),
+    ),
 )
 
 
@@ -133,7 +178,7 @@ _DIAL_CODES = {
 def classify(step: str, error: BaseException, facts: Facts) -> str:
     """The code of an error: a key of CATALOGUE. Pure."""
     if isinstance(error, ServerError):
-        return classify_server_error(error)
+        return classify_server_error(error, step)
     if isinstance(error, TlsError):
         return _classify_tls(step, error, facts)
     if isinstance(error, DialError):
@@ -145,9 +190,9 @@ def classify(step: str, error: BaseException, facts: Facts) -> str:
     if isinstance(error, TimedOutError):
         return "server_hang_" + step
     if isinstance(error, ClosedError):
-        return "reply_truncated" if error.partial else "closed_without_a_word"
+        return "reply_truncated" if error.partial else _closed(step)
     if isinstance(error, MalformedError):
-        return {"length": "reply_bad_length", "endless": "reply_endless"}.get(error.kind, "reply_malformed")
+        return _MALFORMED.get(error.kind, "reply_malformed")
     if isinstance(error, ScramError):
         return {"signature": "server_signature_invalid", "iterations": "scram_iterations"}.get(
             error.kind, "scram_malformed"
@@ -156,6 +201,14 @@ def classify(step: str, error: BaseException, facts: Facts) -> str:
         if isinstance(error, kind):
             return code
     return "internal_error"
+
+
+_MALFORMED = {"length": "reply_bad_length", "too_long": "reply_too_long", "endless": "reply_endless"}
+
+
+def _closed(step: str) -> str:
+    """After the answer to the SSLRequest, it is PostgreSQL's protocol that ended."""
+    return "closed_in_session" if step in ("startup", "auth", "login", "query") else "closed_without_a_word"
 
 
 _SIMPLE = (
@@ -171,11 +224,13 @@ _SIMPLE = (
 )
 
 
-def classify_server_error(error: ServerError) -> str:
-    """The code of an ErrorResponse, from its SQLSTATE, message and hint. Pure."""
+def classify_server_error(error: ServerError, step: str = "") -> str:
+    """The code of an ErrorResponse, from its SQLSTATE, message, hint and the step of the check. Pure."""
     message = error.message.strip().lower()
     for rule in _SERVER_RULES:
         if rule.states and error.sqlstate not in rule.states:
+            continue
+        if rule.steps and step not in rule.steps:
             continue
         if not re.search(rule.pattern, message):
             continue

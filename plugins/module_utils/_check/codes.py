@@ -19,6 +19,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue impo
     app,
     login,
     network,
+    pooler,
     protocol,
     route,
     tls,
@@ -50,6 +51,7 @@ CATALOGUE: Mapping[str, Entry] = {
     **tls.ENTRIES,
     **protocol.ENTRIES,
     **route.ENTRIES,
+    **pooler.ENTRIES,
     **login.ENTRIES,
     **app.ENTRIES,
 }

@@ -11,6 +11,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.chain import f
 from ansible_collections.crdb.onboard.plugins.module_utils._check.classify import classify
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE, STEPS
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts, cluster_sent
+from ansible_collections.crdb.onboard.plugins.module_utils._check.masking import shown
 from ansible_collections.crdb.onboard.plugins.module_utils._check.text import timestamp
 from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
@@ -51,9 +53,28 @@ def diagnose(step: str, error: BaseException, facts: Facts, **more: str) -> Diag
 def describe(code: str, step: str, error: BaseException, facts: Facts, **more: str) -> Diagnosis:
     """The Diagnosis for a known code. Raises KeyError when the code is not in CATALOGUE."""
     entry = CATALOGUE[code]
+    if isinstance(error, ServerError):
+        error = ServerError({name: shown(text, facts.secret) for name, text in error.fields.items()})
     cause, cure = entry.per_deployment.get(facts.deployment, (entry.cause, entry.cure))
     words = {**words_of(step, error, facts), **{key: clean(value) for key, value in more.items()}}
-    return Diagnosis(code, cause.format(**words), cure.format(**words), evidence_of(step, error, facts))
+    said = _quoted(error) if entry.quotes_server and isinstance(error, ServerError) else ""
+    cause = cause.format(**words)
+    return Diagnosis(
+        code, f"{cause[:-1]}: {said}." if said else cause, cure.format(**words), evidence_of(step, error, facts)
+    )
+
+
+def _quoted(error: ServerError) -> str:
+    """The server's message in quotation marks, with its detail and hint, 300 characters of text at most."""
+    left = 300
+    quoted: list[str] = []
+    for label, letter in (("", "M"), ("detail: ", "D"), ("hint: ", "H")):
+        text = clean(error.fields.get(letter, ""), left).rstrip(".")
+        if len(text) > 3 or not quoted:
+            quoted.append(f'{label}"{text}"' if text else "")
+            left -= len(text)
+    message, *more = quoted
+    return message + f" ({'; '.join(more)})" * bool(message and more)
 
 
 def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
@@ -86,6 +107,7 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "path": getattr(error, "path", ""),
         "method": getattr(error, "method", ""),
         "sqlstate": getattr(error, "sqlstate", "") or "not given",
+        "parameter": _parameter(error),
         "stranger": f"another kind of server ({other_server})" if other_server else "another kind of server",
         "certificate_names": ", ".join((leaf.names()[:8] or [leaf.subject]) if leaf else []) or "another name",
         "issuer": (top.issuer if top else "") or "an unnamed CA",
@@ -107,6 +129,12 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "allowlist": f"the IP allowlist of cluster {facts.routing_id or sent}",
     }
     return {key: clean(value) for key, value in words.items()}
+
+
+def _parameter(error: BaseException) -> str:
+    """The start-up parameter that a server's error names."""
+    found = re.search(r"parameter:? \"?([\w.]+)|process: (\S+)", getattr(error, "message", ""))
+    return (found.group(1) or found.group(2)) if found else "that its words name"
 
 
 def ca_label(facts: Facts) -> str:

@@ -25,7 +25,10 @@ CLOCK_SECONDS = 300.0
 
 @dataclass
 class Facts:
-    """Everything that the sentences of a diagnosis may name about a connection, without the password."""
+    """Everything that the sentences of a diagnosis may name about a connection.
+
+    `secret`: the password once it was sent, because a server may repeat it. No sentence names it.
+    """
 
     name: str
     deployment: str
@@ -49,6 +52,7 @@ class Facts:
     # This machine's clock, and the controller's at the same moment; None when it is not known.
     now: datetime.datetime | None = None
     controller_now: datetime.datetime | None = None
+    secret: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, endpoint: Endpoint, timeout: float) -> Facts:

@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import quote
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import OK, REFUSED_LOGINS, note
 from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import (
@@ -34,6 +33,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import 
     PasswordHeldError,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import CLOCK_SECONDS, Facts
+from ansible_collections.crdb.onboard.plugins.module_utils._check.masking import shown_values
 from ansible_collections.crdb.onboard.plugins.module_utils._check.notes import (
     MAX_OWN_AUTHORITIES,
     certificate_notes,
@@ -166,9 +166,9 @@ class _Run:
             diagnosis = Diagnosis(OK, "", "", {})
         except WireError as exc:
             self._read_certificates(exc)
-            diagnosis = diagnose(self._step, exc, self._facts)
+            diagnosis = self._diagnose(exc)
         except Exception as exc:  # an unexpected error of one endpoint must not lose the others' reports
-            diagnosis = diagnose(self._step, exc, self._facts)
+            diagnosis = self._diagnose(exc)
         finally:
             if self._wire is not None:
                 self._wire.close()
@@ -177,12 +177,19 @@ class _Run:
             host=self._endpoint.host,
             port=self._endpoint.port,
             address=self._facts.address,
-            diagnosis=self._without_password(diagnosis),
+            diagnosis=diagnosis,
             stages=self._stages,
-            server=self._redacted(self._server),
+            server=shown_values(self._server, self._sent_password()),
             password_sent=self._wire is not None and self._wire.password_sent,
             notes=self._notes(),
         )
+
+    def _diagnose(self, error: BaseException) -> Diagnosis:
+        self._facts.secret = self._sent_password()
+        return diagnose(self._step, error, self._facts)
+
+    def _sent_password(self) -> str:
+        return (self._endpoint.password or "") if self._wire is not None and self._wire.password_sent else ""
 
     def open(self) -> Wire:
         """A session that is logged in, for the caller to use and close. Raises SessionError."""
@@ -195,7 +202,7 @@ class _Run:
             self._read_certificates(exc)
             if self._wire is not None:
                 self._wire.close()
-            raise SessionError(self._without_password(diagnose(self._step, exc, self._facts))) from None
+            raise SessionError(self._diagnose(exc)) from None
 
     def _open_tls(self) -> Wire:
         endpoint = self._endpoint
@@ -345,22 +352,3 @@ class _Run:
             facts.authorities = authorities if len(authorities) <= MAX_OWN_AUTHORITIES else ()
             notes += certificate_notes(facts)
         return notes
-
-    def _without_password(self, diagnosis: Diagnosis) -> Diagnosis:
-        return Diagnosis(diagnosis.code, diagnosis.cause, diagnosis.cure, self._redacted(diagnosis.evidence))
-
-    def _redacted(self, value: Any) -> Any:
-        """The value with the password masked: a server that received it may echo it."""
-        if isinstance(value, dict):
-            return {key: self._redacted(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._redacted(item) for item in value]
-        if isinstance(value, str) and self._endpoint.password and self._wire and self._wire.password_sent:
-            password = self._endpoint.password
-            for secret in (password, clean(password), _percent(password)):
-                value = value.replace(secret, "********") if secret else value
-        return value
-
-
-def _percent(text: str) -> str:
-    return quote(text, safe="", errors="surrogateescape")

@@ -15,7 +15,7 @@ import json
 import os
 import syslog
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Callable, ClassVar, NoReturn
 
 ANSWER = "crdb.onboard answers: "
@@ -102,7 +102,7 @@ class AnsibleModule:
         self._diff: bool = self.request["diff"]
         self.params = _with_defaults(argument_spec, self.request["arguments"])
         # The longest first, because a secret may contain another.
-        self._secrets = sorted(set(_secrets(argument_spec, self.params)), key=len, reverse=True)
+        self.no_log_values: Collection[str] = sorted(set(_secrets(argument_spec, self.params)), key=len, reverse=True)
         self._warnings: list[str] = []
         AnsibleModule.current = self
         if self.check_mode and not supports_check_mode:
@@ -115,7 +115,7 @@ class AnsibleModule:
         words = {
             k: v for k, v in self.params.items() if isinstance(v, (bool, int, float, str)) and v not in ("", False)
         }
-        logged = masked({"check_mode": self.check_mode, **words}, self._secrets)
+        logged = masked({"check_mode": self.check_mode, **words}, list(self.no_log_values))
         facility = getattr(syslog, self.request["log"], syslog.LOG_USER)
         syslog.openlog(f"ansible-{self.request['module']}", 0, facility)
         syslog.syslog(syslog.LOG_INFO, "Invoked with " + " ".join(f"{name}={value}" for name, value in logged.items()))
@@ -138,7 +138,7 @@ class AnsibleModule:
         if self._warnings:
             result["warnings"] = self._warnings
         whole = "\0".join(_texts(result))
-        secrets = [secret for secret in self._secrets if secret in whole]
+        secrets = [secret for secret in self.no_log_values if secret in whole]
         answer(masked(result, secrets) if secrets else result)
 
 

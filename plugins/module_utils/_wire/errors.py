@@ -39,7 +39,7 @@ class NetworkLostError(WireError):
 
 
 class MalformedError(WireError):
-    """The peer violated the protocol. `kind`: 'length', 'endless' or 'content'."""
+    """The peer violated the protocol. `kind`: 'length', 'too_long', 'endless' or 'content'."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

@@ -4,8 +4,7 @@
 
 """A client session with a PostgreSQL server: start-up, login and simple queries, as far as a connectivity check needs.
 
-Every wait is bounded by a Deadline, every message by MAX_MESSAGE bytes, every session by MAX_MESSAGES messages and
-MAX_RECEIVED bytes.
+Every wait is bounded by a Deadline, every message by MAX_MESSAGE bytes, every session by MAX_RECEIVED bytes.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -40,21 +39,22 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.messages import
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.scram import ScramClient, ScramMessageError
 
-MAX_MESSAGES = 500
+# A backend may send these at any time once the session is open (PostgreSQL: "Asynchronous Operations").
+_ASYNCHRONOUS = (b"A", b"S")
+# The messages that may be long, and how long PostgreSQL lets them be.
+_LONG_MESSAGES = b"ESTDNAV"
+_MAX_LEGAL = 1 << 30
 
 
 class Wire(Channel):
     """A session with a server, from the StartupMessage to its end.
 
-    `password_sent` turns true just before the first bytes that depend on the password are sent. `max_messages` bounds
-    the messages of the whole session, and may be raised once the peer is verified.
+    `password_sent` turns true just before the first bytes that depend on the password are sent.
     """
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         super().__init__(sock, deadline)
         self.password_sent = False
-        self.max_messages = MAX_MESSAGES
-        self._messages = 0
 
     def startup(self, parameters: Mapping[str, str]) -> AuthRequest:
         """Send the StartupMessage and read what the server asks for. Raises ServerError, and what take() raises."""
@@ -92,7 +92,7 @@ class Wire(Channel):
             if kind == b"S":
                 name, value, *_rest = [*strings(payload), "", ""]
                 parameters[name] = value
-            elif kind not in (b"K", b"v"):
+            elif kind not in (b"K", b"v", b"A"):
                 raise MalformedError("content", f"message {kind!r} between the login and ReadyForQuery")
 
     def query(self, sql: str) -> list[tuple[str | None, ...]]:
@@ -108,7 +108,7 @@ class Wire(Channel):
                 described = True
             elif kind == b"D" and described:
                 rows.append(data_row(payload))
-            elif kind not in (b"C", b"S"):
+            elif kind != b"C" and kind not in _ASYNCHRONOUS:
                 raise MalformedError("content", f"message {kind!r} in the answer to a query")
 
     def terminate(self) -> None:
@@ -148,13 +148,13 @@ class Wire(Channel):
     def _message(self) -> tuple[bytes, bytes]:
         """The next message that is not a notice: its type and payload. Raises ServerError for an ErrorResponse."""
         while True:
-            self._messages += 1
-            if self._messages > self.max_messages:
-                raise MalformedError("endless", f"more than {self.max_messages} messages")
             head = self.take(5)
             kind, length = head[:1], struct.unpack("!i", head[1:])[0]
             if not 4 <= length <= MAX_MESSAGE:
-                raise MalformedError("length", f"message {kind!r} claims a length of {length} bytes")
+                legal = kind in _LONG_MESSAGES and 4 <= length <= _MAX_LEGAL
+                raise MalformedError(
+                    "too_long" if legal else "length", f"message {kind!r} claims a length of {length} bytes"
+                )
             payload = self.take(length - 4, partial=True)
             if kind == b"E":
                 raise ServerError(error_fields(payload))

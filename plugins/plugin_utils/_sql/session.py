@@ -34,7 +34,6 @@ HIDDEN = "'********'"
 DUPLICATE_OBJECT = "42710"
 TIMEOUT = 60.0
 # A verified server may list many tables.
-_MAX_MESSAGES = 1_000_000
 _MAX_RECEIVED = 64 * 1024 * 1024
 
 
@@ -94,7 +93,7 @@ class Session:
             self._wire: Wire = open_session(Endpoint.from_dict(facts), timeout)
         except (SessionError, EndpointError) as exc:
             raise SqlError(f"No SQL session as {self._who}: {exc}") from None
-        self._wire.max_messages, self._wire.max_received = _MAX_MESSAGES, _MAX_RECEIVED
+        self._wire.max_received = _MAX_RECEIVED
         (answer,) = self.query("SHOW standard_conforming_strings")
         if answer != ("on",):
             self.close()

@@ -21,14 +21,16 @@ class Entry(NamedTuple):
     """Everything about one code.
 
     `cause` and `cure` are one sentence each; `per_deployment` has those of the deployments where they read differently.
-    `refuses_login`: the login is not tried again, by any endpoint or host. `withholds_drivers`: drivers would send a
-    password that was rejected, or another one than was tried. `files_differ`: the app's files are not as this run
-    writes them. `api_knows`: what the Cloud API may add, any of ``allowlist``, ``user`` and ``state``.
+    `quotes_server`: the server's own words end the cause. `refuses_login`: no endpoint and no host tries the login
+    again. `withholds_drivers`: drivers would send a password that was rejected, or another one than was tried.
+    `files_differ`: the app's files are not as this run writes them. `api_knows`: what the Cloud API may add, any of
+    ``allowlist``, ``user`` and ``state``.
     """
 
     cause: str
     cure: str
     per_deployment: Mapping[str, tuple[str, str]] = {}
+    quotes_server: bool = False
     refuses_login: bool = False
     withholds_drivers: bool = False
     files_differ: bool = False

@@ -64,6 +64,20 @@ ENTRIES: Mapping[str, Entry] = {
         "it is restarting, or a firewall cuts the connection.",
         api_knows=("state",),
     ),
+    "closed_in_session": Entry(
+        "The server at {host} ({address}), which speaks PostgreSQL's protocol, closed the connection {when}, without a "
+        "message.",
+        "Check the state and the logs of the nodes of {host}, and of the load balancer or pooler in front of them: one "
+        "was restarted, or closes connections early.",
+        {
+            "serverless": (
+                "The server at {host} ({address}), which speaks PostgreSQL's protocol, closed the connection {when}, "
+                "without a message.",
+                "Check {host} again; if it stays so, look at the state of cluster {cluster} in the Console.",
+            )
+        },
+        api_knows=("state",),
+    ),
     "network_lost": Entry(
         "The network reported an error {when} with {host} ({address}): {error}.",
         "Check this machine's network and VPN, then " + SAME_NETWORK + ".",
@@ -76,6 +90,10 @@ ENTRIES: Mapping[str, Entry] = {
         "The server at {address} port {port} ({host}) sent a message with an impossible length {when}: {error}.",
         "Check that {host} port {port} is a CockroachDB or PostgreSQL server and that nothing in between changes "
         "the data.",
+    ),
+    "reply_too_long": Entry(
+        "The server at {address} port {port} ({host}) sent a message {when} that is too long for this check: {error}.",
+        "Connect to {host} with psql to see what it sends; a driver may accept it.",
     ),
     "reply_endless": Entry(
         "The server at {address} port {port} ({host}) sends without end {when}: {error}.",

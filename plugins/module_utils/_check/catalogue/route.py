@@ -54,6 +54,7 @@ ENTRIES: Mapping[str, Entry] = {
         "The proxy at {host} could not find the cluster that is meant by database {database}, options {options} "
         "and the host name.",
         "Copy host {host} and the routing id of {name} from the Connect dialog again.",
+        quotes_server=True,
     ),
     "not_in_allowlist": Entry(
         "The proxy at {host} ({address}) refuses {public}: it is not in {allowlist}.",
@@ -106,17 +107,20 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "proxy_refused": Entry(
         "The proxy at {host} ({address}) refuses the connection for a reason that this check does not know.",
-        "Read the server's message in the evidence, and look at the IP allowlist of cluster {cluster} at {host}.",
+        "Follow what the proxy says, and look at the IP allowlist of cluster {cluster} at {host}.",
+        quotes_server=True,
         api_knows=("allowlist",),
     ),
     "backend_unreachable": Entry(
         "The proxy at {host} cannot reach the SQL servers of cluster {cluster}.",
         "Wait a minute and check {host} again; if it stays so, look at the cluster's state in the Console.",
+        quotes_server=True,
         api_knows=("state",),
     ),
     "cluster_at_limit": Entry(
-        "The proxy at {host} says that cluster {cluster} is disabled: it has reached a limit of its plan.",
+        "The proxy at {host} says that cluster {cluster} is disabled, having reached a limit of its plan.",
         "Raise the limits of cluster {cluster} ({host}) in the Console, or wait until the next billing period.",
+        quotes_server=True,
     ),
     "cluster_paused": Entry(
         "The proxy at {host} says that cluster {cluster} is paused.",
@@ -139,9 +143,10 @@ ENTRIES: Mapping[str, Entry] = {
         "Connect {name} to another cluster than the one of {host}, or restore cluster {cluster} from a backup.",
     ),
     "server_unavailable": Entry(
-        "The proxy at {host} says that cluster {cluster} is not available and gives no reason: it may be paused, "
-        "disabled or at a limit of its plan.",
-        "Look at the state and the limits of cluster {cluster} ({host}) in the Console, and raise or resume it.",
+        "The proxy at {host} says that cluster {cluster} is not available.",
+        "Look at the state and the limits of cluster {cluster} ({host}) in the Console, and raise or resume it: it may "
+        "be paused, disabled or at a limit of its plan.",
+        quotes_server=True,
         api_knows=("state",),
     ),
     "proxy_internal_error": Entry(
@@ -154,9 +159,23 @@ ENTRIES: Mapping[str, Entry] = {
         "Check {host} again; if it stays so, compare the host, database and options of {name} with the Connect dialog.",
         api_knows=("state",),
     ),
+    "tenant_unavailable": Entry(
+        "The server at {host} ({address}) runs no virtual cluster of the name that the options {options} or database "
+        "{database} give.",
+        "Correct the name in -ccluster= or before the slash of the database ('cluster:NAME/') for {host}, or start "
+        "that virtual cluster (`SHOW VIRTUAL CLUSTERS` on the system one lists them).",
+        quotes_server=True,
+    ),
+    "startup_cluster_refused": Entry(
+        "The server at {host} ({address}) does not know the start-up option --cluster, which only the proxy of "
+        "serverless clusters reads.",
+        "Take --cluster out of the options of {name}; if the cluster is serverless, use the host from its Connect "
+        "dialog in place of {host}.",
+        quotes_server=True,
+    ),
     "startup_option_refused": Entry(
-        "The server at {host} ({address}) does not know a setting of the start-up options {options}.",
-        "Take the option out for {host}: --cluster is for serverless clusters only, and the deployment of {name} "
-        "is {deployment}.",
+        "The server at {host} ({address}) refuses the start-up option {parameter}.",
+        "Correct {parameter} in the options of {name} ({options}), or take it out, and check {host} again.",
+        quotes_server=True,
     ),
 }

@@ -32,7 +32,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.messages import
     AuthRequest,
     server_kind,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import MAX_MESSAGES, Wire
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import tls_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,8 +140,21 @@ def test_lengths(length: int, kind: str) -> None:
     assert bounded_kind(b"R" + struct.pack("!I", length), lambda wire: wire.startup({})) == kind
 
 
-def test_the_number_of_messages_is_bounded() -> None:
-    assert bounded_kind(message(b"S", b"a\0b\0") * (MAX_MESSAGES + 1), lambda wire: wire.ready()) == "endless"
+@pytest.mark.parametrize("kind", [b"D", b"E", b"N", b"S", b"T"])
+def test_a_message_that_a_server_may_send_is_too_long_for_the_check_only(kind: bytes) -> None:
+    assert bounded_kind(kind + struct.pack("!I", MAX_MESSAGE + 1), lambda wire: wire.ready()) == "too_long"
+    assert bounded_kind(kind + struct.pack("!I", (1 << 30) + 1), lambda wire: wire.ready()) == "length"
+
+
+def test_notices_parameters_and_notifications_may_come_at_any_time() -> None:
+    """PostgreSQL documents the three as asynchronous: a server may send hundreds of them before and in an answer."""
+    notice = message(b"N", b"SNOTICE\0Mhello\0\0")
+    many = (notice + message(b"S", b"TimeZone\0UTC\0") + message(b"A", b"\0\0\0\1news\0text\0")) * 400
+    ready = message(b"Z", b"I")
+    row = message(b"T", b"\0\1") + many + message(b"D", b"\0\1\0\0\0\x01x") + many + message(b"C", b"SELECT 1\0")
+    with fed(many + ready + many + row + many + ready) as (wire, _peer):
+        assert wire.ready()["TimeZone"] == "UTC"
+        assert wire.query("x") == [("x",)]
 
 
 def test_the_number_of_bytes_is_bounded() -> None:
