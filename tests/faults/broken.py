@@ -67,7 +67,10 @@ class Peer:
     # The phases of a connection
 
     def ssl_request(self) -> None:
-        if self.read(8) != struct.pack("!II", 8, 80877103):
+        request = self.read(8)
+        if request[:1] == b"\x16":
+            raise ConnectionError("the client asks whether TLS is spoken from the first byte")
+        if request != struct.pack("!II", 8, 80877103):
             raise AssertionError("the client did not ask for TLS first")
 
     def tls(self, certificate: Path, **settings: object) -> None:

@@ -203,6 +203,24 @@ def hangs_in_handshake(peer: Peer) -> None:
     peer.hang()
 
 
+def speaks_tls_at_once(protocol: str = "", *, alert: bool = False) -> Behaviour:
+    """A server that expects TLS at once, and closes on anything else, with or without an alert."""
+
+    def behaviour(peer: Peer) -> None:
+        if peer.sock.recv(1, socket.MSG_PEEK) != b"\x16":
+            peer.ssl_request()
+            peer.write(b"\x15\x03\x01\0\x02\x02\x46" if alert else b"")
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(FILES.good)
+        if protocol:
+            context.set_alpn_protocols([protocol])
+        peer.sock = context.wrap_socket(peer.sock, server_side=True)
+        peer.hang()
+
+    return behaviour
+
+
 def garbage_for_tls(peer: Peer) -> None:
     peer.ssl_request()
     peer.write(b"S")
@@ -443,17 +461,78 @@ FAULTS = [
         silent_after_ssl_request,
         timeout=HANG,
     ),
-    Fault("closes at once", "closed_without_a_word", "tcp_refused", closes_at_once, says=("request for TLS",)),
-    Fault("resets at once", "closed_without_a_word", "tcp_refused", resets_at_once),
-    Fault("resets after SSLRequest", "closed_without_a_word", "network_lost", resets_after_ssl_request, says=("TLS",)),
-    Fault("closes after SSLRequest", "closed_without_a_word", "not_postgresql", closes_after_ssl_request),
+    Fault(
+        "closes at once",
+        "closed_without_a_word",
+        "tcp_refused",
+        closes_at_once,
+        says=("request for TLS",),
+        connections=2,
+    ),
+    Fault("resets at once", "closed_without_a_word", "tcp_refused", resets_at_once, connections=2),
+    Fault(
+        "resets after SSLRequest",
+        "closed_without_a_word",
+        "network_lost",
+        resets_after_ssl_request,
+        says=("TLS",),
+        connections=2,
+    ),
+    Fault(
+        "closes after SSLRequest", "closed_without_a_word", "not_postgresql", closes_after_ssl_request, connections=2
+    ),
     Fault("N to SSLRequest", "tls_not_offered", "not_postgresql", answers(b"N")),
     Fault("HTTP", "not_postgresql", "tls_not_offered", answers(b"HTTP/1.1 400 Bad Request\r\n\r\n"), says=("HTTP",)),
     Fault("SSH", "not_postgresql", "tls_failed", greets(b"SSH-2.0-OpenSSH_9.2\r\n"), says=("SSH",)),
     Fault("SSH, first byte alone", "not_postgresql", "tls_failed", greets_slowly, says=("SSH",)),
     Fault("SMTP", "not_postgresql", "reply_malformed", greets(b"220 mail.test ESMTP\r\n"), says=("mail",)),
     Fault("MySQL", "not_postgresql", "reply_malformed", greets(b"J\0\0\0\x0a8.0.36\0"), says=("MySQL",)),
-    Fault("TLS at once", "not_postgresql", "tls_failed", answers(b"\x15\x03\x01\0\x02\x02\x46"), says=("TLS",)),
+    Fault(
+        "TLS alert, and no TLS after it",
+        "not_postgresql",
+        "tls_failed",
+        answers(b"\x15\x03\x01\0\x02\x02\x46"),
+        says=("TLS",),
+        connections=2,
+    ),
+    Fault(
+        "TLS from the first byte, with an alert",
+        "tls_from_the_start",
+        "not_postgresql",
+        speaks_tls_at_once(alert=True),
+        says=("from the first byte", "a web server, the DB Console or a TLS tunnel"),
+        connections=2,
+    ),
+    Fault(
+        "TLS from the first byte, a web server",
+        "tls_from_the_start",
+        "closed_without_a_word",
+        speaks_tls_at_once("http/1.1"),
+        says=("as a web server or the DB Console does", "8080"),
+        connections=2,
+    ),
+    Fault(
+        "TLS from the first byte, PostgreSQL asked directly",
+        "tls_from_the_start",
+        "closed_without_a_word",
+        speaks_tls_at_once("postgresql"),
+        says=("sslnegotiation=direct",),
+        connections=2,
+    ),
+    Fault(
+        "sign-in page of a network",
+        "captive_portal",
+        "not_postgresql",
+        answers(b"HTTP/1.1 302 Found\r\nServer: gate\r\nLocation: http://login.hotel.test/?x=1\r\n\r\n"),
+        says=("http://login.hotel.test/?x=1", "sign in"),
+    ),
+    Fault(
+        "redirect of the server itself",
+        "not_postgresql",
+        "captive_portal",
+        answers(b"HTTP/1.1 301 Moved\r\nLocation: https://localhost/\r\n\r\n"),
+        says=("HTTP",),
+    ),
     Fault("unknown first byte", "not_postgresql", "tls_not_offered", answers(b"\x00\x01\x02")),
     Fault("E that is no error", "not_postgresql", "server_error", answers(b"EHLO")),
     Fault("data in clear after S", "tls_plaintext_injected", "not_postgresql", answers(b"SR\0\0\0\x08\0\0\0\0")),
@@ -1127,6 +1206,15 @@ FAULTS = [
         scram(password="another"),
         says=(USER,),
         **SCRAM_TWICE,
+    ),
+    Fault(
+        "password encoded twice",
+        "password_encoded_twice",
+        "password_rejected",
+        refuses_login("28P01", "password authentication failed for user x"),
+        {"password": "p%40ss"},
+        says=("percent-encoded", "once only"),
+        password_messages=1,
     ),
     Fault(
         "wrong password, echoed",

@@ -310,6 +310,38 @@ def test_a_slow_stage_is_named(stage: str, files: Files, monkeypatch: pytest.Mon
     assert "up to 400 is normal" in report["notes"][0]["text"]
 
 
+@pytest.mark.parametrize(
+    ("row", "changes", "code", "says"),
+    [
+        ((USER, DATABASE, "PostgreSQL 15.18 (Debian)"), {}, "not_cockroachdb", "PostgreSQL 15.18"),
+        ((USER, DATABASE, "CockroachDB CCL v22.2.19 (x86_64)"), {}, "old_cockroachdb", "runs CockroachDB CCL v22.2,"),
+        ((USER, DATABASE, "CockroachDB CCL v23.1.0 (x86_64)"), {}, None, ""),
+        (("pool", DATABASE, VERSION), {}, "other_user", "runs as pool, although maxroach"),
+        ((USER, DATABASE, VERSION), {"user": "MaxRoach"}, None, ""),
+        ((USER, "postgres", VERSION), {}, "other_database", "in database postgres, although defaultdb"),
+        ((USER, DATABASE, VERSION), {"database": f"funky-skunk-123.{DATABASE}"}, None, ""),
+    ],
+)
+def test_a_session_that_is_not_as_expected_is_a_note(
+    files: Files, row: tuple[str, str, str], changes: dict[str, str], code: str | None, says: str
+) -> None:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(files.good)
+        peer.startup()
+        peer.scram(PASSWORD)
+        peer.let_in()
+        peer.ready()
+        peer.query()
+        peer.row(*row)
+        peer.hang()
+
+    with BrokenServer(behaviour) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, **changes)))
+    assert report.ok
+    assert [note["code"] for note in report.notes] == ([code] if code else [])
+    assert all(says in note["text"] for note in report.notes)
+
+
 def test_clocks_that_differ_are_a_note_where_all_passes(files: Files) -> None:
     with BrokenServer(table.shows("good")) as server:
         report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port)), 15.0, 3600.0).as_dict()

@@ -28,6 +28,7 @@ DARK = "198.51.100.7"
 FAULTS: list[tuple[str, str, list[str], dict[str, Any], str, str, str]] = [
     ("name not found", "nxdomain", [], {}, "dns_not_found", "dns_temporary", HOST),
     ("name without an address", "empty", [], {}, "dns_not_found", "no_ipv4_address", HOST),
+    ("name filtered", "nowhere", [], {}, "dns_filtered", "tcp_refused", "a DNS filter"),
     ("resolver fails", "servfail", [], {}, "dns_temporary", "dns_not_found", HOST),
     ("resolver refuses", "refused", [], {}, "dns_temporary", "dns_timeout", HOST),
     ("resolver silent", "silent", [], {}, "dns_timeout", "dns_not_found", "/etc/resolv.conf"),
@@ -68,6 +69,7 @@ class Dns(threading.Thread):
         records = {
             "aaaa": {28: socket.inet_pton(socket.AF_INET6, "2001:db8::7")},
             "a": {1: socket.inet_aton(DARK)},
+            "nowhere": {1: bytes(4)},
             "loopback": {1: socket.inet_aton("127.0.0.1")},
             "slow": {1: socket.inet_aton("127.0.0.1")},
         }.get(self.answer, {})

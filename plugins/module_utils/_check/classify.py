@@ -15,6 +15,7 @@ import errno
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.chain import failing_certificate, links
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import (
@@ -175,16 +176,38 @@ _DIAL_CODES = {
 }
 
 
+# By the server that has the password, and by a pooler.
+_PASSWORD_REJECTED = ("password_rejected", "pooler_password_rejected")
+
+
+def redirect_of(banner: bytes, host: str) -> str:
+    """Where a web server's answer redirects to, if that is another host; empty otherwise. Pure."""
+    found = re.match(
+        rb"HTTP/1\.[01] 30[12378] .*?^location:[ \t]*(\S+)", banner, re.DOTALL | re.IGNORECASE | re.MULTILINE
+    )
+    where = found.group(1).decode("ascii", "replace") if found else ""
+    try:
+        other = urlsplit(where).hostname
+    except ValueError:
+        return ""
+    return where if other and other != host.lower() else ""
+
+
 def classify(step: str, error: BaseException, facts: Facts) -> str:
     """The code of an error: a key of CATALOGUE. Pure."""
     if isinstance(error, ServerError):
-        return classify_server_error(error, step)
+        code = classify_server_error(error, step)
+        return "password_encoded_twice" if code in _PASSWORD_REJECTED and facts.password_encoded else code
+    if step == "sslrequest" and facts.tls_at_once is not None:
+        return "tls_from_the_start"
     if isinstance(error, TlsError):
         return _classify_tls(step, error, facts)
     if isinstance(error, DialError):
         return _classify_dial(error, facts)
     if isinstance(error, ResolveError):
         return "host_invalid" if error.kind == "invalid" else "dns_" + error.kind
+    if isinstance(error, NotPostgresError):
+        return "captive_portal" if redirect_of(error.banner, facts.host) else "not_postgresql"
     if isinstance(error, FileUnusableError):
         return _classify_file(error)
     if isinstance(error, TimedOutError):
@@ -213,7 +236,6 @@ def _closed(step: str) -> str:
 
 _SIMPLE = (
     (TlsNotOfferedError, "tls_not_offered"),
-    (NotPostgresError, "not_postgresql"),
     (PlaintextInjectedError, "tls_plaintext_injected"),
     (AuthUnsupportedError, "auth_method_unsupported"),
     (PasswordNeededError, "password_missing"),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.chain import failing_certificate, links, trust_path
-from ansible_collections.crdb.onboard.plugins.module_utils._check.classify import classify
+from ansible_collections.crdb.onboard.plugins.module_utils._check.classify import classify, redirect_of
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE, STEPS
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts, cluster_sent
 from ansible_collections.crdb.onboard.plugins.module_utils._check.masking import shown
@@ -43,6 +43,13 @@ class Diagnosis:
     cause: str
     cure: str
     evidence: dict[str, Any]
+
+
+# By the protocol that the server chose in its TLS handshake (ALPN).
+_LISTENERS = {
+    "http/1.1": "a web server or the DB Console",
+    "postgresql": "a PostgreSQL server asked with sslnegotiation=direct",
+}
 
 
 def diagnose(step: str, error: BaseException, facts: Facts, **more: str) -> Diagnosis:
@@ -108,6 +115,8 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "method": getattr(error, "method", ""),
         "sqlstate": getattr(error, "sqlstate", "") or "not given",
         "parameter": _parameter(error),
+        "listener": _LISTENERS.get(facts.tls_at_once or "", "a web server, the DB Console or a TLS tunnel"),
+        "where": redirect_of(banner, facts.host),
         "stranger": f"another kind of server ({other_server})" if other_server else "another kind of server",
         "certificate_names": ", ".join((leaf.names()[:8] or [leaf.subject]) if leaf else []) or "another name",
         "issuer": (top.issuer if top else "") or "an unnamed CA",

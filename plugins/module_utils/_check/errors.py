@@ -19,7 +19,7 @@ class EndpointError(ValueError):
 
 
 class ResolveError(WireError):
-    """The host has no usable address. `kind`: 'not_found', 'timeout', 'temporary', 'failed' or 'invalid'."""
+    """The host has no usable address. `kind`: 'not_found', 'filtered', 'timeout', 'temporary', 'failed', 'invalid'."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

@@ -53,6 +53,9 @@ class Facts:
     now: datetime.datetime | None = None
     controller_now: datetime.datetime | None = None
     secret: str = field(default="", repr=False)
+    password_encoded: bool = False
+    # The protocol that a server chose which speaks TLS from the first byte; None where none was found to do so.
+    tls_at_once: str | None = None
 
     @classmethod
     def of(cls, endpoint: Endpoint, timeout: float) -> Facts:
@@ -69,6 +72,7 @@ class Facts:
             ca_given=bool(endpoint.ca_text or endpoint.ca_file),
             client_cert=endpoint.sslcert,
             timeout=timeout,
+            password_encoded=bool(re.search("%[0-9A-Fa-f]{2}", endpoint.password or "")),
         )
 
 

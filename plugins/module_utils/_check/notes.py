@@ -11,6 +11,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import F
 from ansible_collections.crdb.onboard.plugins.module_utils._check.text import timestamp
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import chain_rules
 
+# Support of what is older ended before 2025 (cockroachdb/docs, versions.csv).
+_OLDEST = (23, 1)
 _CA_DAYS = 30
 # Servers renew their own certificates, in the last month at most.
 _LEAF_DAYS = 7
@@ -51,6 +54,28 @@ def slow_stages(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, i
         for stage in stages
         if stage["ok"] and stage["milliseconds"] > limits[stage["stage"]]
     ]
+
+
+def session_notes(facts: Facts, server: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Notes on a session that was opened: another kind of server, user or database than expected. Pure.
+
+    `server`: ``version``, ``user`` and ``database`` as the server names them; empty before there is a session.
+    """
+    if "version" not in server:
+        return []
+    notes = []
+    version = str(server["version"])
+    release = re.match(r"CockroachDB .*?v(\d+)\.(\d+)", version)
+    if not version.startswith("CockroachDB"):
+        notes.append(note("not_cockroachdb", host=facts.host, version=version[:60]))
+    elif release and (int(release.group(1)), int(release.group(2))) < _OLDEST:
+        notes.append(note("old_cockroachdb", host=facts.host, version=version[: release.end()]))
+    if server["user"].casefold() != facts.user.casefold():
+        notes.append(note("other_user", host=facts.host, session_user=server["user"], user=facts.user))
+    asked = facts.database.rpartition(".")[2] if facts.deployment == "serverless" else facts.database
+    if server["database"] != asked:
+        notes.append(note("other_database", host=facts.host, session_database=server["database"], database=asked))
+    return notes
 
 
 def certificate_notes(facts: Facts) -> list[dict[str, str]]:

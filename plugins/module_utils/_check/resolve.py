@@ -21,6 +21,8 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import 
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
 
 MAX_ADDRESSES = 8
+# No cluster of CockroachDB Cloud is on the machine that asks.
+_CLOUD = ".cockroachlabs.cloud"
 
 
 class Address(NamedTuple):
@@ -55,7 +57,16 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[Address]:
     addresses = dict.fromkeys(Address(family, sockaddr) for family, _type, _proto, _canonical, sockaddr in answer)
     if not addresses:
         raise ResolveError("not_found", "the name has no address")
+    if all(_leads_nowhere(host, address.text) for address in addresses):
+        raise ResolveError("filtered", next(iter(addresses)).text)
     return list(addresses)[:MAX_ADDRESSES]
+
+
+def _leads_nowhere(host: str, address: str) -> bool:
+    """Whether DNS filters answer this address in place of the host's."""
+    if address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound to
+        return True
+    return host.lower().endswith(_CLOUD) and (address == "::1" or address.startswith("127."))
 
 
 def _resolve_error(error: Exception) -> ResolveError:

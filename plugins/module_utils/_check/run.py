@@ -37,6 +37,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.masking import
 from ansible_collections.crdb.onboard.plugins.module_utils._check.notes import (
     MAX_OWN_AUTHORITIES,
     certificate_notes,
+    session_notes,
     slow_stages,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
@@ -46,7 +47,14 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.text import ti
 from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import MalformedError, TlsError, WireError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
+    ClosedError,
+    MalformedError,
+    NotPostgresError,
+    TlsError,
+    WireError,
+)
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.messages import server_kind
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import (
     has_public_roots,
@@ -165,7 +173,7 @@ class _Run:
             self._run_stages()
             diagnosis = Diagnosis(OK, "", "", {})
         except WireError as exc:
-            self._read_certificates(exc)
+            self._look_again(exc)
             diagnosis = self._diagnose(exc)
         except Exception as exc:  # an unexpected error of one endpoint must not lose the others' reports
             diagnosis = self._diagnose(exc)
@@ -297,6 +305,29 @@ class _Run:
         self._facts.address = address.text
         raise error
 
+    def _look_again(self, error: WireError) -> None:
+        """Connect a second time, without a login, where that tells causes apart."""
+        self._read_certificates(error)
+        tls = isinstance(error, NotPostgresError) and server_kind(error.banner) == "TLS"
+        if self._step == "sslrequest" and self._target and (tls or isinstance(error, ClosedError)):
+            self._facts.tls_at_once = self._tls_at_once(self._target, self._total.within(_CERTIFICATE_SECONDS))
+
+    def _tls_at_once(self, target: Address, deadline: Deadline) -> str | None:
+        """The protocol that the server chooses when TLS is begun without PostgreSQL's request; None if it does not."""
+        try:
+            wire = Wire(connect(target, deadline), deadline)
+        except WireError:
+            return None
+        context = unverified_context()
+        context.set_alpn_protocols(["postgresql", "http/1.1"])
+        try:
+            wire.start_tls(context, self._endpoint.host)
+            return wire.application_protocol()
+        except WireError:
+            return None
+        finally:
+            wire.close()
+
     def _read_certificates(self, error: WireError) -> None:
         """After a certificate was refused, connect again without login and read the certificates for the report."""
         self._clocks()
@@ -347,6 +378,7 @@ class _Run:
             notes.append(
                 note("clock_differs", host=facts.host, now=timestamp(now), controller_now=timestamp(controller))
             )
+        notes += session_notes(facts, self._server)
         if "tls_version" in self._server:
             authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
             facts.authorities = authorities if len(authorities) <= MAX_OWN_AUTHORITIES else ()

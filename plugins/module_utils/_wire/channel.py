@@ -111,6 +111,10 @@ class Channel:
         cipher = self._tls.cipher()
         return self._tls.version() or "", cipher[0] if cipher else ""
 
+    def application_protocol(self) -> str:
+        """The protocol that the server chose in the handshake (ALPN); empty if none."""
+        return (self._tls.selected_alpn_protocol() if self._tls is not None else None) or ""
+
     def peer_chain(self) -> list[bytes]:
         """The certificates that the server presented, in DER, its own first.
 

@@ -38,6 +38,13 @@ ENTRIES: Mapping[str, Entry] = {
         refuses_login=True,
         api_knows=("user",),
     ),
+    "password_encoded_twice": Entry(
+        "The server at {host} ({address}) refuses the password of {user}, which still has percent-encoded characters "
+        "after it was decoded once.",
+        "Encode the password of {user} once only in the URL for {host} (a % as %25), and as it is where it is given by "
+        "itself; more tries lock this address out.",
+        refuses_login=True,
+    ),
     "password_wrong": Entry(
         "The password of {user} at {host} ({address}) is wrong: the Cloud API reports that cluster {cluster} has "
         "that user.",

@@ -46,6 +46,12 @@ ENTRIES: Mapping[str, Entry] = {
         "Looking up {host} failed: {error}.",
         "Check this machine's name resolution (/etc/resolv.conf, /etc/nsswitch.conf) with `getent hosts {host}`.",
     ),
+    "dns_filtered": Entry(
+        "The name {host} leads to {error} on this machine, which is no server's address: a DNS filter answers so for "
+        "names that it blocks.",
+        "Let {host} through the DNS filter (Pi-hole, AdGuard, a company's resolver) or the hosts file of this machine; "
+        "`getent hosts {host}` shows what it answers.",
+    ),
     "no_ipv4_address": Entry(
         "{host} has IPv6 addresses only (tried {address}), and this machine has no route to them.",
         "Give {host} an IPv4 address that this machine can reach, or give this machine an IPv6 route.",

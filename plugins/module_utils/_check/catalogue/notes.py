@@ -79,6 +79,19 @@ NOTES: Mapping[str, Note] = {
     "cluster_busy": Note(
         "The Cloud API says of cluster {cluster} ({host}): {state}.",
     ),
+    "not_cockroachdb": Note(
+        "The server at {host} is not CockroachDB: its version() is {version}.",
+    ),
+    "old_cockroachdb": Note(
+        "The server at {host} runs {version}, which lost its support before 2025. This project was not tried with it.",
+    ),
+    "other_user": Note(
+        "The session at {host} runs as {session_user}, although {user} logged in: a pooler or a rule of the server sets "
+        "another user.",
+    ),
+    "other_database": Note(
+        "The session at {host} is in database {session_database}, although {database} was asked for.",
+    ),
     "stricter_clients": Note(
         "{clients} would refuse the certificate of {host}: {why}.",
     ),

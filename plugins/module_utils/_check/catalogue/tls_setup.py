@@ -33,6 +33,17 @@ ENTRIES: Mapping[str, Entry] = {
         "What listens at {address} port {port} ({host}) is {stranger}, not a PostgreSQL or CockroachDB server.",
         "Correct host {host} and port {port} of {name}: CockroachDB's SQL port is 26257 unless it was changed.",
     ),
+    "tls_from_the_start": Entry(
+        "What listens at {address} port {port} ({host}) speaks TLS from the first byte, as {listener} does, and a "
+        "CockroachDB SQL port does not.",
+        "Correct host {host} and port {port} of {name}: the DB Console has a port of its own (8080), and the SQL port "
+        "is 26257 unless it was changed; a TLS tunnel has to speak PostgreSQL's SSLRequest.",
+    ),
+    "captive_portal": Entry(
+        "Something on the way to {host} ({address}) port {port} answers as a web server and redirects to {where}, as "
+        "the sign-in page of a network does.",
+        "Open {where} in a browser and sign in to the network, then check {host} again.",
+    ),
     "tls_plaintext_injected": Entry(
         "{address} port {port} ({host}) agreed to TLS and then sent unencrypted data, which may be injected by "
         "someone on the network path.",

@@ -28,6 +28,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
 # What the faults on loopback cannot show, and the tables here do.
 REACHED = {
     "dns_not_found",
+    "dns_filtered",
     "dns_timeout",
     "dns_temporary",
     "dns_failed",
