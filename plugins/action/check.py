@@ -4,34 +4,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
+    CATALOGUE,
     REFUSED_LOGINS,
     files_differ,
     note,
+    stops_libpq,
     withholds_drivers,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, skipped
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, refused_input, skipped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import drivers
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.projects import Projects
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import bundle, load
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import key_is_set
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import given_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import written as _written
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
-from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url, pasted_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.errors import (
+    InvalidConnectionError,
+    sentences_of,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files, sample_paths
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
@@ -46,7 +54,7 @@ _TYPED_PASSWORD = re.compile(
     re.IGNORECASE,
 )
 # What an endpoint has here and the module does not take.
-_OWN_KEYS = ("cluster", "app")
+_OWN_KEYS = ("cluster", "app", "given")
 # What a driver would log in with, by the app's files, was refused or is another password than the one that was tried.
 _ECHO_TIMEOUT = 5.0
 _PROBE_TIMEOUT = 60.0
@@ -61,6 +69,10 @@ class _CheckFailedError(Exception):
     def __init__(self, result: dict[str, Any]) -> None:
         super().__init__("the module gave no reports")
         self.result = result
+
+
+class _InputRefusedError(OnboardingError):
+    """What was given to be checked cannot be used."""
 
 
 class ActionModule(OnboardingAction):
@@ -78,6 +90,12 @@ class ActionModule(OnboardingAction):
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with a readable `report`."""
         _warn_of_typed_passwords()
+        try:
+            return self._checked(arguments, task_vars)
+        except (_InputRefusedError, InvalidConnectionError) as exc:
+            return self._input_refused(exc, arguments, task_vars)
+
+    def _checked(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         apps: tuple[App, ...] = ()
         homes: dict[str, str] = {}
         inventory, as_written = None, False
@@ -88,13 +106,15 @@ class ActionModule(OnboardingAction):
             default = arguments["ca_file"]
             endpoints = [{**entry, "ca_file": entry["ca_file"] or default} for entry in arguments["endpoints"]]
         else:
-            inventory, as_written = self._inventory(arguments)
+            with _refusing_input():
+                inventory, as_written = self._inventory(arguments)
         checks: list[dict[str, Any]] = []
 
         def check(looked_at: list[dict[str, Any]]) -> dict[str, Any]:
             nonlocal apps, homes, endpoints, checks
             if inventory is not None:
-                apps, homes, endpoints = self._app_endpoints(inventory, as_written=as_written)
+                with _refusing_input():
+                    apps, homes, endpoints = self._app_endpoints(inventory, as_written=as_written)
             self._looked_at = looked_at
             try:
                 checks = self._check(endpoints, arguments, task_vars)
@@ -106,6 +126,9 @@ class ActionModule(OnboardingAction):
         answered = check([]) if known is None else known.call(check)
         if "checks" not in answered or answered.get("failed"):
             return answered
+        for check_of, facts in zip(checks, endpoints, strict=True):
+            check_of["notes"] = [*facts.get("given", ()), *check_of["notes"]]
+            _judge_for_libpq(check_of, self._libpq_clients(facts, apps, arguments))
         if arguments["confirm"]:
             checks = self._confirmed(checks, endpoints, arguments, task_vars)
         result = self._result(checks, endpoints, task_vars)
@@ -121,6 +144,29 @@ class ActionModule(OnboardingAction):
             failures += [line for line in result.get("drivers", {}).get("report", ()) if not failures]
             result.update(failed=True, msg=" ".join(failures))
         return result
+
+    def _input_refused(
+        self, error: _InputRefusedError | InvalidConnectionError, arguments: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The result of a check of which nothing was tried, because its input is refused."""
+        name = "url" if arguments["url"] is not None else "connection"
+        check = refused_input(name, *sentences_of(str(error))).as_dict()
+        result = self._result([check], [{}], task_vars)
+        result["report"] = _report_formats.of_host(str(task_vars["inventory_hostname"]), result)
+        if arguments["fail"]:
+            result.update(failed=True, msg=str(error))
+        return result
+
+    def _libpq_clients(
+        self, endpoint: Mapping[str, Any], apps: Sequence[App], arguments: Mapping[str, Any]
+    ) -> list[str]:
+        """The frameworks built on libpq that connect to an endpoint; for a connection string, those of all apps."""
+        if arguments["url"] is None:
+            used = [f for app in apps if app.name == endpoint.get("for_app") for f in app.frameworks]
+        else:
+            names = {name for entry in arguments["apps"] or () for name in entry.get("frameworks") or ()}
+            used = [framework for name, framework in frameworks.load().items() if name in names]
+        return [framework.title for framework in used if framework.parameters == "libpq"]
 
     def _app_endpoints(
         self, inventory: HostInventory, *, as_written: bool
@@ -311,9 +357,10 @@ class ActionModule(OnboardingAction):
 
     def _given(self, url: str, ca_file: str | None) -> dict[str, Any]:
         if not url.strip():
-            raise OnboardingError("url is empty: is the variable that it was to come from set?")
-        connection = parse_url(pasted_url(url))
-        return endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert})
+            raise _InputRefusedError("url is empty: is the variable that it was to come from set?")
+        connection, notes = given_url.read(url)
+        facts = endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert})
+        return {**facts, "given": notes}
 
     def _app_endpoint(
         self, app: App, homes: Mapping[str, str], inventory: HostInventory, *, as_written: bool
@@ -333,6 +380,27 @@ class ActionModule(OnboardingAction):
         endpoint["cluster"] = (inventory.clusters.get(source.name) or {}).get("cluster")
         endpoint["app"] = {"name": app.name, "endpoint": endpoint["name"], **expected}
         return endpoint
+
+
+@contextlib.contextmanager
+def _refusing_input() -> Iterator[None]:
+    """What is wrong with the connections and apps is a verdict, as what is wrong with a connection string is."""
+    try:
+        yield
+    except OnboardingError as exc:
+        raise _InputRefusedError(str(exc)) from None
+
+
+def _judge_for_libpq(check: dict[str, Any], clients: Sequence[str]) -> None:
+    """Make the first note on what stops libpq the verdict of a check that passed, where such a client is used."""
+    found = next((entry for entry in check["notes"] if stops_libpq(entry["code"])), None)
+    if not (clients and check["ok"] and found):
+        return
+    entry = CATALOGUE["libpq_would_fail"]
+    words = {"reason": found["text"].rstrip("."), "clients": ", ".join(clients), "host": check["host"]}
+    check["notes"].remove(found)
+    check.update(ok=False, code="libpq_would_fail", cause=entry.cause.format(**words), cure=entry.cure.format(**words))
+    check["evidence"] = {"step": "query"}
 
 
 def _asks_drivers(option: Any) -> bool:

@@ -58,7 +58,10 @@ options:
         description: The routing id of a serverless cluster, for the report's sentences only.
         type: str
       ca_file:
-        description: The file on the host with the CA certificate (PEM), or V(public) for the system's public roots.
+        description:
+          - The file on the host with the CA certificate (PEM), or V(public) for the system's public roots.
+          - The default is the file that libpq takes (C(PGSSLROOTCERT), or C(~/.postgresql/root.crt) if it exists), else
+            the public roots.
         type: str
       ca_text:
         description: The CA certificate itself (PEM), used in place of a file.

@@ -51,11 +51,16 @@ options:
       - One connection string, such as C(postgresql://USER:PASSWORD@HOST:26257/DATABASE?sslmode=verify-full).
       - It contains a password. Take it from the environment or a vault, and do not write it on the command line.
       - It is split on the controller. The string itself never reaches the host.
+      - libpq's keyword form (C(host=... user=...)) is read too.
+      - The server is verified as C(sslmode=verify-full) does, whatever the string says; a note says what it would do.
+      - What clients built on libpq would refuse or do differently is a note. With frameworks built on libpq in O(apps),
+        it is the verdict.
     type: str
   ca_file:
     description:
       - The file on the host with the CA certificate (PEM), for O(url) and for each of O(endpoints) that names no CA.
-      - The default is what O(url) names in C(sslrootcert), else the public roots of the host's system.
+      - The default is what O(url) names in C(sslrootcert), else the file that libpq takes (C(PGSSLROOTCERT), or
+        C(~/.postgresql/root.crt) if it exists), else the public roots of the host's system.
     type: str
   ask:
     description:

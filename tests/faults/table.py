@@ -566,11 +566,20 @@ FAULTS = [
     ),
     Fault(
         "public roots only",
-        "tls_unknown_ca",
+        "tls_not_public",
         "ca_missing",
         shows("good"),
         {"ca_file": "public"},
         says=("public roots",),
+        connections=2,
+    ),
+    Fault(
+        "public roots only, self-hosted",
+        "tls_not_public",
+        "tls_unknown_ca",
+        shows("good"),
+        {"ca_file": "public", "deployment": "self_hosted"},
+        says=("public roots", "sslrootcert in the connection string"),
         connections=2,
     ),
     Fault(

@@ -22,13 +22,18 @@ from urllib.parse import quote
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._check import notes, run
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
+from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import describe
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts
 from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint, check_endpoints
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WireError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report.formats import of_host
 
 from tests.faults import table
 from tests.faults.broken import VERSION, BrokenServer, Peer
 from tests.faults.certificates import Authority
 from tests.faults.table import DATABASE, FAULTS, PASSWORD, USER, Fault, Files
+from tests.unit.plugins.module_utils.test_check_diagnosis import BORROWED, REACHED
 
 # A server that speaks TLS 1.1 only is one of the faults.
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
@@ -49,9 +54,12 @@ with concurrent.futures.ThreadPoolExecutor(16) as pool:
 
 @pytest.fixture(autouse=True)
 def _public_roots(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's public roots are a stranger's in these tests, whatever the machine has."""
+    """In these tests the machine's public roots are a stranger's, and its user has neither files nor variables."""
     monkeypatch.setenv("SSL_CERT_FILE", str(files.stranger.path))
     monkeypatch.setenv("SSL_CERT_DIR", str(files.folder / "no-such-folder"))
+    monkeypatch.setenv("HOME", str(files.folder))
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
@@ -124,12 +132,39 @@ def assert_told(fault: Fault, report: dict[str, Any], host: str) -> None:
     assert text.isprintable()
 
 
+def assert_told_at_a_terminal(fault: Fault, report: dict[str, Any], facts: dict[str, Any]) -> None:
+    """The lines that a person sees, without the evidence and the code, tell this fault from its neighbour."""
+    lines = " ".join(of_host("app1", {"checks": [report]}))
+    assert "evidence" not in lines
+    words = lines.replace(fault.code, "")
+    for said in (*fault.says, report["cause"], report["cure"]):
+        assert " ".join(said.split()) in words
+    server = report["evidence"].get("server_message")
+    if CATALOGUE[fault.code].quotes_server and server:
+        assert server.rstrip(".") in words
+    known = Facts.of(Endpoint.from_dict(facts), fault.timeout)
+    neighbour = describe(fault.neighbour, report["evidence"]["step"], WireError("another error"), known)
+    assert neighbour.cause not in words
+
+
+def test_no_two_codes_have_the_same_words() -> None:
+    causes: dict[str, str] = {}
+    for code, entry in CATALOGUE.items():
+        if code in BORROWED:
+            continue
+        for cause, _cure in [(entry.cause, entry.cure), *entry.per_deployment.values()]:
+            assert causes.setdefault(cause, code) == code
+            assert "evidence" not in cause
+        assert "in the evidence" not in entry.cure
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_fault(fault: Fault, files: Files) -> None:
     with target(fault) as (port, server):
         facts = endpoint(files, port, **fault.endpoint)
         report = check_endpoint(Endpoint.from_dict(facts), fault.timeout, fault.skew).as_dict()
     assert_told(fault, report, facts["host"])
+    assert_told_at_a_terminal(fault, report, facts)
     if server is not None:
         assert server.connections <= fault.connections
         assert len(server.password_messages) == fault.password_messages
@@ -233,15 +268,54 @@ def test_no_public_roots(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.diagnosis.code == "public_roots_missing"
 
 
-def test_default_file_of_libpq_is_not_consulted(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".postgresql").mkdir()
-    (tmp_path / ".postgresql" / "root.crt").write_text(Path(files.ca).read_text())
+def test_without_a_ca_the_file_of_libpq_is_taken(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As libpq does: ~/.postgresql/root.crt if it exists, or PGSSLROOTCERT; neither when a CA is named."""
+    folder = tmp_path / ".postgresql"
+    folder.mkdir()
+    root = folder / "root.crt"
     monkeypatch.setenv("HOME", str(tmp_path))
     with BrokenServer(table.shows("good")) as server:
-        default = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file=None)))
-        given = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file="~/.postgresql/root.crt")))
-    assert default.diagnosis.code == "tls_unknown_ca"
-    assert given.diagnosis.code == "ok"
+
+        def check(**changes: Any) -> dict[str, Any]:
+            return check_endpoint(Endpoint.from_dict(endpoint(files, server.port, **changes))).as_dict()
+
+        nothing = check(ca_file=None)
+        root.write_text(Path(files.ca).read_text())
+        right, public = check(ca_file=None), check(ca_file="public")
+        root.write_text(files.stranger.path.read_text())
+        wrong, named = check(ca_file=None), check()
+        monkeypatch.setenv("PGSSLROOTCERT", files.ca)
+        variable = check(ca_file=None)
+    assert nothing["code"] == public["code"] == "tls_not_public"
+    assert wrong["code"] == "tls_unknown_ca"
+    assert f"which is not in the CA file {root} (which libpq takes by itself)" in wrong["cause"]
+    assert right["ok"]
+    assert named["ok"]
+    assert variable["ok"]
+    assert [note["code"] for note in variable["notes"]] == ["libpq_environment"]
+
+
+def test_public_roots_that_libpq_does_not_take(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """psql verifies nothing by public roots unless sslrootcert=system says so; others do."""
+    monkeypatch.setenv("SSL_CERT_FILE", files.ca)
+    with BrokenServer(table.shows("good")) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file=None))).as_dict()
+        public = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file="public"))).as_dict()
+    assert report["ok"]
+    assert [note["code"] for note in report["notes"]] == ["libpq_without_ca"]
+    assert ".postgresql/root.crt does not exist" in report["notes"][0]["text"]
+    assert public["notes"] == []
+
+
+def test_variables_that_libpq_takes_are_a_note(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PGOPTIONS", "PGHOSTADDR", "PGSERVICE", "PGSSLROOTCERT", "PGPASSWORD", "PGUSER"):
+        monkeypatch.setenv(name, "c4n4ry")
+    with BrokenServer(table.shows("good")) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, options="-c a=b"))).as_dict()
+    assert report["ok"]
+    (found,) = report["notes"]
+    assert found["code"] == "libpq_environment"
+    assert "sets PGSERVICE, PGHOSTADDR, which" in found["text"]
 
 
 def test_a_refused_login_is_not_tried_again(files: Files) -> None:
@@ -374,7 +448,5 @@ def test_the_next_address_is_tried_and_only_one_login_made(files: Files, monkeyp
 
 def test_every_code_of_the_catalogue_is_reached_somewhere() -> None:
     """A code that no test reaches is a promise that nobody checked: the rest is in the unit tests' tables."""
-    from tests.unit.plugins.module_utils.test_check_diagnosis import REACHED
-
     assert set(CATALOGUE) - {fault.code for fault in FAULTS} - REACHED == set()
     assert {fault.neighbour for fault in FAULTS} <= set(CATALOGUE)

@@ -249,6 +249,62 @@ class TestWordsOfAServer:
         assert PASSWORD not in run.output
 
 
+class TestConnectionStrings:
+    """What is said of a connection string, by the task that checks it."""
+
+    @staticmethod
+    def url(server, files, more):
+        userinfo = f"{table.USER}:{PASSWORD}"
+        return f"postgresql://{userinfo}@localhost:{server.port}/{table.DATABASE}?sslrootcert={files.ca}{more}"
+
+    @pytest.mark.parametrize(
+        ("more", "frameworks", "code", "notes"),
+        [
+            ("&sslmode=verify-full", ["psycopg2"], "ok", []),
+            ("&sslmode=require", ["psycopg2"], "ok", ["url_sslmode"]),
+            ("&sslmode=verify-full&pgbouncer=true", [], "ok", ["libpq_refuses_url"]),
+            ("&sslmode=verify-full&pgbouncer=true", ["pgx", "jdbc"], "ok", ["libpq_refuses_url"]),
+            ("&sslmode=verify-full&pgbouncer=true", ["pgx", "psycopg2"], "libpq_would_fail", []),
+            ("&sslmode=verify-full&application_name=a=b", ["ruby-pg"], "libpq_would_fail", []),
+            ("&sslmode=verify-full&connect_timeout=abc", [], "input_refused", []),
+            ("&sslmode=verify-full?application_name=x", [], "input_refused", []),
+        ],
+    )
+    def test_is_judged_by_the_clients_that_are_used(self, controller, files, tmp_path, more, frameworks, code, notes):
+        with BrokenServer(table.scram(password=PASSWORD)) as server:
+            arguments = {"url": self.url(server, files, more), "apps": [{"name": "shop", "frameworks": frameworks}]}
+            task = {"name": "Check", "crdb.onboard.check": {"fail": False, **arguments}, "register": "result"}
+            run = controller.playbook(play(tmp_path, task), {}, "-i", inventory(tmp_path, 1))
+        assert run.status == 0, run.output
+        (found,) = results(run).values()
+        assert found["code"] == code
+        assert found["ok"] is (code == "ok")
+        assert [note["code"] for note in found["notes"]] == notes
+        assert bool(found["cause"] and found["cure"]) is (code != "ok")
+        assert PASSWORD not in run.output
+
+    def test_refused_input_is_a_verdict_like_the_others(self, controller, files, tmp_path):
+        """One that fails the task by default, names cause and cure, and has nothing tried."""
+        with BrokenServer(table.scram(password=PASSWORD)) as server:
+            url = self.url(server, files, "&sslmode=verify-full").replace("@", "@@", 1)
+            task = {
+                "name": "Check",
+                "crdb.onboard.check": {"url": url},
+                "register": "result",
+                "ignore_errors": True,
+            }
+            run = controller.playbook(play(tmp_path, task), {}, "-i", inventory(tmp_path, 1))
+            assert server.connections == 0
+        (found,) = results(run).values()
+        assert (found["code"], found["cause"]) == (
+            "input_refused",
+            "The password in the URL contains an unescaped '@'.",
+        )
+        assert found["cure"] == "Write it as %40."
+        assert "write it as %40" in " ".join(run.output.split())
+        assert PASSWORD not in run.output
+
+
 NETWORKS = [
     ([], 0, "not_in_allowlist", f"Add {EGRESS}/32"),
     ([Entry("203.0.113.0/24", "inside")], 0, "not_in_allowlist", "203.0.113.0/24"),

@@ -269,7 +269,8 @@ def _classify_tls(step: str, error: TlsError, facts: Facts) -> str:
     if error.reason == "CERTIFICATE_VERIFY_FAILED":
         code = _VERIFY_CODES.get(error.verify_code, "tls_certificate_refused")
         if code == "tls_unknown_ca":
-            return _classify_unknown_ca(error.verify_code, facts)
+            code = _classify_unknown_ca(error.verify_code, facts)
+            return "tls_not_public" if code == "tls_unknown_ca" and not facts.ca_given else code
         if code in ("tls_expired", "tls_not_yet_valid"):
             return _classify_dates(code, facts)
         return code

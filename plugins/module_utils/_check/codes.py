@@ -74,6 +74,11 @@ def files_differ(code: str) -> bool:
     return entry is not None and entry.files_differ
 
 
+def stops_libpq(code: str) -> bool:
+    """Whether a note says that clients built on libpq would not connect."""
+    return code in NOTES and NOTES[code].stops_libpq
+
+
 def note(code: str, **words: object) -> dict[str, str]:
     """One note: {code, text}. Raises KeyError for a code that is not in NOTES."""
     return {"code": code, "text": NOTES[code].text.format(**{key: clean(value) for key, value in words.items()})}

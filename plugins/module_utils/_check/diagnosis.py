@@ -132,7 +132,9 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "app_user": "its user",
         "variable": "the variable",
         "difference": "its value is different",
-        "reason": "no reason given",
+        "reason": "No reason is known",
+        "remedy": "Correct what was given",
+        "clients": "clients built on libpq",
         "public": "this machine's address",
         "public_entry": "this machine's public IPv4 address",
         "allowlist": f"the IP allowlist of cluster {facts.routing_id or sent}",
@@ -148,7 +150,7 @@ def _parameter(error: BaseException) -> str:
 
 def ca_label(facts: Facts) -> str:
     if facts.ca_file:
-        return f"the CA file {facts.ca_file}"
+        return f"the CA file {facts.ca_file}" + " (which libpq takes by itself)" * facts.ca_of_libpq
     return "the CA certificate given as text" if facts.ca_given else "this machine's public roots"
 
 

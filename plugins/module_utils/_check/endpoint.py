@@ -28,8 +28,9 @@ class Endpoint:
     """One database to connect to, as one app's configuration names it.
 
     `ca_text` (PEM) takes precedence over `ca_file`: it serves a CA that is not on the machine yet. Without both, the
-    public roots are used. `hold_password`: stop before the password is sent. `tls_only`: pass once the server's
-    certificate is verified, before anything about the login is sent.
+    file is used that libpq takes, if there is one, else the public roots; `public_roots`: these in any case.
+    `hold_password`: stop before the password is sent. `tls_only`: pass once the certificate is verified, before
+    anything about the login is sent.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Endpoint:
     ca_text: str | None = None
     sslcert: str | None = None
     sslkey: str | None = None
+    public_roots: bool = False
     hold_password: bool = False
     tls_only: bool = False
 
@@ -68,7 +70,8 @@ class Endpoint:
                 "endpoint {}: deployment must be one of {}, not {}".format(name, ", ".join(DEPLOYMENTS), deployment)
             )
         # 'system' is libpq's own word for the public roots in sslrootcert.
-        if text["ca_file"] in ("public", "system"):
+        public = text["ca_file"] in ("public", "system")
+        if public:
             text["ca_file"] = None
         for key in ("ca_file", "sslcert", "sslkey"):
             text[key] = _expanded(name, key, text[key])
@@ -88,6 +91,7 @@ class Endpoint:
             ca_text=text["ca_text"],
             sslcert=text["sslcert"],
             sslkey=text["sslkey"],
+            public_roots=public,
             hold_password=bool(facts.get("hold_password")),
             tls_only=bool(facts.get("tls_only")),
         )

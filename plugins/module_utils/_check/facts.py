@@ -40,6 +40,7 @@ class Facts:
     options: str | None = None
     ca_file: str | None = None
     ca_given: bool = False
+    ca_of_libpq: bool = False
     client_cert: str | None = None
     timeout: float = DEFAULT_TIMEOUT
     address: str | None = None

@@ -73,6 +73,12 @@ def skipped(code: str, facts: Facts, other: str) -> Report:
     return Report(facts.name, facts.host, facts.port, None, diagnosis, [], {}, False)
 
 
+def refused_input(name: str, cause: str, cure: str) -> Report:
+    """The report of an endpoint that could not be tried, because what was given for it is refused."""
+    diagnosis = Diagnosis("input_refused", clean(cause, 1000), clean(cure, 1000), {"step": "input"})
+    return Report(name, "", 0, None, diagnosis, [], {}, False)
+
+
 def with_findings(report: Report, endpoint: Endpoint, findings: Sequence[Finding], user: str, *, only: bool) -> Report:
     """The report with the findings about the app's own files.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import socket
 import ssl
 import time
@@ -33,6 +34,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import 
     PasswordHeldError,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import CLOCK_SECONDS, Facts
+from ansible_collections.crdb.onboard.plugins.module_utils._check.libpq import (
+    default_ca_file,
+    variables_taken,
+    with_default_ca,
+)
 from ansible_collections.crdb.onboard.plugins.module_utils._check.masking import shown_values
 from ansible_collections.crdb.onboard.plugins.module_utils._check.notes import (
     MAX_OWN_AUTHORITIES,
@@ -157,11 +163,13 @@ class _Run:
     """The state of one check."""
 
     def __init__(self, endpoint: Endpoint, timeout: float, skew: float | None) -> None:
-        self._endpoint = endpoint
+        self._given = endpoint
+        self._endpoint = endpoint = with_default_ca(endpoint)
         self._skew = skew
         self._total = Deadline(timeout)
         self._timeout = timeout
         self._facts = Facts.of(endpoint, timeout)
+        self._facts.ca_of_libpq = endpoint is not self._given
         self._step = "resolve"
         self._stages: list[dict[str, Any]] = []
         self._server: dict[str, Any] = {}
@@ -383,4 +391,14 @@ class _Run:
             authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
             facts.authorities = authorities if len(authorities) <= MAX_OWN_AUTHORITIES else ()
             notes += certificate_notes(facts)
+            notes += self._libpq_notes()
+        return notes
+
+    def _libpq_notes(self) -> list[dict[str, str]]:
+        """Notes on what clients built on libpq would do differently in this session of the host."""
+        host, names = self._facts.host, variables_taken(self._given)
+        notes = [note("libpq_environment", host=host, variables=", ".join(names))] if names else []
+        public = not (self._endpoint.ca_file or self._endpoint.ca_text or self._endpoint.public_roots)
+        if public and os.environ.get("PGSSLROOTCERT") != "system":
+            notes.append(note("libpq_without_ca", host=host, ca=default_ca_file() or "~/.postgresql/root.crt"))
         return notes

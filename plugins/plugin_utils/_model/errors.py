@@ -31,3 +31,14 @@ class InvalidConnectionError(ValueError):
 def refuse(part: str, message: str) -> NoReturn:
     """Raise InvalidConnectionError; the message gets its full stop here."""
     raise InvalidConnectionError(part, f"{message}.")
+
+
+def sentences_of(text: str) -> tuple[str, str]:
+    """What is wrong and what to do, each a sentence, from the text of an error about input."""
+    text = text.removesuffix(".")
+    problem, mark, remedy = text.rpartition(". ")
+    if not mark:
+        problem, mark, remedy = text.partition(": ")
+    if not mark:
+        problem, remedy = text, "correct the connection as the cause says"
+    return f"{problem[:1].upper()}{problem[1:]}.", f"{remedy[:1].upper()}{remedy[1:]}."

@@ -10,6 +10,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import NoReturn
 from urllib.parse import quote, unquote_to_bytes
@@ -44,7 +45,10 @@ def dsn_value(value: str) -> str:
 
 
 def refuse_unescaped(part: str, char: str, where: str = "") -> NoReturn:
-    """Raise InvalidConnectionError for a character that a URL must percent-encode."""
+    """Raise InvalidConnectionError for a character that a URL must percent-encode, or that does not belong there."""
+    if char != " " and (char.isspace() or not char.isprintable()):
+        name = unicodedata.name(char, repr(char)).lower()
+        refuse(part, f"the {part} in the URL contains a character that was copied along ({name}): take it out")
     refuse(part, f"the {part} in the URL contains an unescaped {char!r}{where}: write it as {percent_encode(char)}")
 
 

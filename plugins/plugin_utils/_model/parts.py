@@ -47,6 +47,7 @@ REFUSED_PARAMETERS = {
     **dict.fromkeys(("routing", "deployment", "parameters"), "drivers do not know it"),
 }
 # Go's \s and \S, not Python's: the routing proxy's own rule decides what a cluster flag is.
+_NUMBERS = ("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count")
 CLUSTER_FLAG = re.compile(r"(?:-c[\t\n\f\r ]*|--)cluster=([^\t\n\f\r ]*)")
 _CLUSTER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{4,98}[a-z0-9]")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -62,7 +63,7 @@ def is_masked(value: str) -> bool:
     return _MASKED.fullmatch(value) is not None
 
 
-def ip_address(host: str) -> ipaddress._BaseAddress | None:
+def ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The IP address that a host is, or None for a host name."""
     try:
         return ipaddress.ip_address(host)
@@ -153,7 +154,8 @@ def valid_host(value: object, deployment: str) -> str:
         refuse("host", f"the host {host!r} is a Unix socket, which has no TLS: give a host name")
     address = ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
     if address is not None and "%" not in host:
-        if address.version == 6 and deployment != "self_hosted":
+        # A tunnel to the Cloud may end at ::1.
+        if address.version == 6 and deployment != "self_hosted" and not address.is_loopback:
             refuse("host", f"the host {host!r} is IPv6, but CockroachDB Cloud supports IPv4 only: give the host name")
         return str(address)
     named, _colon, port = host.partition(":")
@@ -198,6 +200,9 @@ def valid_database(value: object, deployment: str) -> str:
 def valid_sslmode(value: object) -> str:
     """The sslmode in lower case, which is verify-full: the service is reached in no other way."""
     mode = valid_text("sslmode", value).lower()
+    bare = re.sub("[^a-z-].*", "", mode, flags=re.DOTALL)
+    if mode not in SSL_MODES and bare in SSL_MODES:
+        refuse("sslmode", f"sslmode {value!r} has more than {bare} in it: take out what follows it")
     if mode not in SSL_MODES:
         refuse("sslmode", f"sslmode {value!r} is not known: use verify-full")
     if mode != "verify-full":
@@ -314,6 +319,8 @@ def valid_parameters(
 
 
 def _check_parameter(name: str, value: str, deployment: str, by_host: bool) -> None:
+    if name in _NUMBERS and value and not re.fullmatch("-?[0-9]{1,9}", value):
+        refuse("parameters", f"the value of the parameter {name!r} is not a whole number: correct it")
     if name == "sslfactory" and value not in ("", JAVA_SSL_FACTORY):
         refuse("parameters", f"this sslfactory might not verify the server: use {JAVA_SSL_FACTORY}, or remove it")
     if name == "sslhostnameverifier" and value:

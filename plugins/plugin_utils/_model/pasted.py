@@ -34,23 +34,28 @@ _BEFORE = re.compile(
 )
 
 
+def is_keyword_form(text: str) -> bool:
+    """Whether a text is libpq's keyword form, such as ``host=db.example.com user=max``."""
+    return re.match(r"\s*(?:host|hostaddr|user|dbname|port|sslmode|password|options)\s*=", text) is not None
+
+
 def pasted_url(text: str) -> str:
     """The connection string in a pasted text, without a placeholder in place of its password.
 
     A text without a connection string, or with something unknown around it, is returned as it is, but for blanks and
     quotes at its ends: :func:`url_parts` says what is wrong with it. Raises InvalidConnectionError for two strings.
     """
-    text = _BLANK.sub(" ", _INVISIBLE.sub("", text)).strip()
+    text = _INVISIBLE.sub("", text).strip()
     starts = [match.start() for match in _START.finditer(text)]
     if len(starts) > 1:
         refuse("url", "the text has two connection strings: give one of them")
     if not starts:
-        return text.strip(_QUOTES + " \r\n")
+        return text if is_keyword_form(text) else text.strip(_QUOTES + " \r\n")
     before, url = text[: starts[0]], text[starts[0] :]
-    before = _LINE_BREAK.sub(" ", before)
+    before = _LINE_BREAK.sub(" ", _BLANK.sub(" ", before))
     if not _BEFORE.fullmatch(before):
         return text
-    url = _LINE_BREAK.sub("", url).rstrip(" ")
+    url = _LINE_BREAK.sub("", url).rstrip()
     closing = _CLOSING.get(before[-1:], "")
     if closing and closing in url:
         url, _mark, after = url.partition(closing)

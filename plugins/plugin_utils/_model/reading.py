@@ -35,6 +35,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.parts import (
     valid_deployment,
     valid_text,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.pasted import is_keyword_form
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.placeholders import refuse_placeholders_in_url
 
 CA_KEYS = (*CA_SOURCE_KEYS, "ca_public")
@@ -53,10 +54,15 @@ def check_scheme(scheme: str) -> None:
 
 
 def url_parts(text: object) -> dict[str, str]:
-    """The decoded parts of a connection string, by field name; all other query parameters by their own name."""
+    """The decoded parts of a connection string, by field name; all other query parameters by their own name.
+
+    libpq's keyword form is read too.
+    """
     if not isinstance(text, str) or not text:
         refuse("url", "the connection string is empty or not text: copy it from the Connect dialog")
     valid_text("url", text)
+    if "://" not in text and is_keyword_form(text):
+        return dsn_parts(text)
     if text != text.strip() or not text[0].isprintable() or not text[-1].isprintable():
         refuse("url", "the URL begins or ends with a space or line break, probably copied along: remove it")
     if text[0] in _QUOTES or text[-1] in _QUOTES:
@@ -77,6 +83,8 @@ def url_parts(text: object) -> dict[str, str]:
     path, _mark, query = rest[len(authority) :].partition("?")
     _check_structure(rest, authority, path, query)
     parts = _authority_parts(authority)
+    if path[1:].rstrip("/") != path[1:]:
+        refuse("database", "the database in the URL has a '/' after its name: take it out")
     if "/" in path[1:]:
         refuse_unescaped("database", "/")
     parts["database"] = percent_decode("database", path[1:])
@@ -92,8 +100,6 @@ def _fail_without_scheme(text: str) -> NoReturn:
         refuse(
             "url", "the URL has a command or a variable name in front of it: give only the part from postgresql:// on"
         )
-    if re.match(r"\w+\s*=", text):
-        refuse("url", "this is libpq's keyword form (name=value), not a URL: read it as a DSN")
     refuse("scheme", "the URL does not begin with a scheme: write postgresql://user:password@host:26257/database")
 
 
@@ -153,13 +159,14 @@ def _authority_parts(authority: str) -> dict[str, str]:
 
 def _query_parts(query: str, jdbc: bool) -> dict[str, str]:
     parts: dict[str, str] = {}
-    for piece in query.split("&") if query else ():
+    # As in libpq, an & at the end is followed by no parameter.
+    for piece in query.removesuffix("&").split("&") if query else ():
         name, equals, raw = piece.partition("=")
         if not equals or not PARAMETER_NAME.fullmatch(name):
             refuse("parameters", "part of the URL's query is not name=value: check each & and = (& in a value is %26)")
         field, part = driver_key(name)
         if "?" in raw:
-            refuse_unescaped(part, "?", " (parameters are joined by &)")
+            refuse(part, f"the {part} in the URL is followed by a second '?': write & in its place, or %3F in a value")
         add_part(parts, field, part, percent_decode(part, raw, "space" if jdbc else "refused"))
     return parts
 

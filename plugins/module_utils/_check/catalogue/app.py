@@ -62,6 +62,15 @@ ENTRIES: Mapping[str, Entry] = {
         "The client certificate or key {path} for {host} cannot be read by {app_user}, as whom {name} runs: {reason}.",
         "Give {path} to {app_user} (mode 0600), so that {name} can log in at {host}.",
     ),
+    # The sentences of these two come from the input's error, and from the note that becomes a verdict.
+    "input_refused": Entry(
+        "{reason}.",
+        "{remedy}.",
+    ),
+    "libpq_would_fail": Entry(
+        "{reason}.",
+        "Mend that for {clients}, or connect to {host} with other clients only.",
+    ),
     "canary_refused": Entry(
         "The server at {host} refused the login of {user} from {other}, the first host to try it, so this host "
         "sent no password.",

@@ -38,7 +38,11 @@ class Entry(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A sentence beside a verdict, which does not change it. `files_differ` as in an Entry."""
+    """A sentence beside a verdict, which does not change it. `files_differ` as in an Entry.
+
+    `stops_libpq`: clients built on libpq would not connect, so that it is the verdict where an app uses one.
+    """
 
     text: str
     files_differ: bool = False
+    stops_libpq: bool = False

@@ -79,6 +79,29 @@ NOTES: Mapping[str, Note] = {
     "cluster_busy": Note(
         "The Cloud API says of cluster {cluster} ({host}): {state}.",
     ),
+    "url_sslmode": Note(
+        "The connection string of {host} has sslmode {mode}, by which clients connect {weak}. It was checked with "
+        "verify-full: write sslmode=verify-full, and sslrootcert with the path of the CA file.",
+    ),
+    "libpq_port": Note(
+        "The connection string of {host} has no port. It was checked with {port}, and clients built on libpq (psql, "
+        "psycopg, Ruby's pg) connect to 5432: write the port.",
+        stops_libpq=True,
+    ),
+    "libpq_refuses_url": Note(
+        "Clients built on libpq (psql, psycopg, Ruby's pg) refuse the connection string of {host}, because {why}: "
+        "{remedy}.",
+        stops_libpq=True,
+    ),
+    "libpq_without_ca": Note(
+        "Clients built on libpq (psql, psycopg, Ruby's pg) do not connect to {host} with verify-full: they take no "
+        "public roots, and {ca} does not exist. Put the CA certificate there, or name it in sslrootcert (ca_file).",
+        stops_libpq=True,
+    ),
+    "libpq_environment": Note(
+        "The environment of this session sets {variables}, which clients built on libpq take for {host} where their "
+        "connection string says nothing.",
+    ),
     "not_cockroachdb": Note(
         "The server at {host} is not CockroachDB: its version() is {version}.",
     ),
@@ -86,8 +109,8 @@ NOTES: Mapping[str, Note] = {
         "The server at {host} runs {version}, which lost its support before 2025. This project was not tried with it.",
     ),
     "other_user": Note(
-        "The session at {host} runs as {session_user}, although {user} logged in: a pooler or a rule of the server sets "
-        "another user.",
+        "The session at {host} runs as {session_user}, although {user} logged in: a pooler or a rule of the server "
+        "sets another user.",
     ),
     "other_database": Note(
         "The session at {host} is in database {session_database}, although {database} was asked for.",

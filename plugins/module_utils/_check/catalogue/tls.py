@@ -21,11 +21,17 @@ ENTRIES: Mapping[str, Entry] = {
         "Download the CA certificate of {host} again and set ca_file (crdb_connection_ca_file) to it in place of "
         "{ca}; if {issuer} is an "
         "intermediate CA, the server has to send it; else a proxy between this machine and {host} intercepts TLS.",
+    ),
+    "tls_not_public": Entry(
+        "The certificate of {host} ({address}) is signed by {issuer}, which is not one of this machine's public roots.",
+        "Name the CA certificate of {host}, which the Connect dialog or the folder of its certificates has: ca_file "
+        "(crdb_connection_ca_file), or sslrootcert in the connection string.",
         {
             "serverless": (
-                "The certificate of {host} ({address}) is signed by {issuer}, which is not in {ca}.",
-                "Use this machine's public roots or the current CA of {host} in place of {ca}; if it still "
-                "fails, a proxy between this machine and {host} intercepts TLS.",
+                "The certificate of {host} ({address}) is signed by {issuer}, which is not one of this machine's "
+                "public roots.",
+                "Look for a proxy between this machine and {host} that intercepts TLS, and let {host} pass it: the "
+                "certificate of a serverless cluster is signed by a public CA.",
             )
         },
     ),

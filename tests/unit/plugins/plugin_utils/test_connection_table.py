@@ -49,7 +49,7 @@ BAD_URLS: list[tuple[str, str, str]] = [
     (f"DATABASE_URL={GOOD_URL}", "url", "a command or a variable name in front of it"),
     (f"export DATABASE_URL={GOOD_URL}", "url", "a command or a variable name in front of it"),
     (f"cockroach sql --url {GOOD_URL}", "url", "a command or a variable name in front of it"),
-    (f"host={SNI} user=max password=hunter", "url", "libpq's keyword form"),
+    (f"host={SNI} user=max password=hunter sslmode", "url", "the keyword string is not name=value"),
     # placeholders
     (f"postgresql://max:<password>@{SNI}/defaultdb", "password", "placeholders: <password>."),
     (f"postgresql://max:<ENTER-SQL-USER-PASSWORD>@{SNI}/defaultdb", "password", "<ENTER-SQL-USER-PASSWORD>"),
@@ -86,11 +86,11 @@ BAD_URLS: list[tuple[str, str, str]] = [
     (f"postgresql://max:hunter%tiger@{SNI}/d", "password", "an unescaped '%' (one without two hexadecimal"),
     (f"postgresql://max:hunter%@{SNI}/d", "password", "write it as %25"),
     (f"postgresql://max:hunter%FFtiger@{SNI}/d", "password", "not UTF-8"),
-    (f"postgresql://max:hunter\ttiger@{SNI}/d", "password", "an unescaped '\\t': write it as %09"),
-    (f"postgresql://max:hunter\u00a0tiger@{SNI}/d", "password", "write it as %C2%A0"),
+    (f"postgresql://max:hunter\ttiger@{SNI}/d", "password", "copied along ('\\t'): take it out"),
+    (f"postgresql://max:hunter\u00a0tiger@{SNI}/d", "password", "(no-break space): take it out"),
     (f"postgresql://max:hunter@{SNI}/my db", "database", "an unescaped ' ': write it as %20"),
     (f"postgresql://max:hunter@{DEDICATED}/my/db", "database", "an unescaped '/': write it as %2F"),
-    (f"postgresql://max:hunter@{SNI}/d?sslmode=verify-full?options=x", "sslmode", "joined by &): write it as %3F"),
+    (f"postgresql://max:hunter@{SNI}/d?sslmode=verify-full?options=x", "sslmode", "a second '?': write & in its place"),
     (f"postgresql://{SNI}/d?user=max&password=hunter+tiger", "password", "a bare '+'"),
     *[
         (
@@ -123,7 +123,7 @@ BAD_URLS: list[tuple[str, str, str]] = [
     ("postgresql://max:hunter@1.2.3.256/d", "host", "is not a host name or an IP address"),
     ("postgresql://max:hunter@b\u00fccher.example/d", "host", "is not a host name or an IP address"),
     ("postgresql://max:hunter@db.example.com./d", "host", "ends with a dot"),
-    (f"postgresql://max:hunter@[::1]:26257/d?options=--cluster%3D{RID}", "host", "is IPv6"),
+    (f"postgresql://max:hunter@[2001:db8::1]:26257/d?options=--cluster%3D{RID}", "host", "is IPv6"),
     ("postgresql://max:hunter@::1/d", "port", "must be a number"),
     # user
     (f"postgresql://max%40example.com:hunter@{SNI}/d", "user", "'max...' contains '@'"),
@@ -193,7 +193,10 @@ BAD_URLS: list[tuple[str, str, str]] = [
     (f"postgresql://max:hunter@{SNI}/d?sslkey=c.key", "sslcert", "belong together"),
     # parameters
     (f"postgresql://max:hunter@{SNI}/d?sslmode", "parameters", "not name=value"),
-    (f"postgresql://max:hunter@{SNI}/d?sslmode=verify-full&", "parameters", "not name=value"),
+    (f"postgresql://max:hunter@{SNI}/d?sslmode=verify-full&&", "parameters", "not name=value"),
+    (f"postgresql://max:hunter@{SNI}/d/?sslmode=verify-full", "database", "a '/' after its name: take it out"),
+    (f"postgresql://max:hunter@{SNI}/d?sslmode=verify-full/", "sslmode", "take out what follows it"),
+    (f"postgresql://max:hunter@{SNI}/d?connect_timeout=abc", "parameters", "not a whole number"),
     (f"jdbc:postgresql://{SNI}/d?user=max&password=hunter&tiger", "parameters", "not name=value"),
     (f"jdbc:postgresql://{SNI}/d?user=max&amp;password=hunter", "parameters", "copied from XML"),
     (f"postgresql://{SNI}/d?user=max&user=moritz&password=hunter", "user", "user is given twice"),

@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: this util is meant for the collection's own code only, and may change in any release.
+
+"""What libpq takes from the user's home and environment, where a connection says nothing.
+
+Source: PostgreSQL's documentation of libpq, "Environment Variables" and "SSL Support".
+This module util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import replace
+from pathlib import Path
+
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+
+# By the key of an endpoint that takes their place; these change the connection whatever it says otherwise.
+_VARIABLES = {
+    "PGSSLROOTCERT": "ca_file",
+    "PGSSLCERT": "sslcert",
+    "PGSSLKEY": "sslkey",
+    "PGOPTIONS": "options",
+    **dict.fromkeys(
+        ("PGSERVICE", "PGHOSTADDR", "PGSSLCRL", "PGSSLCRLDIR", "PGCHANNELBINDING", "PGREQUIREAUTH", "PGREQUIREPEER"), ""
+    ),
+    **dict.fromkeys(
+        ("PGGSSENCMODE", "PGSSLNEGOTIATION", "PGSSLSNI", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION"), ""
+    ),
+    **dict.fromkeys(("PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGSSLCERTMODE"), ""),
+}
+
+
+def home() -> str:
+    """The home of the user that this process runs as: $HOME where that is theirs; empty if unknown."""
+    given = os.environ.get("HOME", "")
+    try:
+        if given and Path(given).stat().st_uid == os.geteuid():
+            return given
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except (OSError, KeyError):
+        return ""
+
+
+def default_ca_file() -> str:
+    """The CA file that libpq takes for a connection that names none; empty if the home is unknown."""
+    named = os.environ.get("PGSSLROOTCERT", "")
+    if named and named != "system":
+        return named
+    folder = home()
+    return f"{folder}/.postgresql/root.crt" if folder else ""
+
+
+def with_default_ca(endpoint: Endpoint) -> Endpoint:
+    """The endpoint with libpq's own CA file, where it names no CA and that file exists."""
+    if endpoint.ca_file or endpoint.ca_text or endpoint.public_roots:
+        return endpoint
+    path = default_ca_file()
+    return replace(endpoint, ca_file=path) if path and Path(path).is_file() else endpoint
+
+
+def variables_taken(endpoint: Endpoint) -> list[str]:
+    """The names of the variables of this environment that libpq takes for an endpoint."""
+    return [
+        name
+        for name, key in _VARIABLES.items()
+        if os.environ.get(name) and not (key and (getattr(endpoint, key) or (key == "ca_file" and endpoint.ca_text)))
+    ]
