@@ -73,11 +73,10 @@ options = st.one_of(
     st.sampled_from(["-c search_path=a", "-csearch_path=a\\ b  -c x=y", "--foo=test", "-c x='1'", "-c"]),
     st.text(min_size=1, alphabet=st.sampled_from("abc -=\\'\"%+&é")).map(str.strip),
 ).map(lambda value: value or None)
-parameters = st.dictionaries(
-    st.sampled_from(["application_name", "connect_timeout", "client_encoding", "target_session_attrs"]),
-    text,
-    max_size=3,
-).map(lambda mapping: tuple(mapping.items()))
+parameters = st.tuples(
+    st.dictionaries(st.sampled_from(["application_name", "client_encoding", "target_session_attrs"]), text, max_size=3),
+    st.dictionaries(st.just("connect_timeout"), st.integers(0, 3600).map(str), max_size=1),
+).map(lambda both: (*both[0].items(), *both[1].items()))
 
 
 @st.composite
