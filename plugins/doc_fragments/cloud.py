@@ -19,6 +19,11 @@ options:
       api_key_file:
         description: Path on the controller of a file of mode 0600 that holds the API key.
         type: str
+      vanity_name:
+        description:
+          - The organization's vanity name, which the API needs where the API key is a JSON web token. The default is
+            C(COCKROACH_VANITY_NAME) of the controller's environment.
+        type: str
       url:
         description: Base URL of the API. The default is V(https://cockroachlabs.cloud).
         type: str

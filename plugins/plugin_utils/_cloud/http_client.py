@@ -4,20 +4,22 @@
 
 """HTTP requests to the Cloud API, with its pages, its rate limit and its errors.
 
-Reads are retried when no usable response came. A change is retried only when it was refused for the rate limit, or when
-repeating it does no harm; after any other lost response, the caller must look at the current state. No message holds
-the key or a password.
+Reads are retried when no usable response came. A change is retried only when it was refused for the rate limit (429),
+or when repeating it does no harm; after any other lost response, also one that says when to come back (503 with
+Retry-After), the caller must look at the current state. No message holds the key or a password.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -35,7 +37,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import (
 from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import MISSING, public_bundle
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import fields
-from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
+from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import VANITY_VARIABLE, Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
@@ -84,7 +86,8 @@ class CloudError(OnboardingError):
         message: what is wrong, as the API or the network says it.
         status: the HTTP status; 0 when no response came.
         code: the API's own number for the error (google.rpc.Code).
-        details: of the API; for a RateLimitedError, the seconds to wait if they were given.
+        details: of the API.
+        pause: the seconds to wait before the next attempt, where the service gave them.
         uncertain: the change may have been made, because its response did not come or cannot be read.
         cure: what to do.
     """
@@ -98,6 +101,7 @@ class CloudError(OnboardingError):
         status: int = 0,
         code: int | None = None,
         details: list[Any] | None = None,
+        pause: float | None = None,
         uncertain: bool = False,
         cure: str = "",
     ) -> None:
@@ -107,6 +111,7 @@ class CloudError(OnboardingError):
         self.code = code
         self.message = message
         self.details = details or []
+        self.pause = pause
         self.uncertain = uncertain
         answer = f" answered {status}" if status else ""
         number = f" (code {code})" if code is not None else ""
@@ -211,21 +216,19 @@ class HttpClient:
                 # The service refused it before making the change, so a retry is safe.
                 if attempt + 1 == ATTEMPTS:
                     raise
-                _pause(attempt, exc.details[0] if exc.details else None)
-            except UnavailableError:
+                _pause(attempt, exc.pause)
+            except UnavailableError as exc:
                 if not repeatable or attempt + 1 == ATTEMPTS:
                     raise
-                _pause(attempt, None)
+                _pause(attempt, exc.pause)
 
     def repeat(self, ask: Callable[[], _Response]) -> _Response:
         """Retry a read until a usable response comes, at most `attempts` times."""
         for attempt in range(self.attempts - 1):
             try:
                 return ask()
-            except RateLimitedError as exc:
-                _pause(attempt, exc.details[0] if exc.details else None)
-            except UnavailableError:
-                _pause(attempt, None)
+            except (RateLimitedError, UnavailableError) as exc:
+                _pause(attempt, exc.pause)
         return ask()
 
     def send(
@@ -243,6 +246,8 @@ class HttpClient:
         headers = {"Accept": "application/json"}
         if authenticated:
             headers.update({"Authorization": f"Bearer {self.settings.key}", "Cc-Version": VERSION})
+            if self.settings.vanity_name:
+                headers["Cc-Vanity-Name"] = self.settings.vanity_name
         if body is not None:
             headers["Content-Type"] = "application/json"
         content = None if body is None else json.dumps(body, allow_nan=False).encode("utf-8")
@@ -262,7 +267,7 @@ class HttpClient:
         self._received += len(answer.content)
         if answer.status == HTTPStatus.OK:
             return answer
-        raise _refusal(method, path, answer)
+        raise _refusal(method, path, answer, self.settings)
 
     def _failure(self, method: str, path: str, exc: HttpError) -> CloudError:
         """The error of a request that got no usable response."""
@@ -286,12 +291,24 @@ class HttpClient:
         return UnavailableError(method, path, str(exc), uncertain=uncertain, cure=_NOT_THE_API)
 
 
-def _pause(attempt: int, seconds: Any) -> None:
+def _pause(attempt: int, seconds: float | None) -> None:
     """Wait as long as the service asked for, else longer after each attempt."""
-    if isinstance(seconds, (int, float)):
-        _orphan.pause(min(float(seconds), LONGEST_PAUSE))
+    if seconds is not None:
+        _orphan.pause(min(seconds, LONGEST_PAUSE))
     else:
         _orphan.pause(min(0.2 * 2**attempt * (1 + random.random()), LONGEST_PAUSE))  # noqa: S311 - a jitter
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The seconds of a header `Retry-After`, which is a number of them or a date; None for neither."""
+    if re.fullmatch(r"[0-9]{1,5}", retry_after):
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    # A date of HTTP is in GMT, whether it says so or not.
+    return max(0.0, moment.replace(tzinfo=moment.tzinfo or datetime.timezone.utc).timestamp() - time.time())
 
 
 def _next_page(page: Mapping[str, Any], path: str) -> str:
@@ -336,7 +353,24 @@ def list_of(page: Mapping[str, Any], key: str, path: str) -> list[dict[str, Any]
     return items
 
 
-def _refusal(method: str, path: str, answer: Answer) -> CloudError:
+def _jwt_without_name(settings: Settings) -> str:
+    """What to do about a key that is a JSON web token, for which the API wants the organization's name too."""
+    if settings.vanity_name or not re.fullmatch(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", settings.key):
+        return ""
+    return (
+        f"The API key is a JSON web token, which needs the organization's vanity name: set {VANITY_VARIABLE} in the"
+        " environment, or cloud.vanity_name (crdb_cloud_vanity_name)."
+    )
+
+
+# A word of its own: 'invalid CIDR block' is no lock.
+_LOCKED = re.compile(r"\b(is|are|been|currently) locked\b|\block(ed)? (by|for)\b|\bcluster lock\b", re.IGNORECASE)
+# UNAVAILABLE and FAILED_PRECONDITION of google.rpc.Code.
+_BUSY = (9, 14)
+_LOCKED_STATUSES = (HTTPStatus.BAD_REQUEST, HTTPStatus.LOCKED, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _refusal(method: str, path: str, answer: Answer, settings: Settings) -> CloudError:
     status = answer.status
     try:
         body = fields.parse(answer.content)
@@ -346,15 +380,16 @@ def _refusal(method: str, path: str, answer: Answer) -> CloudError:
     code = code if isinstance(code, int) and not isinstance(code, bool) else None
     message = body.get("message") if isinstance(body.get("message"), str) else ""
     message = clean(message or "") or answer.reason
-    facts: dict[str, Any] = {"status": status, "code": code}
-    if status == HTTPStatus.TOO_MANY_REQUESTS or answer.pause or RATE_LIMITED in message.lower():
-        facts["details"] = [float(answer.pause)] if re.fullmatch(r"[0-9]{1,5}", answer.pause) else []
+    facts: dict[str, Any] = {"status": status, "code": code, "pause": _seconds(answer.pause)}
+    if status == HTTPStatus.TOO_MANY_REQUESTS or RATE_LIMITED in message.lower():
         return RateLimitedError(
             method, path, message, **facts, cure="Other programs use the same key. Run it again later."
         )
     facts["details"] = body.get("details") if isinstance(body.get("details"), list) else []
     if status == HTTPStatus.UNAUTHORIZED:
         cure = "The API key is wrong or has expired: make a new one in the Console, under Access Management."
+        if cause := _jwt_without_name(settings):
+            cure = cause
         return AccessError(method, path, message, **facts, cure=cure)
     if status == HTTPStatus.FORBIDDEN:
         return AccessError(
@@ -364,7 +399,7 @@ def _refusal(method: str, path: str, answer: Answer) -> CloudError:
         return NotFoundError(method, path, message, **facts)
     if status == HTTPStatus.CONFLICT or code == 6 or "already exists" in message.lower():
         return ExistsError(method, path, message, **facts)
-    if "lock" in message.lower():
+    if _LOCKED.search(message) and (code in _BUSY or status in _LOCKED_STATUSES):
         return CloudError(
             method,
             path,

@@ -21,11 +21,13 @@ from urllib.parse import urlsplit
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
-OPTIONS = ("url", "api_key", "api_key_file", "ca_file", "timeout")
+OPTIONS = ("url", "api_key", "api_key_file", "vanity_name", "ca_file", "timeout")
 """The keys of the option `cloud`."""
 DEFAULT_URL = "https://cockroachlabs.cloud"
 KEY_VARIABLE = "COCKROACH_API_KEY"
 URL_VARIABLE = "COCKROACH_SERVER"
+VANITY_VARIABLE = "COCKROACH_VANITY_NAME"
+"""Has the same name for the vendor's Terraform provider."""
 
 _NOT_IN_A_KEY = re.compile(r"[^\x21-\x7e]")
 
@@ -39,12 +41,14 @@ class Settings:
         url: without a path; https, except on this machine.
         ca_file: the CA that the API's certificate is verified with, instead of the public ones.
         timeout: seconds to wait for a response.
+        vanity_name: of the organization, which the API needs where the key is a JSON web token.
     """
 
     key: str = field(repr=False)
     url: str = DEFAULT_URL
     ca_file: str | None = None
     timeout: float = 30.0
+    vanity_name: str = ""
 
     @classmethod
     def from_options(cls, cloud: Mapping[str, Any]) -> Settings:
@@ -69,7 +73,13 @@ class Settings:
         if _NOT_IN_A_KEY.search(key):
             raise OnboardingError("The API key has a space or a character that no key has. Copy the whole key again.")
         url, ca_file = site(cloud)
-        return cls(key, url, ca_file or None, _timeout(cloud.get("timeout")))
+        vanity_name = texts["vanity_name"] or os.environ.get(VANITY_VARIABLE, "").strip()
+        if vanity_name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", vanity_name):
+            raise OnboardingError(
+                f"cloud.vanity_name {vanity_name!r} is not a name: copy the organization's vanity name from the Console"
+                " (Organization > Authentication)."
+            )
+        return cls(key, url, ca_file or None, _timeout(cloud.get("timeout")), vanity_name)
 
 
 def site(cloud: Mapping[str, Any]) -> tuple[str, str]:

@@ -182,6 +182,57 @@ def test_a_change_whose_response_is_lost_is_not_repeated(converse, broken):
     assert "the-secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("when", ["7", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_when_to_come_back_does_not_say_that_nothing_was_done(converse, pauses, when):
+    """Only 429 says so: a 503 may come from a proxy after the service has made the change."""
+    talk = converse((503, {"message": "come back"}, {"Retry-After": when}), (200, {}))
+    with pytest.raises(UnavailableError) as caught:
+        talk.api.create_user("1", "ann", "the-secret")
+    assert caught.value.uncertain
+    assert len(talk.requests) == 1
+    assert pauses == []
+
+
+@pytest.mark.parametrize(
+    ("when", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", _http.LONGEST_PAUSE),
+        ("99999", _http.LONGEST_PAUSE),
+        ("soon", None),
+        ("-1", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_pause_is_the_one_that_was_asked_for(converse, pauses, status, when, seconds):
+    """A number of seconds or a date, as HTTP has both; never longer than LONGEST_PAUSE."""
+    talk = converse((status, {}, {"Retry-After": when}), (200, {"clusters": []}))
+    assert talk.api.clusters() == []
+    if seconds is None:
+        assert 0.2 <= pauses[0] <= 0.4
+    else:
+        assert pauses == [seconds]
+
+
+JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+
+
+def test_a_json_web_token_comes_with_the_vanity_name(converse, monkeypatch):
+    talk = converse((401, {"message": "no"}))
+    monkeypatch.setenv("COCKROACH_VANITY_NAME", "acme")
+    for options in ({}, {"vanity_name": "other"}):
+        api = CloudApi(Settings.from_options({"url": talk.url, "api_key": JWT, **options}), attempts=1)
+        with pytest.raises(AccessError, match="make a new one in the Console"):
+            api.clusters()
+    monkeypatch.delenv("COCKROACH_VANITY_NAME")
+    with pytest.raises(AccessError, match="set COCKROACH_VANITY_NAME in the environment, or cloud"):
+        CloudApi(Settings.from_options({"url": talk.url, "api_key": JWT}), attempts=1).clusters()
+    names = [headers.get("Cc-Vanity-Name") for _method, _path, _body, headers in talk.requests]
+    assert names == ["acme", "other", None]
+
+
 def test_a_change_that_was_not_made_or_does_no_harm_is_repeated(converse):
     limited = converse((429, {}), (200, {}))
     limited.api.create_user("1", "ann", "secret")
@@ -198,6 +249,9 @@ REFUSALS = [
     (409, {"message": "conflict"}, ExistsError, "answered 409: conflict."),
     (400, {"message": "the user already exists", "code": 6}, ExistsError, "(code 6)."),
     (400, {"message": "the cluster is locked"}, CloudError, "wait for its end"),
+    (503, {"message": "the cluster is locked by an upgrade", "code": 14}, CloudError, "wait for its end"),
+    (400, {"message": "invalid CIDR block 10.0.0.5/24", "code": 3}, CloudError, "block 10.0.0.5/24 (code 3)."),
+    (400, {"message": "unlock the blocked clock", "code": 9}, CloudError, "clock (code 9)."),
     (400, {"message": "bad\nname"}, CloudError, "answered 400: bad name."),
     (400, b"<html>", CloudError, "answered 400: Bad Request."),
     (302, b"", CloudError, "answered 302: Found."),
@@ -406,6 +460,7 @@ class TestSettings:
     def _environment(self, monkeypatch):
         monkeypatch.delenv("COCKROACH_API_KEY", raising=False)
         monkeypatch.delenv("COCKROACH_SERVER", raising=False)
+        monkeypatch.delenv("COCKROACH_VANITY_NAME", raising=False)
 
     def test_defaults(self):
         settings = Settings.from_options({"api_key": f" {KEY}\n", "url": None, "ca_file": "", "timeout": None})
@@ -432,6 +487,7 @@ class TestSettings:
             ({"api_key": KEY, "url": "http://x"}, "cloud.url must be an https URL, not http://x"),
             ({"api_key": KEY, "url": "https://u:p@x"}, "cloud.url must not hold a user name or a password."),
             ({"api_key": KEY, "timeout": "soon"}, "cloud.timeout must be a number of seconds, not 'soon'."),
+            ({"api_key": KEY, "vanity_name": "a\nb: c"}, "cloud.vanity_name 'a\\nb: c' is not a name"),
             ({"api_key_file": "/nowhere/key"}, "cloud.api_key_file /nowhere/key cannot be read: No such file"),
         ],
     )
