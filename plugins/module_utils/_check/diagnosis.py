@@ -11,6 +11,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,8 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "when": STEPS[step][1],
         "error": reason_of(error),
         "path": getattr(error, "path", ""),
+        "file": shell_path(getattr(error, "path", "")),
+        "form": getattr(error, "detail", ""),
         "method": getattr(error, "method", ""),
         "sqlstate": getattr(error, "sqlstate", "") or "not given",
         "stranger": f"another kind of server ({other_server})" if other_server else "another kind of server",
@@ -91,6 +94,7 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "issuer": (top.issuer if top else "") or "an unnamed CA",
         "ca_subject": trusted[-1].subject if trusted else (top.subject if top else "an intermediate CA"),
         "failing": (failing.subject if failing else "") or "a certificate without a subject",
+        "revocations": facts.revocations or "~/.postgresql/root.crl",
         "failing_before": timestamp(failing.not_before) if failing else "a later date",
         "failing_after": timestamp(failing.not_after) if failing else "an earlier date",
         "not_before": timestamp(leaf.not_before) if leaf else "a later date",
@@ -107,6 +111,11 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "allowlist": f"the IP allowlist of cluster {facts.routing_id or sent}",
     }
     return {key: clean(value) for key, value in words.items()}
+
+
+def shell_path(path: str) -> str:
+    """A path for a command of the shell; FILE where the content came without one."""
+    return shlex.quote(path) if path.startswith("/") else "FILE"
 
 
 def ca_label(facts: Facts) -> str:

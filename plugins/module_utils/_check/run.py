@@ -49,8 +49,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import MalformedError, TlsError, WireError
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import (
+    checks_revocations,
+    exposes_private_key,
     has_public_roots,
     read_authorities,
+    revocation_list,
     tls_context,
     unverified_context,
 )
@@ -205,6 +208,8 @@ class _Run:
             self._wire = wire = Wire(self._dial(addresses, deadline), deadline)
         with self._stage("tls", "prepare") as wire.deadline:
             context = tls_context(endpoint.ca_file, endpoint.ca_text, endpoint.sslcert, endpoint.sslkey)
+            if checks_revocations(context):
+                self._facts.revocations = revocation_list()
             self._step = "sslrequest"
             wire.request_tls()
             self._step = "handshake"
@@ -340,6 +345,9 @@ class _Run:
             notes.append(
                 note("clock_differs", host=facts.host, now=timestamp(now), controller_now=timestamp(controller))
             )
+        if facts.ca_file:
+            mode = exposes_private_key(facts.ca_file)
+            notes += [note("ca_holds_key", host=facts.host, path=facts.ca_file, mode=mode)] if mode else []
         if "tls_version" in self._server:
             authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
             facts.authorities = authorities if len(authorities) <= MAX_OWN_AUTHORITIES else ()
