@@ -19,8 +19,15 @@ BEGIN = b"-----BEGIN "
 END = b"-----END "
 CERTIFICATE = "CERTIFICATE"
 
-# A body without dashes keeps the search linear where BEGIN lines have no END.
-_BLOCK = re.compile(rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----(?P<body>\s[^-]*)-----END (?P=label)-----", re.ASCII)
+UTF8_MARK = b"\xef\xbb\xbf"
+
+# As OpenSSL does it, BEGIN and END are lines of their own. A body without dashes keeps the search linear where BEGIN
+# lines have no END.
+_BLOCK = re.compile(
+    rb"(?:^|(?<=\xef\xbb\xbf))-----BEGIN (?P<label>[A-Z0-9 ]+)-----(?P<body>[ \t\r]*\n[^-]*)"
+    rb"^-----END (?P=label)-----(?=[ \t\r]*$)",
+    re.ASCII | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,11 @@ class PemBlock:
 
 
 def pem_blocks(content: bytes) -> Iterator[PemBlock]:
-    """The complete blocks of a PEM text, in order; any other text is skipped."""
+    """The complete blocks of a PEM text, in order; any other text is skipped.
+
+    OpenSSL ignores a byte order mark at the start of the content, and no other.
+    """
     for match in _BLOCK.finditer(content):
+        if content[match.start() - 3 : match.start()] == UTF8_MARK and match.start() != len(UTF8_MARK):
+            continue
         yield PemBlock(match["label"].decode("ascii"), match["body"], match.start(), match.end())

@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.faults.broken import VERSION, Behaviour, Peer, old_tls
-from tests.faults.certificates import DAY, NOW, Authority
+from tests.faults.certificates import DAY, NOW, Authority, name_of, pem_of, pem_of_key, self_signed
 
 PASSWORD = "c4n4ry pä$$/%:é"
 USER = "maxroach"
@@ -80,11 +82,39 @@ class Files:
         self.broken_pem = self._file(
             "broken.crt", b"-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
         )
+        self._other_forms()
         key = serialization.load_pem_private_key(self.client.read_bytes(), None)
         lock = serialization.BestAvailableEncryption(b"passphrase")
         locked = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
         self.locked_key = self._file("locked.pem", locked)
         self.open_key = self._file("open.pem", self.client.read_bytes(), 0o644)
+
+    def _other_forms(self) -> None:
+        """The CA certificate in what is no CA file."""
+        certificate = self.authority.certificate
+        pem = pem_of(certificate)
+        lock = serialization.BestAvailableEncryption(b"secret")
+        request = x509.CertificateSigningRequestBuilder().subject_name(name_of("shop"))
+        public = serialization.PublicFormat.SubjectPublicKeyInfo
+        encoding = serialization.Encoding
+        contents = {
+            "der": certificate.public_bytes(encoding.DER),
+            "pkcs7": pkcs7.serialize_certificates([certificate], encoding.PEM),
+            "pkcs12": pkcs12.serialize_key_and_certificates(b"ca", None, None, [certificate], lock),
+            "utf16": pem.decode("ascii").encode("utf-16"),
+            "private_key": pem_of_key(self.authority.key),
+            "public_key": self.authority.key.public_key().public_bytes(encoding.PEM, public),
+            "request": request.sign(self.authority.key, hashes.SHA256()).public_bytes(encoding.PEM),
+            "cut_off": pem[: len(pem) // 2],
+            "no_header": b"\n".join(pem.splitlines()[1:-1]),
+            "quoted": b'"' + pem.rstrip() + b'"\n',
+            "escaped": pem.replace(b"\n", b"\\n"),
+            "too_large": b" " * (4 * 1024 * 1024 + 1),
+            "leaf": pem_of(x509.load_pem_x509_certificate(self.good.read_bytes())),
+        }
+        for name, content in contents.items():
+            self._file(f"ca-{name}.crt", content)
+        self.self_signed = self_signed(self.folder, "self-signed")
 
     def _file(self, name: str, content: bytes, mode: int = 0o600) -> str:
         path = self.folder / name
@@ -763,8 +793,49 @@ FAULTS = [
     Fault("no CA file", "ca_missing", "ca_unreadable", silent, {"ca_file": "{folder}/none.crt"}, says=("none.crt",)),
     Fault("CA is a folder", "ca_unreadable", "ca_missing", silent, {"ca_file": "{folder}"}),
     Fault("CA is empty", "ca_empty", "ca_not_pem", silent, {"ca_file": "{empty}"}),
-    Fault("CA is a web page", "ca_not_pem", "ca_empty", silent, {"ca_file": "{web_page}"}, says=("web page",)),
-    Fault("CA is broken PEM", "ca_not_pem", "ca_empty", silent, {"ca_file": "{broken_pem}"}),
+    Fault("CA is a web page", "ca_web_page", "ca_not_pem", silent, {"ca_file": "{web_page}"}, says=("web page",)),
+    *(
+        Fault(
+            f"CA is another form: {kind}",
+            f"ca_{kind}",
+            "ca_not_pem",
+            silent,
+            {"ca_file": f"{{folder}}/ca-{kind}.crt"},
+            says=says,
+        )
+        for kind, says in (
+            ("der", ("DER form", "openssl x509 -inform der -in")),
+            ("pkcs7", ("PKCS#7", "openssl pkcs7 -inform pem -in")),
+            ("pkcs12", ("PKCS#12", "openssl pkcs12 -in")),
+            ("utf16", ("UTF-16", "iconv -f UTF-16 -t UTF-8")),
+            ("private_key", ("holds a private key", "create-ca")),
+            ("public_key", ("holds a public key",)),
+            ("request", ("certificate request",)),
+            ("cut_off", ("is cut off", "copy the CA certificate again")),
+            ("no_header", ("base64", "openssl x509")),
+            ("quoted", ("quotes", "sed ")),
+            ("escaped", ("two characters", "printf ")),
+            ("too_large", ("4 MiB",)),
+        )
+    ),
+    Fault(
+        "CA is the server's own certificate",
+        "ca_leaf",
+        "ca_incomplete",
+        shows("good"),
+        {"ca_file": "{folder}/ca-leaf.crt"},
+        says=("signed by CN=Test CA", "holds no CA"),
+        connections=2,
+    ),
+    Fault(
+        "self-signed certificate",
+        "tls_self_signed",
+        "tls_unknown_ca",
+        shows("self_signed"),
+        says=("self-signed certificate, CN=localhost", "intercepts TLS"),
+        connections=2,
+    ),
+    Fault("CA is broken PEM", "ca_damaged", "ca_not_pem", silent, {"ca_file": "{broken_pem}"}),
     Fault("CA text is no PEM", "ca_not_pem", "ca_empty", silent, {"ca_text": "hello"}),
     Fault(
         "no client certificate file",

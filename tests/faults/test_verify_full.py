@@ -240,7 +240,7 @@ class _Rows:
         for label, is_ca in (("plain", None), ("no-ca", False), ("ca", True)):
             pem = self_signed(self.folder, f"self-{label}", is_ca=is_ca)
             self.found.append(Row(f"itself as the CA, {label}", True, pem, str(pem), host="localhost"))
-            code = "tls_unknown_ca"
+            code = "tls_self_signed"
             self.found.append(Row(f"signed by itself, {label}", False, pem, str(self.ca.path), "localhost", code=code))
 
     def usages(self) -> None:

@@ -142,10 +142,13 @@ _SERVER_RULES: Sequence[_Rule] = (
 
 # OpenSSL's X509_V_ERR_* numbers (x509_vfy.h).
 _NO_ISSUER, _BAD_SIGNATURE = 2, 7
+_OF_REVOCATION_LISTS = (3, 5, 8, 11, 12, 15, 16, 33, 35, 36, 44, 54)
 
 
 _VERIFY_CODES = {
-    **dict.fromkeys((_NO_ISSUER, _BAD_SIGNATURE, 18, 19, 20, 21, 27, 33), "tls_unknown_ca"),
+    **dict.fromkeys((_NO_ISSUER, _BAD_SIGNATURE, 18, 19, 20, 21, 27), "tls_unknown_ca"),
+    **dict.fromkeys(_OF_REVOCATION_LISTS, "revocations_unusable"),
+    23: "tls_revoked",
     9: "tls_not_yet_valid",
     10: "tls_expired",
     66: "tls_weak_certificate",
@@ -292,12 +295,16 @@ def _classify_unknown_ca(number: int, facts: Facts) -> str:
         return "tls_unknown_ca"
     chain = links(facts.chain)
     top = chain[-1]
+    if facts.authorities and not any(ca.self_issued or ca.is_ca for ca in facts.authorities):
+        return "ca_leaf"
     same_name = [ca for ca in facts.authorities if ca.subject_der == top.issuer_der]
     if same_name:
         other_key = number == _BAD_SIGNATURE or not any(ca.may_have_issued(top) for ca in same_name)
         if other_key or (top.self_issued and top not in same_name):
             return "ca_other_cluster"
         return "tls_unknown_ca" if top.self_issued else "ca_incomplete"
+    if chain[0].self_issued:
+        return "tls_self_signed"
     if number == _BAD_SIGNATURE:
         return "tls_certificate_refused"
     if number == _NO_ISSUER and not top.self_issued and top in facts.authorities:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue import (
     app,
+    ca_file,
     login,
     network,
     pooler,
@@ -48,6 +49,7 @@ STEPS: Mapping[str, tuple[str, str]] = {
 CATALOGUE: Mapping[str, Entry] = {
     **network.ENTRIES,
     **tls_setup.ENTRIES,
+    **ca_file.ENTRIES,
     **tls.ENTRIES,
     **protocol.ENTRIES,
     **route.ENTRIES,

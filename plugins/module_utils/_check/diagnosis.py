@@ -12,6 +12,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,8 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "when": STEPS[step][1],
         "error": reason_of(error),
         "path": getattr(error, "path", ""),
+        "file": shell_path(getattr(error, "path", "")),
+        "form": getattr(error, "detail", ""),
         "method": getattr(error, "method", ""),
         "sqlstate": getattr(error, "sqlstate", "") or "not given",
         "parameter": _parameter(error),
@@ -122,6 +125,7 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "issuer": (top.issuer if top else "") or "an unnamed CA",
         "ca_subject": trusted[-1].subject if trusted else (top.subject if top else "an intermediate CA"),
         "failing": (failing.subject if failing else "") or "a certificate without a subject",
+        "revocations": facts.revocations or "~/.postgresql/root.crl",
         "failing_before": timestamp(failing.not_before) if failing else "a later date",
         "failing_after": timestamp(failing.not_after) if failing else "an earlier date",
         "not_before": timestamp(leaf.not_before) if leaf else "a later date",
@@ -146,6 +150,11 @@ def _parameter(error: BaseException) -> str:
     """The start-up parameter that a server's error names."""
     found = re.search(r"parameter:? \"?([\w.]+)|process: (\S+)", getattr(error, "message", ""))
     return (found.group(1) or found.group(2)) if found else "that its words name"
+
+
+def shell_path(path: str) -> str:
+    """A path for a command of the shell; FILE where the content came without one."""
+    return shlex.quote(path) if path.startswith("/") else "FILE"
 
 
 def ca_label(facts: Facts) -> str:

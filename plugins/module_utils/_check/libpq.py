@@ -13,7 +13,6 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import os
-import pwd
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,24 +34,15 @@ _VARIABLES = {
 }
 
 
-def home() -> str:
-    """The home of the user that this process runs as: $HOME where that is theirs; empty if unknown."""
-    given = os.environ.get("HOME", "")
-    try:
-        if given and Path(given).stat().st_uid == os.geteuid():
-            return given
-        return pwd.getpwuid(os.geteuid()).pw_dir
-    except (OSError, KeyError):
-        return ""
-
-
 def default_ca_file() -> str:
     """The CA file that libpq takes for a connection that names none; empty if the home is unknown."""
     named = os.environ.get("PGSSLROOTCERT", "")
     if named and named != "system":
         return named
-    folder = home()
-    return f"{folder}/.postgresql/root.crt" if folder else ""
+    try:
+        return str(Path("~/.postgresql/root.crt").expanduser())
+    except RuntimeError:
+        return ""
 
 
 def with_default_ca(endpoint: Endpoint) -> Endpoint:

@@ -63,8 +63,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.messages import server_kind
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import (
+    checks_revocations,
+    exposes_private_key,
     has_public_roots,
     read_authorities,
+    revocation_list,
     tls_context,
     unverified_context,
 )
@@ -228,6 +231,8 @@ class _Run:
             self._wire = wire = Wire(self._dial(addresses, deadline), deadline)
         with self._stage("tls", "prepare") as wire.deadline:
             context = tls_context(endpoint.ca_file, endpoint.ca_text, endpoint.sslcert, endpoint.sslkey)
+            if checks_revocations(context):
+                self._facts.revocations = revocation_list()
             self._step = "sslrequest"
             wire.request_tls()
             self._step = "handshake"
@@ -387,6 +392,9 @@ class _Run:
                 note("clock_differs", host=facts.host, now=timestamp(now), controller_now=timestamp(controller))
             )
         notes += session_notes(facts, self._server)
+        if facts.ca_file:
+            mode = exposes_private_key(facts.ca_file)
+            notes += [note("ca_holds_key", host=facts.host, path=facts.ca_file, mode=mode)] if mode else []
         if "tls_version" in self._server:
             authorities = read_authorities(self._endpoint.ca_file, self._endpoint.ca_text)
             facts.authorities = authorities if len(authorities) <= MAX_OWN_AUTHORITIES else ()

@@ -84,14 +84,15 @@ class FileUnusableError(WireError):
     """A local certificate or key file cannot be used.
 
     `role`: 'ca', 'client_cert' or 'client_key'. `kind`: 'missing', 'unreadable', 'empty', 'not_pem', 'too_open',
-    'encrypted' or 'mismatch'.
+    'encrypted' or 'mismatch', or of a CA a key of ca_kinds.KINDS, with its `detail`.
     """
 
-    def __init__(self, role: str, kind: str, path: str, text: str) -> None:
+    def __init__(self, role: str, kind: str, path: str, text: str, detail: str = "") -> None:
         super().__init__(text)
         self.role = role
         self.kind = kind
         self.path = path
+        self.detail = detail
 
 
 class ServerError(WireError):

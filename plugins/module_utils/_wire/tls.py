@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import ssl
 import stat
 from pathlib import Path
 
-from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import ca_kinds, x509
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import FileUnusableError
 
 MAX_CA_FILE = 4 * 1024 * 1024
+GIVEN_AS_TEXT = "(given as text)"
 
 
 def tls_context(
@@ -30,19 +30,35 @@ def tls_context(
 ) -> ssl.SSLContext:
     """A context that verifies the chain as libpq's verify-full does; Wire.start_tls verifies the name.
 
-    It trusts only the CA in this PEM text, or else in this file; without either, the system's public roots. It is
-    built without ssl.create_default_context, whose flags differ between Python versions. Raises FileUnusableError.
+    It trusts only the CA in this PEM text, or else in this file; without either, the system's public roots. As libpq
+    does with a CA of its own, it refuses what the user's `~/.postgresql/root.crl` revokes. It is built without
+    ssl.create_default_context, whose flags differ between Python versions. Raises FileUnusableError.
     """
     context = _context()
     if ca_text is not None:
-        _trust(context, ca_text, "(given as text)")
+        _trust_text(context, ca_text)
     elif ca_file is not None:
-        _trust(context, _read_file("ca", ca_file, MAX_CA_FILE).decode("latin-1"), ca_file)
+        _trust_file(context, ca_file)
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    if ca_text is not None or ca_file is not None:
+        _load_revocations(context)
     if client_cert is not None:
         _load_client_certificate(context, client_cert, client_key or client_cert)
     return context
+
+
+def checks_revocations(context: ssl.SSLContext) -> bool:
+    """Whether a context refuses what the file of revocation_list() revokes."""
+    return bool(context.verify_flags & ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN)
+
+
+def revocation_list() -> str:
+    """The file of revoked certificates that libpq reads by itself; an empty text without a home folder."""
+    try:
+        return str(Path("~/.postgresql/root.crl").expanduser())
+    except RuntimeError:
+        return ""
 
 
 def _context() -> ssl.SSLContext:
@@ -76,6 +92,15 @@ def read_authorities(ca_file: str | None, ca_text: str | None) -> tuple[x509.Cer
     return ()
 
 
+def exposes_private_key(ca_file: str) -> str:
+    """The mode of a CA file that holds a private key and that others than its owner may read; else an empty text."""
+    with contextlib.suppress(FileUnusableError, OSError):
+        mode = Path(ca_file).stat().st_mode
+        if mode & 0o044 and ca_kinds.holds_private_key(_read_file("ca", ca_file, MAX_CA_FILE)):
+            return f"{stat.S_IMODE(mode):04o}"
+    return ""
+
+
 def has_public_roots() -> bool:
     """Whether this Python's OpenSSL finds any file or folder of public roots."""
     paths = ssl.get_default_verify_paths()
@@ -100,24 +125,44 @@ def _read_file(role: str, path: str, limit: int) -> bytes:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else "the path is not valid"
         raise FileUnusableError(role, "unreadable", path, reason) from exc
     if len(data) > limit:
-        raise FileUnusableError(role, "not_pem", path, f"it is larger than {limit} bytes")
+        raise FileUnusableError(role, "too_large", path, f"it is larger than {limit} bytes")
     if not data.strip():
         raise FileUnusableError(role, "empty", path, "it is empty")
     return data
 
 
-def _trust(context: ssl.SSLContext, text: str, path: str) -> None:
+def _trust_file(context: ssl.SSLContext, path: str) -> None:
+    content = _read_file("ca", path, MAX_CA_FILE)
+    try:
+        # The function that libpq calls, so that both accept the same files.
+        context.load_verify_locations(cafile=path)
+    except (ssl.SSLError, OSError, ValueError):
+        raise _unusable(content, path) from None
+    if not context.cert_store_stats()["x509"]:
+        raise _unusable(content, path)
+
+
+def _trust_text(context: ssl.SSLContext, text: str) -> None:
     blocks = list(x509.pem_blocks(text))
-    if not blocks:
-        html = re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE)
-        raise FileUnusableError(
-            "ca", "not_pem", path, "it is a web page" if html else "it does not contain a PEM certificate"
-        )
     try:
         # Comments between the blocks of a bundle may be other than ASCII, which load_verify_locations refuses.
         context.load_verify_locations(cadata="".join(f"{block.text()}\n" for block in blocks))
-    except (ssl.SSLError, ValueError) as exc:
-        raise FileUnusableError("ca", "not_pem", path, "a certificate in it cannot be decoded") from exc
+    except (ssl.SSLError, ValueError):
+        raise _unusable(text.encode("utf-8", "surrogateescape"), GIVEN_AS_TEXT) from None
+
+
+def _unusable(content: bytes, path: str) -> FileUnusableError:
+    kind, detail = ca_kinds.unusable_kind(content)
+    return FileUnusableError("ca", kind, path, ca_kinds.KINDS[kind].text, detail)
+
+
+def _load_revocations(context: ssl.SSLContext) -> None:
+    """Refuse revoked certificates by libpq's rules: it ignores a list that is missing or that OpenSSL cannot load."""
+    path = revocation_list()
+    with contextlib.suppress(ssl.SSLError, OSError, ValueError):
+        if path and Path(path).is_file():
+            context.load_verify_locations(cafile=path)
+            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
 
 
 def _load_client_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:

@@ -74,7 +74,7 @@ _STRINGS = {
     28: "utf-32-be",
     30: "utf-16-be",
 }
-_PEM_LABELS = (CERTIFICATE, f"X509 {CERTIFICATE}", f"TRUSTED {CERTIFICATE}")
+PEM_LABELS = (CERTIFICATE, f"X509 {CERTIFICATE}", f"TRUSTED {CERTIFICATE}")
 
 
 class Attribute(NamedTuple):
@@ -335,7 +335,7 @@ def read_all(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
 def pem_blocks(text: str) -> Iterator[PemBlock]:
     """The certificates of a PEM text; everything else is skipped."""
     blocks = _pem_blocks(text.encode("utf-8", "backslashreplace"))
-    return (block for block in blocks if block.label in _PEM_LABELS)
+    return (block for block in blocks if block.label in PEM_LABELS)
 
 
 def read_pem(text: str, limit: int = 500) -> tuple[Certificate, ...]:

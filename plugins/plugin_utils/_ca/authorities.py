@@ -10,8 +10,9 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import os
+import shlex
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache
@@ -22,6 +23,11 @@ from ansible_collections.crdb.onboard.plugins.module_utils._http.client import H
 from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import HttpError, TooLargeError
 from ansible_collections.crdb.onboard.plugins.module_utils._http.places import shown
 from ansible_collections.crdb.onboard.plugins.module_utils._pem import BEGIN, CERTIFICATE, END, pem_blocks
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.ca_kinds import (
+    KINDS,
+    holds_private_key,
+    unusable_kind,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import PUBLIC_CA, CaSource
 
@@ -70,6 +76,17 @@ class Authority:
         )
 
 
+class Authorities(tuple[Authority, ...]):
+    """Verified authorities. `left_out`: a sentence for each that has expired."""
+
+    left_out: tuple[str, ...]
+
+    def __new__(cls, authorities: Iterable[Authority] = (), left_out: tuple[str, ...] = ()) -> Authorities:
+        made = super().__new__(cls, authorities)
+        made.left_out = left_out
+        return made
+
+
 def _name(certificate: x509.Certificate) -> str:
     return certificate.subject.rfc4514_string() or "a certificate without a subject"
 
@@ -82,9 +99,7 @@ def _authority(block: bytes, source: str, now: datetime) -> Authority:
     except x509.ExtensionNotFound:
         is_ca = False
     except ValueError as exc:
-        raise OnboardingError(
-            f"{source}: a certificate in it cannot be read ({exc}). Download the file again."
-        ) from None
+        raise OnboardingError(f"{source}: {KINDS['damaged'].text} ({exc}). Download or copy the file again.") from None
     if not is_ca:
         raise OnboardingError(
             f"{source}: {_name(certificate)} is not a certificate authority. Give the CA that signed it, not the"
@@ -97,11 +112,6 @@ def _authority(block: bytes, source: str, now: datetime) -> Authority:
     if usage is not None and not usage.key_cert_sign:
         raise OnboardingError(
             f"{source}: {_name(certificate)} may not sign certificates, so it cannot be used as a CA."
-        )
-    if certificate.not_valid_after_utc <= now:
-        raise OnboardingError(
-            f"{source}: {_name(certificate)} expired on {certificate.not_valid_after_utc:%Y-%m-%d}. Download the"
-            " cluster's current CA."
         )
     if certificate.not_valid_before_utc > now:
         raise OnboardingError(
@@ -116,38 +126,42 @@ def _authority(block: bytes, source: str, now: datetime) -> Authority:
     )
 
 
-def verify(content: bytes, source: str, *, now: datetime | None = None) -> tuple[Authority, ...]:
-    """The authorities in a PEM text, each once, in its order; `source` names the text in errors.
+def verify(content: bytes, source: str, *, path: str = "", now: datetime | None = None) -> Authorities:
+    """The authorities in a PEM text, each once, in its order; those that have expired are left out.
 
-    Raises OnboardingError for a text that is not PEM (a web page, DER, empty), is truncated or holds a private key, and
-    for a certificate that is not a CA, has expired or is not valid yet.
+    Args:
+        content: the text.
+        source: names the text in errors.
+        path: of the file that the text comes from, for the commands that convert it.
+        now: the time to verify for.
+
+    Raises OnboardingError for a text that is not PEM (see ca_kinds), that holds a private key, or in which all
+    authorities have expired; and for a certificate that is not a CA or not valid yet.
     """
     now = now or datetime.now(timezone.utc)
-    text = content.strip()
-    if not text:
-        raise OnboardingError(f"{source}: is empty. Download the CA again.")
-    if text[:200].lstrip(b"\xef\xbb\xbf").lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise OnboardingError(f"{source}: is a web page, not a certificate. Check the URL and download the CA again.")
-    if b"PRIVATE KEY-----" in text:
+    blocks = list(pem_blocks(content))
+    if holds_private_key(content) and any(block.label == CERTIFICATE for block in blocks):
         raise OnboardingError(
             f"{source}: holds a private key. A CA file must have certificates only; move the key to a file of its own."
         )
-    if text[:1] == b"\x30":
-        raise OnboardingError(
-            f"{source}: is in DER format and must be PEM. Convert it: openssl x509 -inform DER -in FILE -out ca.crt"
-        )
-    blocks = list(pem_blocks(text))
-    if text.count(BEGIN) != len(blocks) or text.count(END) != len(blocks):
-        raise OnboardingError(f"{source}: is truncated: a PEM block has no end. Download the CA again.")
+    certificates = [content[block.start : block.end] for block in blocks if block.label == CERTIFICATE]
+    if not certificates or content.count(BEGIN) != len(blocks) or content.count(END) != len(blocks):
+        kind, form = unusable_kind(content)
+        words = KINDS[kind]
+        cure = words.cure.format(path=path or "a file", file=shlex.quote(path) if path else "FILE", form=form)
+        raise OnboardingError(f"{source}: {words.text}. {cure}.")
     foreign = [block.label for block in blocks if block.label != CERTIFICATE]
     if foreign:
         raise OnboardingError(f"{source}: holds a {foreign[0]}. A CA file must have certificates only.")
-    if not blocks:
-        raise OnboardingError(f"{source}: holds no certificate. A PEM file begins with -----BEGIN CERTIFICATE-----.")
-    authorities = {
-        a.fingerprint: a for a in (_authority(text[block.start : block.end], source, now) for block in blocks)
-    }
-    return tuple(authorities.values())
+    authorities, expired = {}, []
+    for authority in (_authority(certificate, source, now) for certificate in certificates):
+        if authority.not_after > now:
+            authorities[authority.fingerprint] = authority
+        else:
+            expired.append(f"{authority.subject} expired on {authority.not_after:%Y-%m-%d}")
+    if not authorities:
+        raise OnboardingError(f"{source}: {expired[0]}. Download the cluster's current CA.")
+    return Authorities(authorities.values(), tuple(f"{source}: {text}, so it is left out." for text in expired))
 
 
 def public_bundle() -> str:
@@ -160,7 +174,7 @@ def public_bundle() -> str:
 
 
 @cache
-def cloud_authorities() -> tuple[Authority, ...]:
+def cloud_authorities() -> Authorities:
     """The public authorities that sign the certificates of CockroachDB Cloud's Serverless clusters.
 
     They are taken from the bundle of the package requests, so nothing is trusted that public servers are not trusted
@@ -215,10 +229,10 @@ def download(url: str, label: str = "", ca_file: str = "") -> bytes:
         raise OnboardingError(f"{label}: cannot be downloaded: {exc}.") from None
 
 
-def load(source: CaSource | None) -> tuple[Authority, ...]:
+def load(source: CaSource | None) -> Authorities:
     """The verified authorities of a source; none without a source. Raises OnboardingError that names the source."""
     if source is None:
-        return ()
+        return Authorities()
     if MISSING:
         raise OnboardingError(
             f"The controller's Python does not have {MISSING}. Install the packages of requirements/controller.txt"
@@ -227,7 +241,8 @@ def load(source: CaSource | None) -> tuple[Authority, ...]:
     if source.kind == PUBLIC_CA:
         return cloud_authorities()
     content, label = _read(source)
-    authorities = verify(content, label)
+    path = str(Path(source.value).expanduser()) if source.kind == "ca_file" else ""
+    authorities = verify(content, label, path=path)
     if source.fingerprint and [authority.fingerprint for authority in authorities] != [source.fingerprint]:
         actual = ", ".join(f"{authority.subject} ({authority.fingerprint})" for authority in authorities)
         raise OnboardingError(f"{label}: ca_fingerprint expected one CA, {source.fingerprint}, but got {actual}.")

@@ -10,13 +10,13 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import (
     TRUST_STORE_PASSWORD,
-    Authority,
+    Authorities,
     bundle,
     load,
     trust_store,
@@ -41,7 +41,7 @@ class Place:
     group: str
     shared: bool
     app: str
-    authorities: tuple[Authority, ...]
+    authorities: Authorities
 
     def file(self, content: bytes, format_: str) -> dict[str, Any]:
         """The file as the module `files` takes it."""
@@ -125,7 +125,7 @@ def _trust_store(app: App, folder: str, read: Callable[[str], bytes], *, keep_pr
     return [store.file(content, "whole"), arguments.file(java_arguments(settings, title=title), "whole")]
 
 
-def notes(ca_files: Iterable[Place], written: Iterable[Mapping[str, Any]]) -> list[str]:
+def notes(ca_files: Collection[Place], written: Iterable[Mapping[str, Any]]) -> list[str]:
     """What the operator should know about the CA files; `written` is the result of the module `files`."""
     created = [
         f"{file['path']} is new: every PostgreSQL client of that user now verifies the server's CA, also for other"
@@ -134,4 +134,5 @@ def notes(ca_files: Iterable[Place], written: Iterable[Mapping[str, Any]]) -> li
         if file["action"] == "created" and file["path"].endswith("/" + ROOT_CRT)
     ]
     expiring = {authority.expiry(): None for place in ca_files for authority in place.authorities}
-    return created + [sentence for sentence in expiring if sentence]
+    left_out = dict.fromkeys(sentence for place in ca_files for sentence in place.authorities.left_out)
+    return [*created, *left_out, *(sentence for sentence in expiring if sentence)]

@@ -368,7 +368,11 @@ class Reconciler:
     def _run(self, steps: Iterable[Step]) -> None:
         for title, step in steps:
             orphan.still_wanted()
-            step()
+            try:
+                step()
+            except OnboardingError as exc:
+                # The path of a request that adds an entry does not name it.
+                raise OnboardingError(f"cannot {title}: {exc}") from None
             self.done.append(title)
 
     def _change(self, old: StoredEntry, new: StoredEntry) -> Step:

@@ -115,6 +115,10 @@ NOTES: Mapping[str, Note] = {
     "other_database": Note(
         "The session at {host} is in database {session_database}, although {database} was asked for.",
     ),
+    "ca_holds_key": Note(
+        "The CA file {path} for {host} holds a private key beside the certificate, and its mode {mode} lets others "
+        "read the key: move the key to a file of its own with mode 0600.",
+    ),
     "stricter_clients": Note(
         "{clients} would refuse the certificate of {host}: {why}.",
     ),

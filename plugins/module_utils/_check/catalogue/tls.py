@@ -35,6 +35,20 @@ ENTRIES: Mapping[str, Entry] = {
             )
         },
     ),
+    "tls_self_signed": Entry(
+        "The server at {host} ({address}) presents a self-signed certificate, {failing}, which is not in {ca}.",
+        "If it is a server of yours, issue its certificate by your CA (`cockroach cert create-node {host} ...`) and "
+        "restart it; else something between this machine and {host} intercepts TLS.",
+        dict.fromkeys(
+            ("serverless", "dedicated"),
+            (
+                "The server at {host} ({address}) presents a self-signed certificate, {failing}, so it is not a "
+                "CockroachDB Cloud cluster.",
+                "Compare {host} and port {port} with the Connect dialog; if they are right, a proxy between this "
+                "machine and {host} intercepts TLS.",
+            ),
+        ),
+    ),
     "ca_other_cluster": Entry(
         "The certificate of {host} ({address}) is signed by {issuer}, and {ca} holds a CA of that name with "
         "another key: the CA of another cluster, or the one from before it was renewed.",

@@ -4,7 +4,7 @@
 
 # PRIVATE: this util is meant for the collection's own code only, and may change in any release.
 
-"""The codes of the check about what TLS needs before the handshake: the offer, CA files, client keys.
+"""The codes of the check about what TLS needs before the handshake: the offer, client keys.
 
 This module util is PRIVATE to the collection. It can have breaking changes at any time.
 """
@@ -53,23 +53,6 @@ ENTRIES: Mapping[str, Entry] = {
         "The server at {host} ({address}) says that the connection is not encrypted although TLS was asked for: "
         "something on the network path answers in its place or removes TLS.",
         "Connect to {host} port {port} directly, or let the pooler or load balancer in between pass TLS through.",
-    ),
-    "ca_missing": Entry(
-        "The CA file {path} for {host} does not exist on this machine.",
-        "Put the CA certificate of {host} at {path}, for example with the role crdb_ca.",
-    ),
-    "ca_unreadable": Entry(
-        "The CA file {path} for {host} cannot be read by this user: {error}.",
-        "Make {path} a regular file that the user who connects to {host} may read (mode 0644).",
-    ),
-    "ca_empty": Entry(
-        "The CA file {path} for {host} is empty.",
-        "Download the CA certificate of {host} again and write it to {path}.",
-    ),
-    "ca_not_pem": Entry(
-        "The CA file {path} for {host} is not a PEM certificate: {error}.",
-        "Download the CA certificate of {host} again and write it to {path}; it begins with -----BEGIN "
-        "CERTIFICATE-----.",
     ),
     "client_cert_missing": Entry(
         "The client certificate's file {path} for {user} at {host} does not exist on this machine.",

@@ -39,6 +39,9 @@ REACHED = {
     "network_lost",
     "public_roots_missing",
     "not_tried",
+    # With a list of revoked certificates in the user's home: tests/faults/test_ca_files.py.
+    "tls_revoked",
+    "revocations_unusable",
     # On the controller, or by the app's files: tests/integration/test_check.py, test_app_files.py.
     "canary_refused",
     "allowlist_drops_address",

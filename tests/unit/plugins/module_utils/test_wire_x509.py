@@ -255,7 +255,7 @@ def test_names_as_text() -> None:
 def test_a_block_that_was_cut_off_does_not_hide_the_next_one() -> None:
     text = ssl.DER_cert_to_PEM_cert(_named("db.shop.test"))
     cut_off = text[: len(text) // 2]
-    (certificate,) = our_x509.read_pem(cut_off + text)
+    (certificate,) = our_x509.read_pem(cut_off + "\n" + text)
     assert certificate.dns_names == (b"db.shop.test",)
     assert our_x509.read_pem(cut_off) == ()
 

@@ -360,6 +360,17 @@ def test_what_is_removed_already_is_done():
     assert api.log == ["wait", "remove 198.41.0.9/32", "wait"]
 
 
+def test_a_refusal_names_the_entry():
+    refused = CloudError("POST", "/allowlist", "the name is too long", status=400)
+    todo = plan((ANN,), desired(NEW, {"cidr": "198.41.0.2", "name": "other"}, names=("ann",)))
+    with pytest.raises(OnboardingError) as caught:
+        Reconciler(MemoryApi([ANN], [None, refused]), "1", "shop", pause=lambda seconds: None).carry_out(todo, 5)
+    assert str(caught.value).startswith(
+        "The allowlist of shop: cannot add 198.41.0.2/32 sql 'ours other': Cloud API: POST /allowlist answered 400: the"
+        " name is too long. Done: add 198.41.0.1/32 sql 'ours new'. Not done: add 198.41.0.2/32"
+    )
+
+
 def test_an_error_lists_what_was_done_and_what_was_not():
     api = MemoryApi([ANN])
     todo = plan((ANN,), desired(NEW, names=("ann",)))

@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import gzip
+import re
+import subprocess
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import requests
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.ca_kinds import KINDS, unusable_kind
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import (
     bundle,
@@ -22,6 +25,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities impor
     trust_store,
     verify,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.places import Place, notes
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CaSource
 from cryptography import x509
@@ -91,25 +95,61 @@ def key_file():
         (lambda: b" \n", "is empty"),
         (lambda: b"<!DOCTYPE html><html>Not found</html>", "is a web page"),
         (lambda: b"\n<html>", "is a web page"),
-        (lambda: b"hello", "holds no certificate"),
-        (lambda: certificate()[0].public_bytes(Encoding.DER), "is in DER format"),
+        (lambda: b"hello", "does not contain a PEM certificate"),
+        (
+            lambda: certificate()[0].public_bytes(Encoding.DER),
+            "in DER form and must be PEM. Convert it: `openssl x509 -inform der -in",
+        ),
         (key_file, "holds a private key"),
-        (lambda: pem()[:-30], "is truncated"),
-        (lambda: pem() + pem()[:200], "is truncated"),
-        (lambda: pem()[:100] + pem()[300:], "cannot be read"),
+        (lambda: pem()[:-30], "is cut off in the middle"),
+        (lambda: pem() + pem()[:200], "is cut off in the middle"),
+        (lambda: pem()[:100] + pem()[300:], "cannot be decoded"),
         (lambda: pem(name="localhost", ca=False), "CN=localhost is not a certificate authority"),
         (lambda: pem(name="old", constraints=False), "CN=old is not a certificate authority"),
         (lambda: pem(sign=False), "may not sign certificates"),
         (lambda: pem(start=NOW - 9 * DAY, end=NOW - DAY), "expired on 2026-05-31"),
         (lambda: pem(start=NOW + DAY), "is not valid before 2026-06-02"),
         (lambda: pem() + pem(ca=False), "is not a certificate authority"),
-        (lambda: pem().replace(b"CERTIFICATE", b"CERTIFICATE REQUEST"), "holds a CERTIFICATE REQUEST"),
+        (lambda: pem().replace(b"CERTIFICATE", b"CERTIFICATE REQUEST"), "holds a certificate request"),
     ],
 )
 def test_refused(content, message):
     with pytest.raises(OnboardingError, match=r"^ca_file x: ") as caught:
         verify(content(), "ca_file x", now=NOW)
     assert message in str(caught.value)
+
+
+def test_the_cure_names_the_file_and_works_as_it_is_written(tmp_path):
+    path = tmp_path / "its ca.crt"
+    now = datetime.now(timezone.utc)
+    text = pem(start=now - DAY, end=now + 99 * DAY)
+    path.write_bytes(b'"' + text.strip() + b'"\n')
+    with pytest.raises(OnboardingError, match="has quotes") as caught:
+        load(CaSource("ca_file", str(path)))
+    (command,) = re.findall("`([^`]+)`", str(caught.value))
+    subprocess.run(["sh", "-c", command], check=True)
+    assert bundle(load(CaSource("ca_file", str(path)))) == text
+
+
+def test_what_the_check_refuses_is_refused_in_the_same_words():
+    quoted_behind_another = pem() + b'"' + pem()
+    for content in (pem().replace(b"\n", b"\\n"), pem().decode().encode("utf-16"), quoted_behind_another):
+        kind, _form = unusable_kind(content)
+        with pytest.raises(OnboardingError) as caught:
+            verify(content, "ca_text", now=NOW)
+        assert str(caught.value).startswith(f"ca_text: {KINDS[kind].text}. ")
+    assert kind == "quoted"
+
+
+def test_an_expired_member_is_left_out_and_reported_while_a_valid_one_remains():
+    old, valid = pem(name="old", start=NOW - 9 * DAY, end=NOW - DAY), pem(name="new")
+    for content in (old + valid, valid + old):
+        found = verify(content, "ca_file x", now=NOW)
+        assert bundle(found) == valid
+        assert found.left_out == ("ca_file x: CN=old expired on 2026-05-31, so it is left out.",)
+    place = Place("/home/shop/certs/ca.crt", "shop", "shop", False, "shop", found)
+    assert notes([place, place], [])[0] == found.left_out[0]
+    assert notes([place, place], []).count(found.left_out[0]) == 1
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
