@@ -110,7 +110,7 @@ def test_postgresql(site: Site, facts: dict[str, Any], code: str, says: str) -> 
     [
         ({}, "ok", ""),
         ({"password": "no"}, "pooler_password_rejected", "auth_file"),
-        ({"user": "nobody"}, "pooler_password_rejected", "does not know nobody"),
+        ({"user": "nobody"}, "pooler_password_rejected", "has no user nobody"),
         ({"database": "nodb"}, "pooler_database_unknown", "no database nodb"),
         ({"database": "down"}, "pooler_server_down", "query_wait_timeout"),
         ({"database": "gone"}, "database_missing", "gone"),

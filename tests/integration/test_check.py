@@ -250,7 +250,7 @@ class TestWordsOfAServer:
 
 
 class TestConnectionStrings:
-    """What is said of a connection string, by the task that checks it."""
+    """What is reported of a connection string, by the task that checks it."""
 
     @staticmethod
     def url(server, files, more):

@@ -354,7 +354,7 @@ def list_of(page: Mapping[str, Any], key: str, path: str) -> list[dict[str, Any]
 
 
 def _jwt_without_name(settings: Settings) -> str:
-    """What to do about a key that is a JSON web token, for which the API wants the organization's name too."""
+    """What to do about a key that is a JSON web token, for which the API needs the organization's name too."""
     if settings.vanity_name or not re.fullmatch(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", settings.key):
         return ""
     return (

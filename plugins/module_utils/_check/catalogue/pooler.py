@@ -16,7 +16,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entr
 
 ENTRIES: Mapping[str, Entry] = {
     "pooler_password_rejected": Entry(
-        "The pooler at {host} ({address}) refuses the password of {user}, or does not know {user}.",
+        "The pooler at {host} ({address}) refuses the password of {user}, or has no user {user}.",
         "Correct the password of {user} for {name}, or add {user} to the pooler's own list of users at {host} "
         "(PgBouncer: auth_file or auth_query).",
         refuses_login=True,
