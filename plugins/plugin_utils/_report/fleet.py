@@ -29,8 +29,8 @@ FAILED = "failed"
 UNREACHABLE = "unreachable"
 LOST = "failed_before"
 NOT_CHECKED = "not_checked"
-# The codes of endpoints that were left out because their login was refused elsewhere.
-_NOT_TRIED = ("not_tried", "canary_refused")
+# The codes of endpoints that were left out because their login failed elsewhere.
+_NOT_TRIED = ("not_tried", "canary_refused", "canary_failed")
 # The words for each status in a summary, the same in singular and plural.
 STATUSES: Mapping[str, str] = {
     PROVED: "proved",

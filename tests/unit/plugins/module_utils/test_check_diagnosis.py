@@ -40,6 +40,7 @@ REACHED = {
     "not_tried",
     # On the controller, or by the app's files: tests/integration/test_check.py, test_app_files.py.
     "canary_refused",
+    "canary_failed",
     "allowlist_drops_address",
     "allowlist_propagating",
     "allowlist_without_sql",

@@ -222,7 +222,7 @@ class TestJunit:
         names = [(case.get("classname"), case.get("name")) for case in cases]
         assert len(names) == len(set(names))
 
-    @pytest.mark.parametrize("code", ["not_tried", "canary_refused"])
+    @pytest.mark.parametrize("code", ["not_tried", "canary_refused", "canary_failed"])
     def test_what_was_not_tried_is_skipped(self, code):
         results = {"app": {"checks": [reports.refused(code=code, stages=[])]}}
         top = ElementTree.fromstring(_report_formats.as_junit(fleet_of(results)))  # noqa: S314 our own
