@@ -15,14 +15,14 @@ from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
     CATALOGUE,
-    REFUSED_LOGINS,
     files_differ,
     note,
     stops_libpq,
     withholds_drivers,
 )
-from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, refused_input, skipped
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, refused_input
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import drivers
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import held as _held
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.projects import Projects
@@ -247,12 +247,8 @@ class ActionModule(OnboardingAction):
             mine = {login: marks[login] for number in rest if (login := logins[number])}
             turn = _canary.take_turn(mine, host, task, arguments["timeout"] * len(rest))
             for number in rest:
-                if other := turn.refused.get(logins[number] or ""):
-                    code = "not_tried" if other == host else "canary_refused"
-                    facts = _confirm.facts_of(endpoints[number])
-                    reports[number] = skipped(
-                        code, facts, "an earlier attempt of this run" if other == host else other
-                    ).as_dict()
+                if held := turn.held.get(logins[number] or ""):
+                    reports[number] = _held.check(held, _confirm.facts_of(endpoints[number]), host)
             if turn.busy:
                 early = [n for n in rest if n not in reports and logins[n] in turn.early and n not in checked_early]
                 if early:
@@ -265,15 +261,15 @@ class ActionModule(OnboardingAction):
                     _orphan.pause(_canary.POLL_SECONDS)
                 continue
             pending = [number for number in rest if number not in reports]
-            outcomes = dict.fromkeys(turn.tried, "open")
+            outcomes = dict.fromkeys(turn.tried, _canary.Outcome(_canary.OPEN))
             try:
                 if pending:
                     checks = self._module([endpoints[number] for number in pending], arguments, task_vars)
                     reports.update(zip(pending, checks, strict=True))
                     for login in turn.tried | turn.free:
                         own = [reports[number] for number in pending if logins[number] == login]
-                        outcome = _canary.outcome(own, REFUSED_LOGINS)
-                        if login in turn.tried or outcome == "refused":
+                        outcome = _held.outcome(own)
+                        if login in turn.tried or outcome.kind == _canary.REFUSED:
                             outcomes[login] = outcome
             finally:
                 _canary.settle(outcomes, marks, host, task)

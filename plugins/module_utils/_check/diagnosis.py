@@ -133,6 +133,7 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "now": timestamp(facts.now) if facts.now else "another date",
         "controller_now": timestamp(facts.controller_now) if facts.controller_now else "another date",
         "other": "another endpoint",
+        "verdict": "another code",
         "app_user": "its user",
         "variable": "the variable",
         "difference": "its value is different",

@@ -66,10 +66,10 @@ class Report:
         }
 
 
-def skipped(code: str, facts: Facts, other: str) -> Report:
-    """The report of an endpoint that was not tried, because `other` was refused: an endpoint or a host."""
-    error = WireError(f"not tried after the refusal for {clean(other)}")
-    diagnosis = describe(code, "auth", error, facts, other=other)
+def skipped(code: str, facts: Facts, other: str, **words: str) -> Report:
+    """The report of an endpoint that was not tried, because the login of `other` failed: an endpoint or a host."""
+    error = WireError(f"not tried after the login of {clean(other)} failed")
+    diagnosis = describe(code, "auth", error, facts, other=other, **words)
     return Report(facts.name, facts.host, facts.port, None, diagnosis, [], {}, False)
 
 

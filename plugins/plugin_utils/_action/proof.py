@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import REFUSED_LOGINS
-from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, skipped
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import held as _held
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
@@ -42,15 +42,15 @@ def write(action: OnboardingAction, options: Mapping[str, Any], task_vars: dict[
         if action._task.check_mode or not marks:
             return action.call(dict(options), task_vars)
         turn = _canary.take_turn(marks, host, task, options["timeout"] * len(mine))
-        if unproved is None and (turn.refused or turn.early):
-            _canary.settle(dict.fromkeys(turn.tried, "open"), marks, host, task)
+        if unproved is None and (turn.held or turn.early):
+            _canary.settle(dict.fromkeys(turn.tried, _canary.Outcome(_canary.OPEN)), marks, host, task)
             result = action.call({**options, "hold": True}, task_vars)
             if "held" not in result:
                 return result
             unproved = set(result["held"])
-        elif turn.refused:
-            _canary.settle(dict.fromkeys(turn.tried, "open"), marks, host, task)
-            return _refused(mine, turn.refused, host)
+        elif turn.held:
+            _canary.settle(dict.fromkeys(turn.tried, _canary.Outcome(_canary.OPEN)), marks, host, task)
+            return _not_tried(mine, turn.held, host)
         elif turn.busy:
             _orphan.pause(_canary.POLL_SECONDS)
         else:
@@ -66,14 +66,14 @@ def _tried(
 ) -> dict[str, Any]:
     """The result of the call that logs in; the other hosts are told what became of each login."""
     host, task = str(task_vars.get("inventory_hostname", "")), str(action._task._uuid)
-    outcomes = dict.fromkeys(turn.tried, "open")
+    outcomes = dict.fromkeys(turn.tried, _canary.Outcome(_canary.OPEN))
     try:
         result = action.call(dict(options), task_vars)
         reports = {report["name"]: report for report in result.get("proofs", ())}
         for login in turn.tried | turn.free:
             names = [entry["name"] for entry in options["endpoints"] if _canary.login_of(entry) == login]
-            outcome = _canary.outcome([reports[name] for name in names if name in reports], REFUSED_LOGINS)
-            if login in turn.tried or outcome == "refused":
+            outcome = _held.outcome([reports[name] for name in names if name in reports])
+            if login in turn.tried or outcome.kind == _canary.REFUSED:
                 outcomes[login] = outcome
     finally:
         _canary.settle(outcomes, marks, host, task)
@@ -102,14 +102,13 @@ def _message(reports: Sequence[Mapping[str, Any]]) -> str:
     return f"This task wrote no file, because with the new configuration {failure_text(reports)}"
 
 
-def _refused(endpoints: Sequence[Mapping[str, Any]], refused: Mapping[str, str], host: str) -> dict[str, Any]:
-    """The result for a host whose login was refused before: it is not tried again."""
-    reports = []
-    for entry in endpoints:
-        if other := refused.get(_canary.login_of(entry) or ""):
-            code = "not_tried" if other == host else "canary_refused"
-            earlier = "an earlier attempt of this run" if other == host else other
-            reports.append(skipped(code, _confirm.facts_of(entry), earlier).as_dict())
+def _not_tried(endpoints: Sequence[Mapping[str, Any]], held: Mapping[str, _canary.Held], host: str) -> dict[str, Any]:
+    """The result for a host whose login failed before: it is not tried again."""
+    reports = [
+        _held.check(reason, _confirm.facts_of(entry), host)
+        for entry in endpoints
+        if (reason := held.get(_canary.login_of(entry) or ""))
+    ]
     return {"failed": True, "changed": False, "msg": _message(reports), "proofs": reports, "files": []}
 
 

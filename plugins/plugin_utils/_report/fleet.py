@@ -29,8 +29,8 @@ FAILED = "failed"
 UNREACHABLE = "unreachable"
 LOST = "failed_before"
 NOT_CHECKED = "not_checked"
-# The codes of endpoints that were left out because their login was refused elsewhere.
-_NOT_TRIED = ("not_tried", "canary_refused")
+# The codes of endpoints that were left out because their login failed elsewhere.
+_NOT_TRIED = ("not_tried", "canary_refused", "canary_failed")
 # The words for each status in a summary, the same in singular and plural.
 STATUSES: Mapping[str, str] = {
     PROVED: "proved",
@@ -56,6 +56,8 @@ _CONNECTIONS_SHOWN = 50
 # Sentences of one code that differ in more words than this are not merged into one.
 _WORDS_APART = 4
 _VARIANTS = 20
+# A number, or a date and time: they neither split a group nor lengthen its sentences.
+_MEASURED = re.compile(r"\d+(\.\d+)?|\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:?\d\d)?")
 # Times are drawn on a logarithmic scale, in milliseconds.
 _SHORTEST_MS = 0.1
 _LONGEST_MS = 30_000.0
@@ -167,13 +169,17 @@ class Host:
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause of failure and the hosts that have it. `members`: (host, endpoint or driver, evidence)."""
+    """One cause of failure and the hosts that have it. `members`: (host, endpoint or driver, evidence).
+
+    `waited`: how many of the hosts did not try, because this cause kept others of them from logging in.
+    """
 
     code: str
     where: str
     cause: str
     cure: str
     members: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
+    waited: int = 0
 
     @functools.cached_property
     def hosts(self) -> tuple[str, ...]:
@@ -182,7 +188,8 @@ class Cause:
     @property
     def title(self) -> str:
         where = f" at {self.where}" if self.where else ""
-        return f"{count(len(self.hosts), 'host')}: {self.code}{where}"
+        waited = f": {len(self.hosts) - self.waited} tried, {self.waited} waited" if self.waited else ""
+        return f"{count(len(self.hosts), 'host')}: {self.code}{where}{waited}"
 
     @property
     def named_hosts(self) -> str:
@@ -411,7 +418,8 @@ class _Variant:
         if len(words) != len(self.words):
             return False
         different = {n for n, pair in enumerate(zip(words, self.words, strict=True)) if pair[0] != pair[1]}
-        if len(different | set(self.other)) > _WORDS_APART:
+        apart = [n for n in different | set(self.other) if not _differs_by_nature(self.words[n])]
+        if len(apart) > _WORDS_APART:
             return False
         for n in different:
             self.other.setdefault(n, {self.words[n]: None})[words[n]] = None
@@ -428,7 +436,26 @@ def _listed(words: list[str]) -> str:
     head, tail = before.group() if before else "", after.group() if after else ""
     if not all(w.startswith(head) and w.endswith(tail) and len(w) >= len(head) + len(tail) for w in words):
         head = tail = ""
-    return head + and_more([word[len(head) : len(word) - len(tail)] for word in words], VALUES_SHOWN) + tail
+    return head + and_more(_span([word[len(head) : len(word) - len(tail)] for word in words]), VALUES_SHOWN) + tail
+
+
+def _core(word: str) -> str:
+    """A word without the punctuation around it."""
+    return word.strip("()'\"`.,:;")
+
+
+def _differs_by_nature(word: str) -> bool:
+    """Whether a word is a number or a reading of a clock, which two hosts rarely share."""
+    return _MEASURED.fullmatch(_core(word)) is not None
+
+
+def _span(words: list[str]) -> list[str]:
+    """The lowest and the highest of measured values as one; other words as they are."""
+    if not all(map(_differs_by_nature, words)):
+        return words
+    numbers = all("T" not in word for word in words)
+    ordered = sorted(words, key=(lambda word: float(word)) if numbers else str)
+    return [f"{ordered[0]} to {ordered[-1]}"]
 
 
 # Separates cause and cure, which are merged as one text.
@@ -464,7 +491,7 @@ class _Groups:
             for variant in variants:
                 cause, _split, cure = variant.text().partition(_SPLIT)
                 causes.append(Cause(code, where, cause.strip(), cure.strip(), tuple(variant.members)))
-        return tuple(sorted(causes, key=lambda cause: -len(cause.hosts)))
+        return _by_hosts(causes)
 
 
 def _causes(hosts: Sequence[Host]) -> tuple[Cause, ...]:
@@ -475,7 +502,7 @@ def _causes(hosts: Sequence[Host]) -> tuple[Cause, ...]:
             code = "check_failed" if host.status == FAILED else host.status
             groups.add(code, "", (host.message, cures[host.status]), host.name, "")
         for check in host.checks:
-            if not check.ok:
+            if check.tried and not check.ok:
                 sentences = (check.cause, check.cure)
                 groups.add(check.code, check.where, sentences, host.name, check.name, check.evidence)
         for probe in host.probes:
@@ -483,15 +510,54 @@ def _causes(hosts: Sequence[Host]) -> tuple[Cause, ...]:
                 groups.add(
                     "driver_failed", "", (f"{probe.framework}: {probe.message}", _PROBE_CURE), host.name, probe.name
                 )
-    return groups.causes()
+    return _folded(groups.causes(), [(h, c) for h in hosts for c in h.checks if not c.ok and not c.tried])
+
+
+def _folded(causes: Sequence[Cause], followers: Sequence[tuple[Host, Check]]) -> tuple[Cause, ...]:
+    """The causes, each with the endpoints that were not tried because of it; these alone, where it is not here."""
+    leaders: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for number, cause in enumerate(causes):
+        for name in cause.hosts:
+            leaders.setdefault((name, cause.where), []).append((cause.code, number))
+    waiting: dict[int, list[tuple[Host, Check]]] = {}
+    alone = _Groups()
+    for host, check in followers:
+        evidence = check.raw.get("evidence")
+        evidence = evidence if isinstance(evidence, Mapping) else {}
+        verdict, tried_by = evidence.get("verdict"), evidence.get("tried_by")
+        # An endpoint of the same host, where another one's login was refused, has no such evidence.
+        names = map(str, tried_by) if isinstance(tried_by, list) else [host.name]
+        found = [n for name in names for code, n in leaders.get((name, check.where), ()) if verdict in (None, code)]
+        if found:
+            waiting.setdefault(found[0], []).append((host, check))
+        else:
+            alone.add(check.code, check.where, (check.cause, check.cure), host.name, check.name, check.evidence)
+    folded = []
+    for number, cause in enumerate(causes):
+        mine = waiting.get(number, [])
+        waited = {host.name for host, _check in mine}.difference(cause.hosts)
+        members = (*cause.members, *((host.name, check.name, ()) for host, check in mine))
+        folded.append(replace(cause, members=members, waited=len(waited)))
+    return _by_hosts([*folded, *alone.causes()])
+
+
+def _by_hosts(causes: Iterable[Cause]) -> tuple[Cause, ...]:
+    return tuple(sorted(causes, key=lambda cause: -len(cause.hosts)))
 
 
 def _notes(hosts: Sequence[Host]) -> tuple[Cause, ...]:
+    """The notes; one that is about several endpoints once."""
+    places: dict[str, set[str]] = {}
+    for host in hosts:
+        for check in host.checks:
+            for code, _text in check.notes:
+                places.setdefault(code, set()).add(check.where)
     groups = _Groups()
     for host in hosts:
         for check in host.checks:
             for code, text in check.notes:
-                groups.add(code, check.where, (text, ""), host.name, check.name)
+                where = check.where if len(places[code]) == 1 else ""
+                groups.add(code, where, (text, ""), host.name, check.name)
         for probe in host.probes:
             if probe.verdict == "not_proved":
                 groups.add("driver_not_proved", "", (f"{probe.framework}: {probe.message}", ""), host.name, probe.name)

@@ -4,8 +4,10 @@
 
 """One host of a run tries each login first. The other hosts wait, and do not send a password that was refused.
 
-The service locks an address out after failed logins, and the hosts of a fleet often share an address. `shared` keeps
-the state of each login, so it holds for all batches and strategies. Of a password, it keeps only a keyed digest.
+The service locks an address out after failed logins, and the hosts of a fleet often share an address. A login that
+failed for another reason than the credentials is tried by a few more hosts: one host's accident is no other's verdict.
+`shared` keeps the state of each login, so it holds for all batches and strategies. Of a password, it keeps only a keyed
+digest.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -14,15 +16,45 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
 
 POLL_SECONDS = 0.2
 # When a canary was killed, another host takes its place after the time that the canary could have needed.
 GRACE_SECONDS = 60.0
+# After this many hosts failed to log in, for whatever reason, the other hosts do not try.
+MAX_HOSTS = 3
+
+PASSED, REFUSED, UNCLEAR, ACCIDENT, OPEN = "passed", "refused", "unclear", "accident", "open"
+# SQLSTATEs of a server that says nothing about the credentials: insufficient resources, operator intervention, system
+# error, connection failure. 08P01 is not among them: poolers use it for a refused password.
+_NOT_CREDENTIALS = ("53", "57", "58", "08000", "08001", "08003", "08006")
+# The connection ended after the password was sent, and the server gave no answer.
+_NO_ANSWER = ("server_hang_auth", "closed_without_a_word", "reply_truncated", "network_lost")
+
+
+class Outcome(NamedTuple):
+    """What became of a login.
+
+    `kind`: PASSED; REFUSED, by the server; UNCLEAR, where it may have been; ACCIDENT, where the server gave another
+    reason or no answer; OPEN, where no password was sent. `code`: the check's. `answered`: whether the server gave the
+    reason of an ACCIDENT, so that the same host may try again.
+    """
+
+    kind: str
+    code: str = ""
+    answered: bool = False
+
+
+class Held(NamedTuple):
+    """Why a host does not try a login. `hosts`: those that tried, `verdict`: the code of the last one's check."""
+
+    code: str
+    hosts: tuple[str, ...]
+    verdict: str
 
 
 def login_of(endpoint: Mapping[str, Any]) -> str | None:
@@ -43,14 +75,14 @@ def mark_of(endpoint: Mapping[str, Any]) -> str:
 class Turn:
     """What a host may do now.
 
-    `tried`: logins that this host tries, and must settle. `free`: logins that passed already.
-    `refused`: login -> the host whose password was refused. `busy`: logins that another host tries now.
-    `early`: busy logins whose last canary failed before it logged in. Their earlier stages can be checked meanwhile.
+    `tried`: logins that this host tries, and must settle. `free`: logins that passed already. `held`: logins that this
+    host must not try. `busy`: logins that another host tries now.
+    `early`: busy logins whose last canary failed. Their stages before the login can be checked meanwhile.
     """
 
     tried: set[str] = field(default_factory=set)
     free: set[str] = field(default_factory=set)
-    refused: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
     busy: set[str] = field(default_factory=set)
     early: set[str] = field(default_factory=set)
 
@@ -69,38 +101,91 @@ def take_turn(logins: Mapping[str, str], host: str, task: str, seconds: float) -
                 turn.busy.add(login)
                 if known["again"]:
                     turn.early.add(login)
-            elif known["state"] == "passed":
+            elif known["state"] == PASSED:
                 turn.free.add(login)
-            elif known["state"] == "refused" and (known["mark"] == mark or known["task"] == task):
-                turn.refused[login] = known["host"]
+            elif reason := holds(known, mark, host, task):
+                turn.held[login] = reason
             else:
-                unsettled.append((login, known["state"] not in ("new", "refused")))
+                unsettled.append((login, known))
         if not turn.busy:
-            for login, again in unsettled:
+            for login, known in unsettled:
                 until = time.time() + seconds + GRACE_SECONDS
-                shared.put(login, {"state": "running", "until": until, "again": again})
+                again = known["state"] not in ("new", REFUSED, UNCLEAR)
+                value = {"state": "running", "until": until, "again": again, "task": task}
+                shared.put(login, {**_failures(known, task), **value})
                 turn.tried.add(login)
     return turn
 
 
-def settle(outcomes: Mapping[str, str], marks: Mapping[str, str], host: str, task: str) -> None:
-    """Tell the other hosts the outcome of each login: 'passed', 'refused', or 'open' when no login was made."""
+def holds(known: Mapping[str, Any], mark: str, host: str, task: str) -> Held | None:
+    """Why a login in this state must not be tried by this host, or None. Pure.
+
+    A later task may try another password, and may try again after an accident.
+    """
+    state = known["state"]
+    if state in (REFUSED, UNCLEAR) and (known["mark"] == mark or known["task"] == task):
+        tried_by = (str(known["host"]),)
+        own = "not_tried" if tried_by == (host,) else "canary_refused"
+        return Held(own if state == REFUSED else "canary_failed", tried_by, str(known["code"]))
+    if failures := _failures(known, task):
+        hosts = tuple(map(str, failures["hosts"]))
+        # A host may wait on for a server that gave a reason. One that was silent may have refused the password.
+        may_repeat = host in hosts and failures["answered"]
+        tries = len(hosts) if failures["answered"] else failures["tries"]
+        if tries >= MAX_HOSTS and not may_repeat:
+            return Held("canary_failed", hosts, str(failures["code"]))
+    return None
+
+
+def _failures(known: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """The accidents of a login in this task; empty without any."""
+    if known.get("task") != task or not known.get("hosts"):
+        return {}
+    return {key: known[key] for key in ("hosts", "tries", "answered", "code")}
+
+
+def settle(outcomes: Mapping[str, Outcome], marks: Mapping[str, str], host: str, task: str) -> None:
+    """Tell the other hosts the outcome of each login."""
     with shared.alone("canary"):
-        for login, outcome in outcomes.items():
-            if outcome == "refused":
-                shared.put(login, {"state": "refused", "host": host, "task": task, "mark": marks[login]})
-            else:
-                shared.put(login, {"state": outcome})
+        for login, (kind, code, answered) in outcomes.items():
+            value: dict[str, Any] = {"state": kind, "task": task}
+            failures = _failures(shared.get(login) or {}, task)
+            if kind in (REFUSED, UNCLEAR):
+                value.update(host=host, mark=marks[login], code=code)
+            elif kind == ACCIDENT:
+                value.update(
+                    hosts=list(dict.fromkeys([*failures.get("hosts", ()), host])),
+                    tries=failures.get("tries", 0) + 1,
+                    answered=answered and failures.get("answered", True),
+                    code=code,
+                )
+            elif kind == OPEN:
+                value.update(failures)
+            shared.put(login, value)
 
 
-def outcome(checks: Iterable[Mapping[str, Any]], refused_codes: Iterable[str]) -> str:
-    """The outcome of one login, by its reports: 'passed', 'refused' or 'open'."""
+def outcome(checks: Iterable[Mapping[str, Any]], refused_codes: Collection[str]) -> Outcome:
+    """What became of one login, by its reports. `refused_codes`: the check's codes for refused credentials. Pure."""
     passed_before = False
     for check in checks:
         passed = any(stage["stage"] == "auth" and stage["ok"] for stage in check["stages"])
-        at_login = check["password_sent"] and check["evidence"].get("step") == "auth"
-        if check["code"] in refused_codes or (at_login and not passed):
-            return "refused"
-        if passed:
-            passed_before = True
-    return "passed" if passed_before else "open"
+        if check["code"] in refused_codes:
+            return Outcome(REFUSED, check["code"])
+        if check["password_sent"] and check["evidence"].get("step") == "auth" and not passed:
+            return failed_login(str(check["code"]), str(check["evidence"].get("sqlstate", "")), refused_codes)
+        passed_before = passed_before or passed
+    return Outcome(PASSED if passed_before else OPEN)
+
+
+def failed_login(code: str, sqlstate: str, refused_codes: Collection[str]) -> Outcome:
+    """What became of a login that failed after the password was sent, by the check's code and the server's. Pure.
+
+    Only what may be a wrong password keeps the other hosts from trying.
+    """
+    if code in refused_codes or sqlstate.startswith("28"):
+        return Outcome(REFUSED, code)
+    if sqlstate.startswith(_NOT_CREDENTIALS):
+        return Outcome(ACCIDENT, code, answered=True)
+    if code in _NO_ANSWER and not sqlstate:
+        return Outcome(ACCIDENT, code)
+    return Outcome(UNCLEAR, code)

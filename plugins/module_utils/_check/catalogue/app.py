@@ -77,6 +77,11 @@ ENTRIES: Mapping[str, Entry] = {
         "Follow the cure in the report of {other}, and check {host} again.",
         withholds_drivers=True,
     ),
+    "canary_failed": Entry(
+        "The login of {user} at {host} failed for {other} with {verdict}, so this host sent no password.",
+        "Follow the cure in the report of {other}, and check {host} again.",
+        withholds_drivers=True,
+    ),
     "not_tried": Entry(
         "The server at {host} refused the same login for {other} a moment ago, so the password of {user} was not "
         "sent again.",

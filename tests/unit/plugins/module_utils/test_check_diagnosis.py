@@ -44,6 +44,7 @@ REACHED = {
     "revocations_unusable",
     # On the controller, or by the app's files: tests/integration/test_check.py, test_app_files.py.
     "canary_refused",
+    "canary_failed",
     "allowlist_drops_address",
     "allowlist_propagating",
     "allowlist_without_sql",

@@ -118,6 +118,66 @@ class TestCauses:
         assert sorted(members) == sorted(failed)
         assert len(members) == len(set(members))
 
+    def test_hosts_that_waited_are_folded_into_the_cause_that_held_them(self):
+        results = {"app0": {"checks": [rejected()]}, "z": {"checks": [reports.refused(host="elsewhere")]}}
+        results |= {f"app{n}": {"checks": [waited("app0", n)]} for n in range(1, 6)}
+        results["y"] = {"checks": [reports.refused(host="elsewhere")]}
+        found = fleet_of(results)
+        where = f"at {reports.CLUSTER} port 26257"
+        assert [cause.title for cause in found.causes] == [
+            f"6 hosts: password_rejected {where}: 1 tried, 5 waited",
+            "2 hosts: not_in_allowlist at elsewhere port 26257",
+        ]
+        assert found.causes[0].cause == rejected()["cause"]
+        assert len(found.causes[0].members) == 6
+        assert not [cause for cause in found.causes if "canary" in cause.cause + cause.code]
+
+    def test_three_accidents_are_the_cause_of_those_that_waited(self):
+        silent = rejected(code="server_hang_auth", cause="The server is silent.")
+        results = {name: {"checks": [silent]} for name in ("a", "b", "c")}
+        results |= {
+            f"app{n}": {"checks": [waited("a", n, code="canary_failed", verdict="server_hang_auth", others=["b", "c"])]}
+            for n in range(4)
+        }
+        assert [cause.title.partition(": ")[2] for cause in fleet_of(results).causes] == [
+            f"server_hang_auth at {reports.CLUSTER} port 26257: 3 tried, 4 waited"
+        ]
+
+    def test_another_endpoint_of_the_host_is_folded_as_well(self):
+        results = {"app": {"checks": [rejected(), reports.refused("two: db", code="not_tried", evidence={})]}}
+        (cause,) = fleet_of(results).causes
+        assert cause.title == f"1 host: password_rejected at {reports.CLUSTER} port 26257"
+        assert [name for _host, name, _evidence in cause.members] == ["shop: shop_db", "two: db"]
+
+    def test_hosts_that_waited_for_one_that_is_not_here_stand_alone(self):
+        results = {f"app{n}": {"checks": [waited("gone", n)]} for n in range(2)}
+        assert [cause.code for cause in fleet_of(results).causes] == ["canary_refused"]
+
+    def test_what_differs_by_nature_neither_splits_nor_lengthens(self):
+        def check(n):
+            times = " ".join(f"x{m} {n * 100 + m}.5 ms," for m in range(6))
+            return reports.refused(cause=f"It is 2026-11-29T02:45:{n:02}Z here; {times} which is long.", cure="Wait.")
+
+        found = fleet_of({f"app{n}": {"checks": [check(n)]} for n in range(40)})
+        assert len(found.causes) == 1
+        assert "It is 2026-11-29T02:45:00Z to 2026-11-29T02:45:39Z here; x0 0.5 to 3900.5 ms," in found.causes[0].cause
+
+    def test_a_note_on_several_endpoints_is_one(self):
+        results = {f"app{n}": {"checks": [reports.passed(port=n, notes=[reports.NOTE])]} for n in range(5)}
+        assert [note.title for note in fleet_of(results).notes] == ["5 hosts: slow_tcp"]
+
+
+def rejected(**more):
+    """A check whose password was refused."""
+    return reports.refused(**{"code": "password_rejected", "cause": "It refuses the password.", **more})
+
+
+def waited(first, number, code="canary_refused", verdict="password_rejected", others=()):
+    """The check of a host that did not try, because `first` did."""
+    evidence = {"tried_by": [first, *others], "verdict": verdict}
+    cause = f"The server refused the login from {first}, so host {number} sent no password."
+    return reports.refused(code=code, cause=cause, evidence=evidence, stages=[])
+
 
 class TestStatus:
     @pytest.mark.parametrize(
@@ -222,7 +282,7 @@ class TestJunit:
         names = [(case.get("classname"), case.get("name")) for case in cases]
         assert len(names) == len(set(names))
 
-    @pytest.mark.parametrize("code", ["not_tried", "canary_refused"])
+    @pytest.mark.parametrize("code", ["not_tried", "canary_refused", "canary_failed"])
     def test_what_was_not_tried_is_skipped(self, code):
         results = {"app": {"checks": [reports.refused(code=code, stages=[])]}}
         top = ElementTree.fromstring(_report_formats.as_junit(fleet_of(results)))  # noqa: S314 our own
