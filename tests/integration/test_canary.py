@@ -71,7 +71,7 @@ FULL = table.refuses_login("53300", "sorry, too many clients already")
 STOPS = table.refuses_login("57P01", "terminating connection due to administrator command")
 ACCIDENTS = [
     (silent_after_the_proof, "server_hang_auth"),
-    (closes_after_the_proof, "closed_without_a_word"),
+    (closes_after_the_proof, "closed_in_session"),
     (FULL, "too_many_connections"),
     (STOPS, "server_stopping"),
 ]

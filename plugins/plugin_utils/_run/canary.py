@@ -33,7 +33,9 @@ PASSED, REFUSED, UNCLEAR, ACCIDENT, OPEN = "passed", "refused", "unclear", "acci
 # error, connection failure. 08P01 is not among them: poolers use it for a refused password.
 _NOT_CREDENTIALS = ("53", "57", "58", "08000", "08001", "08003", "08006")
 # The connection ended after the password was sent, and the server gave no answer.
-_NO_ANSWER = ("server_hang_auth", "closed_without_a_word", "reply_truncated", "network_lost")
+_NO_ANSWER = ("server_hang_auth", "closed_in_session", "reply_truncated", "network_lost")
+# Reasons of another kind that a pooler gives with the SQLSTATE that it has for everything.
+_OTHER_REASONS = ("pooler_server_down", "pooler_full", "pooler_database_unknown", "database_missing")
 
 
 class Outcome(NamedTuple):
@@ -184,7 +186,7 @@ def failed_login(code: str, sqlstate: str, refused_codes: Collection[str]) -> Ou
     """
     if code in refused_codes or sqlstate.startswith("28"):
         return Outcome(REFUSED, code)
-    if sqlstate.startswith(_NOT_CREDENTIALS):
+    if sqlstate.startswith(_NOT_CREDENTIALS) or code in _OTHER_REASONS:
         return Outcome(ACCIDENT, code, answered=True)
     if code in _NO_ANSWER and not sqlstate:
         return Outcome(ACCIDENT, code)

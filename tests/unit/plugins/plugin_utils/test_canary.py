@@ -211,7 +211,10 @@ def test_what_a_report_says_of_a_login(checks: list[dict[str, Any]], kind: str) 
         ("backend_unreachable", "08006", "accident", True),
         # No answer at all.
         ("server_hang_auth", "", "accident", False),
-        ("closed_without_a_word", "", "accident", False),
+        ("closed_in_session", "", "accident", False),
+        ("pooler_server_down", "08P01", "accident", True),
+        ("pooler_password_rejected", "08P01", "refused", False),
+        ("pooler_login_refused", "08P01", "refused", False),
         ("reply_truncated", "", "accident", False),
         ("network_lost", "", "accident", False),
     ],
