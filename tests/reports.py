@@ -14,6 +14,11 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._report.fleet import 
 
 CLUSTER = "funky-skunk-123.abc.gcp-us-central1.cockroachlabs.cloud"
 WRITTEN = "2026-11-25T15:20:00Z"
+ORIGIN = (
+    ("Inventory", "/home/ann/fleet/inventories/production"),
+    ("Command", "ansible-playbook playbooks/check.yml -i inventories/production -l 'app*' -e 'crdb_check_formats=...'"),
+    ("Version", "crdb.onboard 1.0.0, ansible-core 2.19.0"),
+)
 NOTE = {
     "code": "slow_tcp",
     "text": "Connecting took 900 ms, where up to 300 is normal: look at this machine's network.",
@@ -55,14 +60,14 @@ def unreachable(name: str) -> dict[str, Any]:
     return {"unreachable": True, "msg": f"Failed to connect to the host via ssh: {name} port 22: timed out"}
 
 
-def fleet(size: int, endpoints: int = 1) -> Fleet:
+def fleet(size: int, endpoints: int = 1, domain: str = "example.com") -> Fleet:
     """A fleet: of 1,000 hosts 37 are not in the allowlist, 11 unreachable, 5 failed before, 3 drivers failed."""
     chance = random.Random(4)  # noqa: S311 no secret
-    return Fleet(tuple(_host(number, size, endpoints, chance) for number in range(size)), WRITTEN)
+    return Fleet(tuple(_host(number, size, endpoints, chance, domain) for number in range(size)), WRITTEN, ORIGIN)
 
 
-def _host(number: int, size: int, endpoints: int, chance: random.Random) -> Host:
-    name = f"app{number:04}.example.com"
+def _host(number: int, size: int, endpoints: int, chance: random.Random, domain: str) -> Host:
+    name = f"app{number:04}.{domain}"
     if size > 1 and number % 97 == 5:
         return read_host(name, unreachable(name))
     if size > 1 and number % 211 == 7:

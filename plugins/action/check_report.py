@@ -17,6 +17,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.fleet import 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import fleet as _report
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report import origin as _origin
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as run_reports
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
@@ -61,7 +62,8 @@ class ActionModule(OnboardingAction):
         with _shared.alone(key):
             hosts = self._hosts(key, task_vars)
             written = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            fleet = _report.Fleet(tuple(self._host(host, fleet_options, task_vars) for host in hosts), written)
+            results = tuple(self._host(host, fleet_options, task_vars) for host in hosts)
+            fleet = _report.Fleet(results, written, _origin.origin(task_vars.get("ansible_inventory_sources") or ()))
             files = self._files(fleet, arguments) if folder else []
         return {
             "changed": False,

@@ -201,6 +201,7 @@ def _replaced(world: World) -> list[Row]:
         Row("a list of revoked certificates alone", revocations(world.authority), "ca_not_pem"),
         Row("the right one quoted behind another", stranger + b'"' + pem, "tls_unknown_ca"),
         Row("the certificate of the server", leaf, "ca_leaf", says=("CN=Files CA", "holds no CA")),
+        Row("the certificate of the server behind a byte order mark", b"\xef\xbb\xbf" + leaf, "ca_leaf"),
         Row("the certificate of another server", pem_of(certificate_in(world.other_leaf)), "ca_leaf"),
         Row("an intermediate alone", pem_of(world.middle.certificate), "ca_incomplete", server="by_middle"),
         Row("not the self-signed one", pem, "tls_self_signed", server="self_signed", says=("self-signed",)),

@@ -96,6 +96,11 @@ def test_with_a_limit_it_is_on_those_hosts(controller, fleet):
     reports, run = check(controller, fleet, "-l", "app1,dead")
     assert run.status == 2, run.output
     assert statuses(reports) == {"app1": "reached", "dead": "unreachable"}
+    end = (reports / "crdb-check.html").read_text().split("<footer>")[1]
+    assert "<dt>Inventory</dt><dd>/" in end
+    assert "<dt>Command</dt><dd>ansible-playbook " in end
+    assert " -l app1,dead" in end
+    assert "<dt>Version</dt><dd>crdb.onboard 1." in end
 
 
 def test_strategy_free(controller, fleet):

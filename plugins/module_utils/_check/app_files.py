@@ -189,7 +189,7 @@ def _key_findings(app: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         expected = set(app["ca_fingerprints"])
         if role == "ca" and content is not None and expected:
-            fingerprints = {certificate.sha256 for certificate in _x509.read_pem(content[0].decode("latin-1"))}
+            fingerprints = {certificate.sha256 for certificate in _x509.read_pem(content[0].decode("utf-8", "replace"))}
             if not expected <= fingerprints:
                 first = sorted(expected - fingerprints)[0]
                 yield Finding("app_ca_changed", {"path": path, "fingerprint": first})

@@ -9,6 +9,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import Any, Optional, Union
 
@@ -29,7 +30,10 @@ def authorities(path: str) -> Union[str, list[dict[str, Any]]]:
     Authorities outside their validity are left out, as TLS does; a file without a valid one is not usable. Raises
     UntrustedPathError when this process is root and others could change the file.
     """
-    import ssl  # a thirtieth of the time of a call that looks into no CA
+    # A thirtieth of the time of a call that looks into no CA.
+    import ssl
+
+    from ansible_collections.crdb.onboard.plugins.module_utils._wire import ca_kinds, x509
 
     try:
         content = tree.read_file(path, _MAX_BYTES).content
@@ -37,13 +41,16 @@ def authorities(path: str) -> Union[str, list[dict[str, Any]]]:
         raise
     except OSError as exc:
         return f"cannot be read: {exc.strerror}"
-    if b"-----BEGIN CERTIFICATE-----" not in content:
-        return "is empty" if not content.strip() else "holds no certificate in PEM form"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blocks = x509.pem_blocks(content.decode("utf-8", "replace"))
     try:
-        context.load_verify_locations(cadata=content.decode("ascii", "replace"))
+        # Comments between the blocks may be other than ASCII, which load_verify_locations refuses.
+        context.load_verify_locations(cadata="".join(f"{block.text()}\n" for block in blocks))
     except (ssl.SSLError, ValueError):
-        return "holds a certificate that cannot be read: is it complete?"
+        kind, form = ca_kinds.unusable_kind(content)
+        words = ca_kinds.KINDS[kind]
+        cure = words.cure.format(path=path, file=shlex.quote(path), form=form)
+        return f"{words.text}. {cure}" if "`" in cure else words.text
     certificates: list[dict[str, Any]] = list(context.get_ca_certs())
     if not certificates:
         return "holds no certificate authority: that is the certificate of a server or a client"

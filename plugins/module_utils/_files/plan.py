@@ -97,7 +97,8 @@ def _verify_named(planned: PlannedFile) -> None:
             except OSError as exc:
                 raise refusal(planned.path, exc) from None
             if isinstance(problem, str) and problem:
-                raise FileRefusedError(f"{path}: the CA {problem}. {_CA_CURE}")
+                # A problem with a command has its own cure.
+                raise FileRefusedError(f"{path}: the CA {problem}." + ("" if "`" in problem else f" {_CA_CURE}"))
 
 
 def plan_undo(

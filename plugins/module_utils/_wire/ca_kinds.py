@@ -103,7 +103,7 @@ _LABELS = (
 
 def holds_private_key(content: bytes) -> bool:
     """Whether the text holds a private key in PEM."""
-    return any(label.endswith("PRIVATE KEY") for label in _labels(content))
+    return b"PRIVATE KEY-----" in content and any(label.endswith("PRIVATE KEY") for label in _labels(content))
 
 
 def unusable_kind(content: bytes) -> tuple[str, str]:

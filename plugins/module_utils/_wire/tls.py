@@ -87,7 +87,7 @@ def read_authorities(ca_file: str | None, ca_text: str | None) -> tuple[x509.Cer
         return ()
     with contextlib.suppress(FileUnusableError):
         return x509.read_pem(
-            ca_text if ca_text is not None else _read_file("ca", ca_file or "", MAX_CA_FILE).decode("latin-1")
+            ca_text if ca_text is not None else _read_file("ca", ca_file or "", MAX_CA_FILE).decode("utf-8", "replace")
         )
     return ()
 

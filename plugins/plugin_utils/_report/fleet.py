@@ -209,10 +209,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All hosts of a run. `written`: when, ISO 8601 in UTC."""
+    """All hosts of a run. `written`: when, ISO 8601 in UTC. `origin`: names and values about the run itself."""
 
     hosts: tuple[Host, ...]
     written: str
+    origin: tuple[tuple[str, str], ...] = ()
     causes: tuple[Cause, ...] = field(init=False)
     notes: tuple[Cause, ...] = field(init=False)
 

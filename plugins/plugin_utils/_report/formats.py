@@ -2,21 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A Fleet as people and programs read it: lines for a terminal, JSON, JUnit XML, one HTML page.
+"""A Fleet as people and programs read it: lines for a terminal, JSON, JUnit XML; `page` has the HTML.
 
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from xml.etree import ElementTree
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import STAGES
@@ -24,31 +20,22 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._report.fleet import 
     FAILED,
     NOT_CHECKED,
     PROVED,
-    REACHED,
-    STATUSES,
     VALUES_SHOWN,
     VERDICTS,
     Check,
     Fleet,
     Host,
     Probe,
-    Stage,
     and_more,
     count,
-    on_scale,
     read_host,
 )
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup, escape
+from ansible_collections.crdb.onboard.plugins.plugin_utils._report.page import as_html
 
 GENERATOR = "crdb.onboard check"
 JSON_VERSION = 2
 
-# The statuses of hosts that have nothing to mend: they come last.
-_FINE = (PROVED, REACHED)
 _ROWS_SHOWN = 12
-_EVIDENCE_SHOWN = 20
-_BAR_WIDTH = 48
 
 
 def of_host(name: str, result: object) -> list[str]:
@@ -239,51 +226,6 @@ def _cases(host: Host) -> Iterable[tuple[ElementTree.Element, float]]:
 def _xml(value: str) -> str:
     """Without the few printable characters that XML 1.0 cannot hold; line() has taken the others out."""
     return re.sub("[\ufffe\uffff\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]", "\ufffd", value)
-
-
-def _breakable(name: str) -> Markup:
-    """A host name that a narrow column breaks after its dots."""
-    return Markup(".<wbr>").join(escape(part) for part in name.split("."))
-
-
-@functools.lru_cache(maxsize=1)
-def _page() -> tuple[Template, str, str]:
-    folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = _breakable
-    style = (folder / "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    return environment.get_template("report.html.j2"), style, f"sha256-{digest}"
-
-
-def _bar(stage: Stage) -> int:
-    return round(on_scale(stage.milliseconds) * _BAR_WIDTH)
-
-
-def as_html(fleet: Fleet) -> bytes:
-    """One page that needs nothing else, no script either: `report.html.j2` is its text, `report.css` its look."""
-    template, style, digest = _page()
-    numbers = {(m[0], m[1]): n for n, cause in enumerate(fleet.causes, 1) for m in cause.members}
-    page: str = template.render(
-        fleet=fleet,
-        statuses=STATUSES,
-        stages=STAGES,
-        style=style,
-        digest=digest,
-        bar=_bar,
-        numbers=numbers,
-        evidence_shown=_EVIDENCE_SHOWN,
-        count=count,
-        rows=sorted(fleet.hosts, key=lambda host: list(STATUSES).index(host.status) if host.status in _FINE else -1),
-        fine=_FINE,
-    )
-    return page.encode("utf-8", "replace")
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Fleet], bytes]]] = {

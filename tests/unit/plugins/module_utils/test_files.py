@@ -22,6 +22,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.record import 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import stage, sweep, write
 from ansible_collections.crdb.onboard.plugins.module_utils._files.transaction import Transaction
 
+from tests.faults.certificates import Authority
 from tests.killed import ends_before
 
 
@@ -335,14 +336,24 @@ def test_all_refusals_are_named_at_once(home):
     ("content", "message"),
     [
         ("", "is empty"),
-        ("<html>", "holds no certificate in PEM form"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n", "cannot be read"),
+        ("hello", "the CA does not contain a PEM certificate. Set ca_cluster_id"),
+        ("<html>", "the CA is a web page, not a certificate. Set ca_cluster_id"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n", "the CA is cut off in the middle of a certificate. Set ca_cluster_id"),
+        ('"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"\n', "the CA has quotes"),
+        ('"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"\n', "from each line: `sed "),
     ],
 )
 def test_a_ca_that_is_no_use_is_named(home, content, message):
     (home / "ca.crt").write_text(content)
     (refusal,) = run(home, [whole(home / "z", "1", trusts=(str(home / "ca.crt"),))])
     assert message in refusal
+
+
+def test_a_ca_with_comments_that_are_not_ascii_is_of_use(home):
+    authority = Authority(home, "Files CA")
+    (home / "ca.crt").write_bytes("# für den Laden\n".encode() + authority.path.read_bytes())
+    (home / "ca.crt").chmod(0o644)
+    assert run(home, [whole(home / "z", "1", trusts=(str(home / "ca.crt"),))]) == {"z": "created"}
 
 
 def test_an_error_at_the_last_rename_gives_everything_back(home, monkeypatch):

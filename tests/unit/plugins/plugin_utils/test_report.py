@@ -330,6 +330,7 @@ class TestPage:
 # Of the page itself: anything else would be a host's.
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "section", "article", "h1", "h2", "h3", "p"),
+    *("footer", "code", "b"),
     *(
         "a",
         "time",
@@ -352,6 +353,8 @@ TAGS = {
 }
 ATTRIBUTES = {
     *(
+        "title",
+        "aria-label",
         "lang",
         "charset",
         "name",
