@@ -46,7 +46,7 @@ FOLDERS = {
     "module_utils": {"module_utils"},
     "modules": {"module_utils"},
     "doc_fragments": set(),
-    "callback": set(),
+    "callback": {"plugin_utils"},
     "filter": {"plugin_utils", "module_utils"},
     "lookup": {"plugin_utils", "module_utils"},
     "plugin_utils": {"plugin_utils", "module_utils"},

@@ -23,6 +23,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text, refused_input
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import drivers
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import held as _held
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action import printed as _printed
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction, display
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.projects import Projects
@@ -90,6 +91,9 @@ class ActionModule(OnboardingAction):
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's result, with a readable `report`."""
         _warn_of_typed_passwords()
+        return _printed.run(self._task, lambda: self._judged(arguments, task_vars), task_vars)
+
+    def _judged(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         try:
             return self._checked(arguments, task_vars)
         except (_InputRefusedError, InvalidConnectionError) as exc:

@@ -26,6 +26,9 @@ class ActionModule(OnboardingAction):
             shown = len(lines) > 1 and screen.show(lines)
             message = f"The {len(lines)} lines above say what is wrong." if shown else "\n".join(lines)
             return {"changed": False, "failed": True, "msg": message}
+        several = len(task_vars.get("ansible_play_hosts_all") or ()) > 1
+        if lines and arguments["last"] and several and screen.keep_for_the_end(lines):
+            return {"changed": False}
         if not lines or screen.show(lines):
             return {"changed": False}
         return {"changed": False, "msg": lines, "_ansible_verbose_always": True}

@@ -45,6 +45,12 @@ options:
     type: str
     choices: ["", app_config, ca, connection]
     default: ""
+  last:
+    description:
+      - With several hosts, show the lines after the recap of the run, when the callback
+        P(crdb.onboard.report_last#callback) is enabled. Lines of a later task replace them.
+    type: bool
+    default: false
   fail:
     description:
       - Fail the task with O(lines) as its message. The message is printed once, without the position in the playbook.

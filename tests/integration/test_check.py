@@ -471,7 +471,8 @@ class TestAdHoc:
             lookup = "{{ lookup('env', 'DATABASE_URL') }}"
             run = self.run(controller, tmp_path, files, lookup, DATABASE_URL=self.url(server))
         assert run.status == 0, run.output
-        assert run.output.count("code: ok") == 2
+        assert "2 hosts: 2 reached, not proved" in run.output
+        assert run.output.count("| SUCCESS =>") == 2
         assert "command line holds a password" not in run.output
         assert PASSWORD not in run.output
 
@@ -488,8 +489,9 @@ class TestAdHoc:
             run = self.run(controller, tmp_path, files, lookup, DATABASE_URL=self.url(server))
             assert proofs(server) == 1
         assert run.status == 2, run.output
-        assert "password_rejected. Cause:" in run.output
-        assert "canary_refused. Cause:" in run.output
+        assert run.output.count("refuses the password") == 1
+        assert "2 hosts: password_rejected at localhost port" in run.output
+        assert ": 1 tried, 1 waited (url)" in run.output
 
     def test_the_inventorys_connections(self, controller, sandbox, tmp_path):
         facts = sandbox.connections["funky_skunk"]
@@ -618,3 +620,58 @@ class TestAppsOwnView:
         status, output = self.check(controller, (path.parent, variables))
         assert status == 2
         assert "app_config_differs" in output
+
+
+class TestPrinted:
+    """What a failed check prints, and what a play can still read."""
+
+    @pytest.fixture
+    def refusing(self, files):
+        with BrokenServer(table.scram(password="another")) as server:
+            yield endpoint(server, files)
+
+    def ad_hoc(self, controller, tmp_path, facts, *words):
+        module = ("-m", "crdb.onboard.check", "-a", json.dumps({"endpoints": [facts]}))
+        return controller.run("ansible", "all", "-i", inventory(tmp_path, 12), "--forks", "12", *module, *words)
+
+    def test_an_ad_hoc_check_of_12_hosts_is_one_report(self, controller, tmp_path, refusing):
+        run = self.ad_hoc(controller, tmp_path, refusing)
+        assert run.status == 2, run.output
+        assert run.output.count("cause: ") == 1
+        assert run.output.count("12 hosts: 12 failed") == 1
+        assert len(run.output.splitlines()) < 80
+        assert "stages:" not in run.output
+
+    def test_hosts_that_cannot_be_reached_are_in_it(self, controller, files, tmp_path):
+        where = tmp_path / "two.yml"
+        local = {"ansible_connection": "local", "ansible_python_interpreter": str(BIN / "python")}
+        dead = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+        where.write_text(json.dumps({"all": {"hosts": {"a": local, "b": dead}}}))
+        with BrokenServer(table.scram(password=PASSWORD)) as server:
+            module = ("-m", "crdb.onboard.check", "-a", json.dumps({"endpoints": [endpoint(server, files)]}))
+            run = controller.run("ansible", "all", "-i", where, *module)
+        assert run.output.count("2 hosts: 1 reached, not proved, 1 unreachable") == 1
+
+    def test_with_v_it_is_the_whole_result(self, controller, tmp_path, refusing):
+        assert "stages:" in self.ad_hoc(controller, tmp_path, refusing, "-v").output
+
+    def test_a_failed_task_of_a_play_prints_the_cause_once(self, controller, tmp_path, refusing):
+        task = {"name": "Check", "crdb.onboard.check": {"endpoints": [refusing]}}
+        run = controller.playbook(play(tmp_path, task), {}, "-i", inventory(tmp_path, 1))
+        assert run.status == 2, run.output
+        assert run.output.count("refuses the") == 1
+        assert "stages:" not in run.output
+
+    @pytest.mark.parametrize("way", ["register", "rescue"])
+    def test_what_a_play_reads_is_complete(self, controller, tmp_path, refusing, way):
+        task = {"name": "Check", "crdb.onboard.check": {"endpoints": [refusing]}}
+        if way == "register":
+            task |= {"register": "result", "ignore_errors": True}
+            tasks = [task]
+        else:
+            fact = {"ansible.builtin.set_fact": {"result": "{{ ansible_failed_result }}"}}
+            tasks = [{"block": [task], "rescue": [fact]}]
+        run = controller.playbook(play(tmp_path, *tasks), {}, "-i", inventory(tmp_path, 1))
+        assert run.status == 0, run.output
+        (found,) = results(run).values()
+        assert [stage["stage"] for stage in found["stages"]] == ["dns", "tcp", "tls", "route", "auth"]

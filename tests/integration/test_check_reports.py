@@ -76,6 +76,42 @@ def test_one_report_has_every_host(controller, fleet):
     assert [run.recap(host)["changed"] for host in EXPECTED] == [0, 0, 0, 0]
 
 
+def test_the_report_is_the_last_that_one_sees(controller, fleet):
+    _reports, run = check(controller, fleet, "-l", "app1,app3,dead")
+    assert run.status == 2, run.output
+    report = run.output.index("3 hosts: 1 reached, not proved, 1 failed, 1 unreachable")
+    assert report > run.output.index("PLAY RECAP")
+    assert run.output.count("cause: ") == 2
+    assert "skipping" not in run.output
+    assert "Validating arguments" not in run.output
+
+
+def test_with_another_configuration_it_comes_before_the_recap(controller, fleet, tmp_path):
+    settings = controller.config.read_text()
+    assert ", crdb.onboard.report_last\n" in settings
+    controller.config = tmp_path / "ansible.cfg"
+    controller.config.write_text(settings.replace(", crdb.onboard.report_last\n", "\n"))
+    controller.environment["ANSIBLE_COLLECTIONS_PATH"] = str(controller.cwd / "collections")
+    _reports, run = check(controller, fleet, "-l", "app1,app3")
+    assert run.status == 2, run.output
+    assert run.output.index("2 hosts: 1 reached, not proved, 1 failed") < run.output.index("PLAY RECAP")
+
+
+def test_a_host_whose_connection_works_has_no_task_after_the_report(controller, fleet):
+    _reports, run = check(controller, fleet, "-l", "app1,app2,app3")
+    assert {name: run.recap("app2")[name] for name in ("ok", "skipped")} == {"ok": 1, "skipped": 0}
+    assert run.recap("app3")["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("crdb_check_fail", "perhaps"), ("crdb_check_timeout", "long"), ("crdb_check_confirm", 7)]
+)
+def test_a_value_of_the_wrong_type_is_refused(controller, fleet, variable, value):
+    _reports, run = check(controller, fleet, "-l", "app3", **{variable: value})
+    assert run.status == 2, run.output
+    assert "unable to convert" in run.output or "is not a valid boolean" in run.output
+
+
 @pytest.mark.parametrize("serial", [2, 3])
 def test_with_serial_the_last_batch_leaves_the_whole_report(controller, fleet, serial):
     reports, run = check(controller, fleet, playbook=play(controller, f"serial: {serial}"))

@@ -34,7 +34,7 @@ def test_all_workers_are_lean_when_the_callback_is_enabled_and_none_otherwise(co
     (tmp_path / "lookup_plugins/frozen.py").write_text(LOOKUP)
     (tmp_path / "play.yml").write_text(PLAYBOOK)
     settings = controller.config.read_text()
-    assert settings.count("\ncallbacks_enabled = crdb.onboard.lean_workers\n") == 1
+    assert settings.count("\ncallbacks_enabled = crdb.onboard.lean_workers, ") == 1
     if not enabled:
         controller.config = tmp_path / "ansible.cfg"
         controller.config.write_text(re.sub("callbacks_enabled.*", "", settings))

@@ -28,6 +28,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
 _FOR_PROGRAMS = ("json", "jsonl", "null", "selective")
 EVERY_SECONDS = 10.0
 _PROGRESS = "progress"
+LAST_CALLBACK = "crdb.onboard.report_last"
+_LAST = "shown last"
 
 display = Display()
 _at_prompt = threading.Event()
@@ -48,6 +50,19 @@ def show(lines: Sequence[str]) -> bool:
         return False
     display.display(text)
     return True
+
+
+def keep_for_the_end(lines: Sequence[str]) -> bool:
+    """Keep lines for the end of the run, in place of those kept before; False where nothing would show them."""
+    if LAST_CALLBACK not in constants.CALLBACKS_ENABLED or not for_people():
+        return False
+    shared.put(_LAST, list(lines))
+    return True
+
+
+def show_last() -> None:
+    """Display the lines that were kept for the end of the run."""
+    show(shared.get(_LAST) or [])
 
 
 @contextlib.contextmanager

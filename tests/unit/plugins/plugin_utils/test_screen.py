@@ -44,6 +44,25 @@ def test_without_lines_nothing_is_displayed(shown: list[str]) -> None:
     assert shown == []
 
 
+def test_lines_for_the_end_wait_only_where_something_shows_them(
+    shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, Any] = {}
+    monkeypatch.setattr(shared, "put", kept.__setitem__)
+    monkeypatch.setattr(shared, "get", kept.get)
+    screen.show_last()
+    monkeypatch.setattr(constants, "CALLBACKS_ENABLED", ["crdb.onboard.lean_workers"])
+    assert not screen.keep_for_the_end(["one"])
+    monkeypatch.setattr(constants, "CALLBACKS_ENABLED", ["crdb.onboard.lean_workers", "crdb.onboard.report_last"])
+    assert screen.keep_for_the_end(["one"])
+    assert screen.keep_for_the_end(["two"])
+    assert shown == []
+    screen.show_last()
+    assert shown == ["two"]
+    monkeypatch.setattr(constants, "DEFAULT_STDOUT_CALLBACK", "json")
+    assert not screen.keep_for_the_end(["one"])
+
+
 @pytest.mark.parametrize("callback", ["ansible.posix.json", "ansible.posix.jsonl", "json", "community.general.null"])
 def test_output_that_programs_read_gets_no_more_lines(
     callback: str, shown: list[str], monkeypatch: pytest.MonkeyPatch
