@@ -326,7 +326,7 @@ class Checker:
     def __init__(self, user: str, endpoints: list[Endpoint], params: dict[str, Any], check_mode: bool) -> None:
         self._user, self._endpoints, self._params, self._check_mode = user, endpoints, params, check_mode
 
-    def run(self, refused: dict[str, str]) -> dict[str, Any]:
+    def run(self, refused: dict[str, list[str]]) -> dict[str, Any]:
         """The reports, and the logins that were refused so far as in check_endpoints: {reports, refused}."""
         controller = self._params["controller_time"]
         skew = None if controller is None or not math.isfinite(controller) else time.time() - controller
@@ -350,7 +350,7 @@ def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
     endpoints = [Endpoint.from_dict(entry) for entry in facts]
     owners = {entry["run_as"]: Owner(entry["run_as"]) for entry in facts}
     reports: dict[int, dict[str, Any]] = {}
-    refused: dict[str, str] = {}
+    refused: dict[str, list[str]] = {}
     # Other users' processes are forked first, before the check of this process starts threads.
     for name, owner in sorted(owners.items(), key=lambda item: not item[1].foreign):
         mine = [number for number, entry in enumerate(facts) if entry["run_as"] == name]

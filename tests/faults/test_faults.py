@@ -30,7 +30,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import W
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report.formats import of_host
 
 from tests.faults import table
-from tests.faults.broken import VERSION, BrokenServer, Peer
+from tests.faults.broken import VERSION, Behaviour, BrokenServer, Peer
 from tests.faults.certificates import Authority
 from tests.faults.table import DATABASE, FAULTS, PASSWORD, USER, Fault, Files
 from tests.unit.plugins.module_utils.test_check_diagnosis import BORROWED, REACHED
@@ -335,6 +335,26 @@ def test_a_refused_login_is_not_tried_again(files: Files) -> None:
     assert "app0" in reports[1].diagnosis.cause
     assert len(server.startups) == 2
     assert sum(not message.startswith(b"SCRAM") for message in server.password_messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "codes"),
+    [
+        (table.refuses_login("53300", "sorry, too many clients already"), ["too_many_connections"] * 3),
+        (table.refuses_login("08P01", "query_wait_timeout"), ["pooler_server_down"] * 3),
+        (table.refuses_login("XX000", "a bug"), ["server_error", "canary_failed", "canary_failed"]),
+        (table.refuses_login("28000", "no"), ["login_refused", "not_tried", "not_tried"]),
+    ],
+)
+def test_only_what_may_be_a_refusal_keeps_a_login_from_being_tried_again(
+    files: Files, behaviour: Behaviour, codes: list[str]
+) -> None:
+    with BrokenServer(behaviour) as server:
+        same = [endpoint(files, server.port, name=f"app{number}") for number in range(3)]
+        reports = check_endpoints([Endpoint.from_dict(facts) for facts in same])
+    assert [report.diagnosis.code for report in reports] == codes
+    assert len(server.password_messages) == codes.count(codes[0])
+    assert "refused" not in reports[2].diagnosis.cause or codes[2] == "not_tried"
 
 
 def test_the_same_login_that_passes_is_checked_for_each_endpoint(files: Files) -> None:

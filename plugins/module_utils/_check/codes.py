@@ -57,7 +57,17 @@ CATALOGUE: Mapping[str, Entry] = {
     **login.ENTRIES,
     **app.ENTRIES,
 }
+# SQLSTATEs of a server that says nothing about the credentials: insufficient resources, operator intervention, system
+# error, connection failure. 08P01 is not among them: poolers use it for a refused password.
+_NOT_CREDENTIALS = ("53", "57", "58", "08000", "08001", "08003", "08006")
+# Reasons of another kind that a pooler gives with the SQLSTATE that it has for everything.
+_OTHER_REASONS = ("pooler_server_down", "pooler_full", "pooler_database_unknown", "database_missing")
 REFUSED_LOGINS = tuple(code for code, entry in CATALOGUE.items() if entry.refuses_login)
+
+
+def is_no_refusal(code: str, sqlstate: str) -> bool:
+    """Whether the server gave a reason for a failed login that says nothing about the credentials."""
+    return sqlstate.startswith(_NOT_CREDENTIALS) or code in _OTHER_REASONS
 
 
 def codes_known_to_api(subject: str) -> tuple[str, ...]:

@@ -21,7 +21,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import OK, REFUSED_LOGINS, note
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
+    OK,
+    REFUSED_LOGINS,
+    is_no_refusal,
+    note,
+)
 from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import (
     Diagnosis,
     certificate_facts,
@@ -102,14 +107,14 @@ def check_endpoints(
     endpoints: Sequence[Endpoint],
     timeout: float = DEFAULT_TIMEOUT,
     skew: float | None = None,
-    refusals: dict[str, str] | None = None,
+    refusals: dict[str, list[str]] | None = None,
 ) -> list[Report]:
     """Check all endpoints, up to MAX_PARALLEL at once, and report in their order.
 
     Endpoints with the same login are checked one after the other, and skipped once its password was refused, because
     the service locks an address out after failed logins. `skew`: seconds that this machine's clock is ahead of the
-    controller's, None if unknown. `refusals` maps the text of a login key to the name of the endpoint that was refused;
-    it holds the refusals of earlier calls, and this call adds its own.
+    controller's, None if unknown. `refusals` maps the text of a login key to the name of the endpoint that was refused
+    and its code; it holds the refusals of earlier calls, and this call adds its own.
     """
     refused = {} if refusals is None else refusals
     groups: dict[tuple[object, ...], list[int]] = {}
@@ -121,11 +126,11 @@ def check_endpoints(
         key = repr(endpoints[indexes[0]].login_key())
         for index in indexes:
             if key in refused:
-                reports[index] = not_tried(endpoints[index], timeout, refused[key])
+                reports[index] = not_tried(endpoints[index], timeout, *refused[key])
                 continue
             reports[index] = check_endpoint(endpoints[index], timeout, skew)
             if login_was_refused(reports[index]):
-                refused[key] = endpoints[index].name
+                refused[key] = [endpoints[index].name, reports[index].diagnosis.code]
 
     if groups:
         with ThreadPoolExecutor(max_workers=min(MAX_PARALLEL, len(groups))) as pool:
@@ -135,10 +140,12 @@ def check_endpoints(
 
 
 def login_was_refused(report: Report) -> bool:
-    """Whether the same login must not be tried again."""
-    return report.diagnosis.code in REFUSED_LOGINS or (
-        report.password_sent and report.diagnosis.evidence.get("step") == "auth"
-    )
+    """Whether the same login must not be tried again: it was refused, or may have been."""
+    code, evidence = report.diagnosis.code, report.diagnosis.evidence
+    if code in REFUSED_LOGINS:
+        return True
+    at_login = report.password_sent and evidence.get("step") == "auth"
+    return at_login and not is_no_refusal(code, str(evidence.get("sqlstate", "")))
 
 
 def open_session(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT) -> Wire:
@@ -149,8 +156,10 @@ def open_session(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT) -> Wire:
     return _Run(endpoint, timeout, None).open()
 
 
-def not_tried(endpoint: Endpoint, timeout: float, other: str) -> Report:
-    return skipped("not_tried", Facts.of(endpoint, timeout), other)
+def not_tried(endpoint: Endpoint, timeout: float, other: str, verdict: str) -> Report:
+    """The report of an endpoint whose login failed with `verdict` for the endpoint `other`."""
+    code = "not_tried" if verdict in REFUSED_LOGINS else "canary_failed"
+    return skipped(code, Facts.of(endpoint, timeout), other, verdict=verdict)
 
 
 def check_endpoint(endpoint: Endpoint, timeout: float = DEFAULT_TIMEOUT, skew: float | None = None) -> Report:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import REFUSED_LOGINS
+from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import REFUSED_LOGINS, is_no_refusal
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import skipped
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary
@@ -22,7 +22,7 @@ _EARLIER = "an earlier attempt of this run"
 
 def outcome(checks: Iterable[Mapping[str, Any]]) -> canary.Outcome:
     """What became of one login, by its checks."""
-    return canary.outcome(checks, REFUSED_LOGINS)
+    return canary.outcome(checks, REFUSED_LOGINS, is_no_refusal)
 
 
 def check(held: canary.Held, facts: Facts, host: str) -> dict[str, Any]:

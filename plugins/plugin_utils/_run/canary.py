@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,13 +29,8 @@ GRACE_SECONDS = 60.0
 MAX_HOSTS = 3
 
 PASSED, REFUSED, UNCLEAR, ACCIDENT, OPEN = "passed", "refused", "unclear", "accident", "open"
-# SQLSTATEs of a server that says nothing about the credentials: insufficient resources, operator intervention, system
-# error, connection failure. 08P01 is not among them: poolers use it for a refused password.
-_NOT_CREDENTIALS = ("53", "57", "58", "08000", "08001", "08003", "08006")
 # The connection ended after the password was sent, and the server gave no answer.
 _NO_ANSWER = ("server_hang_auth", "closed_in_session", "reply_truncated", "network_lost")
-# Reasons of another kind that a pooler gives with the SQLSTATE that it has for everything.
-_OTHER_REASONS = ("pooler_server_down", "pooler_full", "pooler_database_unknown", "database_missing")
 
 
 class Outcome(NamedTuple):
@@ -166,27 +161,34 @@ def settle(outcomes: Mapping[str, Outcome], marks: Mapping[str, str], host: str,
             shared.put(login, value)
 
 
-def outcome(checks: Iterable[Mapping[str, Any]], refused_codes: Collection[str]) -> Outcome:
-    """What became of one login, by its reports. `refused_codes`: the check's codes for refused credentials. Pure."""
+def outcome(
+    checks: Iterable[Mapping[str, Any]], refused_codes: Collection[str], is_no_refusal: Callable[[str, str], bool]
+) -> Outcome:
+    """What became of one login, by its reports. Pure.
+
+    `refused_codes`: the check's codes for refused credentials. `is_no_refusal`: whether a code and a SQLSTATE are the
+    server's reason of another kind.
+    """
     passed_before = False
     for check in checks:
         passed = any(stage["stage"] == "auth" and stage["ok"] for stage in check["stages"])
         if check["code"] in refused_codes:
             return Outcome(REFUSED, check["code"])
         if check["password_sent"] and check["evidence"].get("step") == "auth" and not passed:
-            return failed_login(str(check["code"]), str(check["evidence"].get("sqlstate", "")), refused_codes)
+            code, sqlstate = str(check["code"]), str(check["evidence"].get("sqlstate", ""))
+            return failed_login(code, sqlstate, other_reason=is_no_refusal(code, sqlstate))
         passed_before = passed_before or passed
     return Outcome(PASSED if passed_before else OPEN)
 
 
-def failed_login(code: str, sqlstate: str, refused_codes: Collection[str]) -> Outcome:
+def failed_login(code: str, sqlstate: str, *, other_reason: bool) -> Outcome:
     """What became of a login that failed after the password was sent, by the check's code and the server's. Pure.
 
     Only what may be a wrong password keeps the other hosts from trying.
     """
-    if code in refused_codes or sqlstate.startswith("28"):
+    if sqlstate.startswith("28"):
         return Outcome(REFUSED, code)
-    if sqlstate.startswith(_NOT_CREDENTIALS) or code in _OTHER_REASONS:
+    if other_reason:
         return Outcome(ACCIDENT, code, answered=True)
     if code in _NO_ANSWER and not sqlstate:
         return Outcome(ACCIDENT, code)
