@@ -357,7 +357,7 @@ class ActionModule(OnboardingAction):
 
     def _given(self, url: str, ca_file: str | None) -> dict[str, Any]:
         if not url.strip():
-            raise _InputRefusedError("url is empty: is the variable that it was to come from set?")
+            raise _InputRefusedError("the option url is empty: set the variable that it comes from.")
         connection, notes = given_url.read(url)
         facts = endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert})
         return {**facts, "given": notes}
