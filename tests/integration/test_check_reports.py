@@ -82,7 +82,7 @@ def test_the_report_is_the_last_that_one_sees(controller, fleet):
     report = run.output.index("3 hosts: 1 reached, not proved, 1 failed, 1 unreachable")
     assert report > run.output.index("PLAY RECAP")
     assert run.output.count("cause: ") == 2
-    assert "skipping" not in run.output
+    assert "skipping: [app1]" not in run.output
     assert "Validating arguments" not in run.output
 
 
