@@ -455,7 +455,7 @@ def _span(words: list[str]) -> list[str]:
     if not all(map(_differs_by_nature, words)):
         return words
     numbers = all("T" not in word for word in words)
-    ordered = sorted(words, key=(lambda word: float(word)) if numbers else str)
+    ordered = sorted(words, key=float if numbers else str)
     return [f"{ordered[0]} to {ordered[-1]}"]
 
 

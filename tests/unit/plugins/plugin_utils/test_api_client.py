@@ -278,7 +278,9 @@ def test_a_response_without_its_list_is_refused(converse):
 
 def test_the_ca_is_asked_for_without_the_key(converse):
     talk = converse((200, b"not a certificate"))
-    with pytest.raises(OnboardingError, match=r"the CA at http://127\.0\.0\.1:\d+/clusters/1/cert: does not contain a PEM"):
+    with pytest.raises(
+        OnboardingError, match=r"the CA at http://127\.0\.0\.1:\d+/clusters/1/cert: does not contain a PEM"
+    ):
         talk.api.authorities("1")
     assert "Authorization" not in talk.requests[0][3]
 
