@@ -15,16 +15,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._check import notes, run
+from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import Finding
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
-from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import describe
+from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import Diagnosis, describe
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts
+from ansible_collections.crdb.onboard.plugins.module_utils._check.report import refused_input, with_findings
 from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint, check_endpoints
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WireError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report.formats import of_host
@@ -434,6 +437,37 @@ def test_a_session_that_is_not_as_expected_is_a_note(
     assert report.ok
     assert [note["code"] for note in report.notes] == ([code] if code else [])
     assert all(says in note["text"] for note in report.notes)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "server"])
+def test_no_note_repeats_the_password_that_a_server_names_as_version_user_or_database(
+    files: Files, password: str
+) -> None:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(files.good)
+        peer.startup()
+        peer.scram(password)
+        peer.let_in()
+        peer.ready()
+        peer.query()
+        peer.row(f"u{password}u", f"d{password}d", f"v{password}v")
+        peer.hang()
+
+    with BrokenServer(behaviour) as server:
+        report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, password=password))).as_dict()
+    assert [note["code"] for note in report["notes"]] == ["not_cockroachdb", "other_user", "other_database"]
+    text = json.dumps(report, ensure_ascii=False)
+    assert not any(f"{letter}{password}{letter}" in text for letter in "udv")
+
+
+def test_no_finding_repeats_the_password_that_a_file_has_in_another_place(files: Files) -> None:
+    facts = Endpoint.from_dict(endpoint(files, 1))
+    tried = refused_input("shop", "", "")
+    found = Finding("env_value_differs", {"path": "/a/.env", "variable": "X", "difference": f"user is {PASSWORD}"})
+    report = with_findings(replace(tried, diagnosis=Diagnosis("ok", "", "", {})), facts, [found], "", only=False)
+    assert report.diagnosis.code == "env_value_differs"
+    assert "user is ********" in report.diagnosis.cause
+    assert PASSWORD not in json.dumps(report.as_dict(), ensure_ascii=False)
 
 
 def test_clocks_that_differ_are_a_note_where_all_passes(files: Files) -> None:

@@ -21,6 +21,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import O
 from ansible_collections.crdb.onboard.plugins.module_utils._check.diagnosis import Diagnosis, describe
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import Facts
+from ansible_collections.crdb.onboard.plugins.module_utils._check.masking import shown_values
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
 from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WireError
@@ -88,7 +89,9 @@ def with_findings(report: Report, endpoint: Endpoint, findings: Sequence[Finding
     facts = Facts.of(endpoint, DEFAULT_TIMEOUT)
     common = {"name": facts.name, "host": facts.host, "app_user": user or "this user"}
     faults = []
-    for code, words in findings:
+    for code, found in findings:
+        # A file may hold the password where another part of a connection string belongs.
+        words = shown_values(found, endpoint.password or "")
         if code in NOTES:
             report.notes.append(note(code, **{**common, **words}))
         else:

@@ -400,7 +400,7 @@ class _Run:
             notes.append(
                 note("clock_differs", host=facts.host, now=timestamp(now), controller_now=timestamp(controller))
             )
-        notes += session_notes(facts, self._server)
+        notes += session_notes(facts, shown_values(self._server, self._sent_password()))
         if facts.ca_file:
             mode = exposes_private_key(facts.ca_file)
             notes += [note("ca_holds_key", host=facts.host, path=facts.ca_file, mode=mode)] if mode else []
