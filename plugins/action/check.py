@@ -168,7 +168,8 @@ class ActionModule(OnboardingAction):
         if arguments["url"] is None:
             used = [f for app in apps if app.name == endpoint.get("for_app") for f in app.frameworks]
         else:
-            names = {name for entry in arguments["apps"] or () for name in entry.get("frameworks") or ()}
+            wanted = [wish for entry in arguments["apps"] or () for wish in entry.get("frameworks") or ()]
+            names = {wish.get("name") if isinstance(wish, Mapping) else wish for wish in wanted}
             used = [framework for name, framework in frameworks.load().items() if name in names]
         return [framework.title for framework in used if framework.parameters == "libpq"]
 

@@ -265,6 +265,7 @@ class TestConnectionStrings:
             ("&sslmode=verify-full&pgbouncer=true", [], "ok", ["libpq_refuses_url"]),
             ("&sslmode=verify-full&pgbouncer=true", ["pgx", "jdbc"], "ok", ["libpq_refuses_url"]),
             ("&sslmode=verify-full&pgbouncer=true", ["pgx", "psycopg2"], "libpq_would_fail", []),
+            ("&sslmode=verify-full&pgbouncer=true", [{"name": "psycopg2", "version": "2.9.9"}], "libpq_would_fail", []),
             ("&sslmode=verify-full&application_name=a=b", ["ruby-pg"], "libpq_would_fail", []),
             ("&sslmode=verify-full&connect_timeout=abc", [], "input_refused", []),
             ("&sslmode=verify-full?application_name=x", [], "input_refused", []),
