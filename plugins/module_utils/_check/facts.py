@@ -47,7 +47,7 @@ class Facts:
     local_address: str | None = None
     attempts: list[dict[str, str]] = field(default_factory=list)
     public_roots: bool = True
-    # The list of revoked certificates that was read; None when there is none.
+    # The list of revoked certificates, if one was read.
     revocations: str | None = None
     # The server's certificates, its own first, and the certificates in the configured CA.
     chain: tuple[x509.Certificate, ...] = ()

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import libpq_file
 
 # By the key of an endpoint that takes their place; these change the connection whatever it says otherwise.
 _VARIABLES = {
@@ -39,10 +40,7 @@ def default_ca_file() -> str:
     named = os.environ.get("PGSSLROOTCERT", "")
     if named and named != "system":
         return named
-    try:
-        return str(Path("~/.postgresql/root.crt").expanduser())
-    except RuntimeError:
-        return ""
+    return libpq_file("root.crt")
 
 
 def with_default_ca(endpoint: Endpoint) -> Endpoint:

@@ -55,8 +55,13 @@ def checks_revocations(context: ssl.SSLContext) -> bool:
 
 def revocation_list() -> str:
     """The file of revoked certificates that libpq reads by itself; an empty text without a home folder."""
+    return libpq_file("root.crl")
+
+
+def libpq_file(name: str) -> str:
+    """A file of the user's folder for libpq; an empty text without a home folder."""
     try:
-        return str(Path("~/.postgresql/root.crl").expanduser())
+        return str(Path("~/.postgresql", name).expanduser())
     except RuntimeError:
         return ""
 

@@ -37,9 +37,7 @@ _FIELDS = frozenset(
     }
     | {"service", "servicefile", "replication", "authtype", "tty", "requiressl"}
 )
-_MODE = re.compile(
-    r"(?P<before>[?&]|(?:^|\s))sslmode\s*=\s*'?(?P<mode>disable|allow|prefer|require|verify-ca)\b'?", re.I
-)
+_MODE = re.compile(r"(?:[?&]|^|\s)sslmode\s*=\s*'?(?P<mode>disable|allow|prefer|require|verify-ca)\b'?", re.I)
 _SSL = re.compile(r"(?<=[?&])ssl=(?P<mode>false|0|off|no-verify)(?=&|$)", re.I)
 _WEAK = {
     "disable": "without TLS, so that everybody on the way can read the password",
