@@ -182,12 +182,13 @@ Behaviour = Callable[[Peer], None]
 
 
 class BrokenServer:
-    """Listens on a free loopback port and runs the behaviour for each connection, in a thread of its own."""
+    """Listens, by default at a free loopback port, and runs the behaviour for each connection in its own thread."""
 
-    def __init__(self, behaviour: Behaviour, family: int = socket.AF_INET) -> None:
+    def __init__(self, behaviour: Behaviour, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._behaviour = behaviour
-        self._socket = socket.socket(family)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(address)
         self._socket.listen(16)
         self.port: int = self._socket.getsockname()[1]
         self.connections = 0

@@ -85,8 +85,15 @@ def _key_files(folder: Path, certificate: Path) -> Path:
 
 
 @contextlib.contextmanager
-def postgres(folder: Path, certificate: Path, sql: Sequence[str], **settings: str) -> Iterator[Server]:
-    """PostgreSQL with TLS and SCRAM. `sql`: statements that are run first, as the superuser."""
+def postgres(
+    folder: Path,
+    certificate: Path,
+    sql: Sequence[str],
+    *,
+    rules: str = "hostssl all all 127.0.0.1/32 scram-sha-256\n",
+    **settings: str,
+) -> Iterator[Server]:
+    """PostgreSQL with TLS. `sql`: statements that are run first, as the superuser; `rules`: its pg_hba.conf."""
     binaries = max(_system_folders(), key=str)
     folder.mkdir(mode=0o700)
     _give(folder)
@@ -105,7 +112,7 @@ def postgres(folder: Path, certificate: Path, sql: Sequence[str], **settings: st
         cwd="/",
     )
     hba = data / "pg_hba.conf"
-    hba.write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
+    hba.write_text(rules)
     port, log = free_port(), folder / "log"
     all_settings = {
         "port": str(port),

@@ -56,18 +56,8 @@ with concurrent.futures.ThreadPoolExecutor(16) as pool:
 
 
 @pytest.fixture(autouse=True)
-def _public_roots(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In these tests the machine's public roots are a stranger's, and its user has neither files nor variables."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(files.stranger.path))
-    monkeypatch.setenv("SSL_CERT_DIR", str(files.folder / "no-such-folder"))
-    monkeypatch.setenv("HOME", str(files.folder))
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return table.prepare(tmp_path_factory.mktemp("certificates"))
+def _a_bare_user(bare_user: None) -> None:
+    """Every test here is one of a user with neither files nor variables."""
 
 
 def endpoint(files: Files, port: int, **changes: Any) -> dict[str, Any]:

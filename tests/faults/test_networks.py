@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,46 +15,52 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.broken import Behaviour, BrokenServer, Peer
+from tests.faults.certificates import Authority
+from tests.faults.table import PASSWORD, finish
 from tests.faults.test_faults import ROOT, interpreter
 
 HOST = "db.shop.test"
 DARK = "198.51.100.7"
 
-# (name, what DNS says, routes to make, changes of the endpoint, code, neighbour, what the sentences say)
-FAULTS: list[tuple[str, str, list[str], dict[str, Any], str, str, str]] = [
-    ("name not found", "nxdomain", [], {}, "dns_not_found", "dns_temporary", HOST),
-    ("name without an address", "empty", [], {}, "dns_not_found", "no_ipv4_address", HOST),
-    ("name filtered", "nowhere", [], {}, "dns_filtered", "tcp_refused", "a DNS filter"),
-    ("resolver fails", "servfail", [], {}, "dns_temporary", "dns_not_found", HOST),
-    ("resolver refuses", "refused", [], {}, "dns_temporary", "dns_timeout", HOST),
-    ("resolver silent", "silent", [], {}, "dns_timeout", "dns_not_found", "/etc/resolv.conf"),
-    ("IPv6 only, no way to it", "aaaa", [], {}, "no_ipv4_address", "tcp_unreachable", "2001:db8::7"),
-    ("no way", "a", [], {}, "tcp_unreachable", "tcp_timeout", DARK),
-    ("rejected on the way", "a", [f"unreachable {DARK}"], {}, "tcp_unreachable", "tcp_refused", DARK),
-    ("forbidden here", "a", [f"prohibit {DARK}"], {}, "tcp_blocked_locally", "tcp_unreachable", DARK),
-    ("filtered", "a", [f"{DARK} dev dark"], {}, "tcp_timeout", "tcp_unreachable", "outgoing TCP"),
+# (name, what DNS says, routes to make, changes of the endpoint, code, neighbour, what the sentences say, the cure)
+FAULTS: list[tuple[str, str, list[str], dict[str, Any], str, str, str, str]] = [
+    ("name not found", "nxdomain", [], {}, "dns_not_found", "dns_temporary", HOST, "name"),
+    ("name not found, self-hosted", "nxdomain", [], {"deployment": "self_hosted"}, "dns_not_found", "dns_temporary",
+     "hosts file", "hosts file"),
+    ("name without an address", "empty", [], {}, "dns_not_found", "no_ipv4_address", HOST, "name"),
+    ("name filtered", "nowhere", [], {}, "dns_filtered", "tcp_refused", "a DNS filter", "hosts file"),
+    ("resolver fails", "servfail", [], {}, "dns_temporary", "dns_not_found", HOST, "resolver"),
+    ("resolver refuses", "refused", [], {}, "dns_temporary", "dns_timeout", HOST, "resolver"),
+    ("resolver silent", "silent", [], {}, "dns_timeout", "dns_not_found", "/etc/resolv.conf", "resolver"),
+    ("IPv6 only, no way to it", "aaaa", [], {}, "no_ipv4_address", "tcp_unreachable", "2001:db8::7", "name"),
+    ("no way", "a", [], {}, "tcp_unreachable", "tcp_timeout", DARK, "way"),
+    ("rejected on the way", "a", [f"unreachable {DARK}"], {}, "tcp_unreachable", "tcp_refused", DARK, "way"),
+    ("forbidden here", "a", [f"prohibit {DARK}"], {}, "tcp_blocked_locally", "tcp_unreachable", DARK, "way"),
+    ("filtered", "a", [f"{DARK} dev dark"], {}, "tcp_timeout", "tcp_unreachable", "outgoing TCP", "way"),
     ("filtered, dedicated", "a", [f"{DARK} dev dark"], {"deployment": "dedicated"}, "tcp_timeout", "tcp_refused",
-     "IP allowlist"),
+     "IP allowlist", "way"),
     ("filtered, self-hosted", "a", [f"{DARK} dev dark"], {"deployment": "self_hosted"}, "tcp_timeout", "dns_timeout",
-     "firewall"),
-    ("refused", "loopback", [], {}, "tcp_refused", "tcp_timeout", "127.0.0.1"),
-    ("slow resolver", "slow", [], {}, "tcp_refused", "dns_timeout", "127.0.0.1"),
+     "firewall", "way"),
+    ("refused", "loopback", [], {}, "tcp_refused", "tcp_timeout", "127.0.0.1", "server"),
+    ("slow resolver", "slow", [], {}, "tcp_refused", "dns_timeout", "127.0.0.1", "server"),
 ]  # fmt: skip
 
 
 class Dns(threading.Thread):
-    """A DNS server on 127.0.0.1 that answers every question in one way."""
+    """A DNS server that answers every question in one way."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str, answer: str = "") -> None:
         super().__init__(daemon=True)
-        self.answer = ""
+        self.answer = answer
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 53))
+        self._socket.bind((address, 53))
 
     def run(self) -> None:
         while True:
@@ -84,11 +91,11 @@ class Dns(threading.Thread):
 
 
 def namespace_main() -> None:
-    """In the namespace: make each fault's network in turn, check with the given Python, and print the reports."""
+    """In the namespace: make each fault's network in turn, check, follow the cure, check again; print the reports."""
     work = json.load(sys.stdin)
     folder = Path(work["folder"])
     texts = {
-        "resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+        "resolv.conf": RESOLV.format("127.0.0.1"),
         "hosts": "",
         "nsswitch.conf": "hosts: files dns\n",
     }
@@ -101,23 +108,66 @@ def namespace_main() -> None:
     veth = ["link add dark type veth peer name light", "link set light up", "link set dark up"]
     for command in ("link set lo up", *veth, "addr add 198.51.100.1/32 dev dark", neighbour):
         subprocess.run(["ip", *command.split()], check=True)
-    server = Dns()
+    server = Dns("127.0.0.1")
     server.start()
+    Dns("127.0.0.2", "loopback").start()
+    authority = Authority(folder, "Network CA")
+    certificate = authority.issue("network", names=(HOST,))
     reports = []
-    for _name, answer, routes, changes, *_told in FAULTS:
+    for _name, answer, routes, changes, *_told, cure in FAULTS:
         server.answer = answer
+        facts = {**work["endpoint"], "password": PASSWORD, "ca_file": str(authority.path), **changes}
         for route in routes:
             subprocess.run(["ip", "route", "add", *route.split()], check=True)
-        done = subprocess.run(
-            [work["python"], "-c", CHECK], input=json.dumps({**work["endpoint"], **changes}), capture_output=True,
-            text=True, timeout=60, check=False, cwd="/",
-            env={"PYTHONPATH": str(ROOT / "collections"), "PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
-        sys.stderr.write(done.stderr)
-        reports.append(json.loads(done.stdout))
+        before = _checked(work["python"], facts)
         for route in routes:
             subprocess.run(["ip", "route", "del", *route.split()], check=True)
+        address = DARK if cure == "way" else "127.0.0.1"
+        with _cured(cure, folder, server), BrokenServer(_shows(certificate), (address, facts["port"])):
+            after = _checked(work["python"], facts)
+        reports.append([*before, after[0]])
     json.dump(reports, sys.stdout)
+
+
+RESOLV = "nameserver {}\noptions timeout:1 attempts:1\n"
+
+
+@contextlib.contextmanager
+def _cured(cure: str, folder: Path, server: Dns) -> Iterator[None]:
+    """What the cure says: a line in the hosts file, another resolver, the name in its zone, or a way to the address."""
+    hosts, resolv = folder / "hosts", folder / "resolv.conf"
+    if cure == "hosts file":
+        hosts.write_text(f"127.0.0.1 {HOST}\n")
+    if cure == "resolver":
+        resolv.write_text(RESOLV.format("127.0.0.2"))
+    if cure == "name":
+        server.answer = "loopback"
+    if cure == "way":
+        subprocess.run(["ip", "addr", "add", f"{DARK}/32", "dev", "lo"], check=True)
+    yield
+    hosts.write_text("")
+    resolv.write_text(RESOLV.format("127.0.0.1"))
+    if cure == "way":
+        subprocess.run(["ip", "addr", "del", f"{DARK}/32", "dev", "lo"], check=True)
+
+
+def _shows(certificate: Path) -> Behaviour:
+    def behaviour(peer: Peer) -> None:
+        peer.tls(certificate)
+        peer.startup()
+        peer.scram(PASSWORD)
+        finish(peer)
+
+    return behaviour
+
+
+def _checked(python: str, facts: dict[str, Any]) -> list[Any]:
+    done = subprocess.run(
+        [python, "-c", CHECK], input=json.dumps(facts), capture_output=True, text=True, timeout=60, check=False,
+        cwd="/", env={"PYTHONPATH": str(ROOT / "collections"), "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    sys.stderr.write(done.stderr)
+    return list(json.loads(done.stdout))
 
 
 CHECK = """
@@ -162,13 +212,14 @@ def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault[0] for fault in FAULTS])
 def test_network(fault: Any, reports: dict[str, Any]) -> None:
-    name, answer, _routes, _changes, code, neighbour, says = fault
-    report, seconds = reports[name]
+    name, answer, _routes, _changes, code, neighbour, says, _cure = fault
+    report, seconds, cured = reports[name]
     assert report["code"] == code, report
     assert report["code"] != neighbour
     assert HOST in report["cause"]
     assert HOST in report["cure"]
     assert says in report["cause"] + report["cure"]
     assert ("slow_dns" in [note["code"] for note in report["notes"]]) == (answer == "slow")
+    assert cured["code"] == "ok", (report["cure"], cured["cause"])
     # The bound of the check, and room for a loaded machine.
     assert seconds < 2.0 + 10

@@ -32,7 +32,7 @@ ENTRIES: Mapping[str, Entry] = {
     "app_config_differs": Entry(
         "The file {path}, which holds the connection of {name} to {host}, differs from the inventory.",
         "Look at `ansible-playbook playbooks/app_servers.yml --check --diff` for {host}, then write the configs "
-        "again or update the inventory.",
+        "again with `force: true` (crdb_app_config_force), or update the inventory.",
         withholds_drivers=True,
         files_differ=True,
     ),
