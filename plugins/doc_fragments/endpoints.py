@@ -72,6 +72,14 @@ options:
       sslkey:
         description: The file on the host with the client certificate's key (PEM), not encrypted, mode 0600.
         type: str
+      sslcrl:
+        description:
+          - The file on the host with lists of revoked certificates.
+          - The default is libpq's. It takes E(PGSSLCRL), else C(~/.postgresql/root.crl) if that exists.
+        type: str
+      sslcrldir:
+        description: The folder on the host with such lists, under OpenSSL's names for them (C(openssl rehash)).
+        type: str
       hold_password:
         description: Stop where the server asks for the password, without sending it.
         type: bool

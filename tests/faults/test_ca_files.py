@@ -100,14 +100,16 @@ class World:
             }
         )
 
-    def psql(self, server: str, ca_file: str, home: Path) -> subprocess.CompletedProcess[str]:
+    def psql(self, server: str, ca_file: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
         words = (
             f"host=localhost hostaddr=127.0.0.1 port={self.servers[server].port} user={USER} dbname={DATABASE} "
-            f"gssencmode=disable channel_binding=disable connect_timeout=10 sslmode=verify-full sslrootcert='{ca_file}'"
+            "gssencmode=disable channel_binding=disable connect_timeout=10 sslmode=verify-full "
+            f"sslrootcert='{ca_file}' " + " ".join(f"{key}='{value}'" for key, value in more.items() if key.islower())
         )
+        environment = {key: value for key, value in more.items() if key.isupper()}
         return subprocess.run(
             ["psql", "-X", "-w", "-Atc", "select 1", words],
-            env={"PATH": os.environ["PATH"], "PGPASSWORD": PASSWORD, "HOME": str(home)},
+            env={"PATH": os.environ["PATH"], "PGPASSWORD": PASSWORD, "HOME": str(home), **environment},
             capture_output=True, text=True, check=False, timeout=30,
         )  # fmt: skip
 
@@ -304,6 +306,54 @@ def test_the_users_list_of_revoked_certificates_counts_as_for_libpq(
     path.unlink()
     os.mkfifo(path)
     assert check_endpoint(world.endpoint("good", ca)).ok
+
+
+def test_lists_in_other_places_count_as_for_libpq(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own = tmp_path / ".postgresql" / "root.crl"
+    own.parent.mkdir()
+    revoking, clean = tmp_path / "revoking.crl", tmp_path / "clean.crl"
+    revoking.write_bytes(revocations(world.authority, certificate_in(world.good)))
+    clean.write_bytes(revocations(world.authority))
+    folders = {path: tmp_path / path.stem for path in (revoking, clean)}
+    for path, folder in folders.items():
+        folder.mkdir()
+        shutil.copy(path, folder)
+        subprocess.run(["openssl", "rehash", folder], check=True)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    nothing = str(tmp_path / "nothing")
+    rows: list[tuple[Path | None, dict[str, str], str]] = [
+        (None, {"sslcrl": str(revoking)}, "tls_revoked"),
+        (revoking, {"sslcrl": str(clean)}, "ok"),
+        (revoking, {"sslcrl": nothing}, "ok"),
+        (None, {"PGSSLCRL": str(revoking)}, "tls_revoked"),
+        (None, {"PGSSLCRL": str(revoking), "sslcrl": str(clean)}, "ok"),
+        (None, {"sslcrldir": str(folders[revoking])}, "tls_revoked"),
+        (None, {"PGSSLCRLDIR": str(folders[revoking])}, "tls_revoked"),
+        (revoking, {"sslcrldir": str(folders[clean])}, "ok"),
+        (clean, {"sslcrldir": str(empty)}, "revocations_unusable"),
+        # OpenSSL takes the list of the file, and does not look into the folder.
+        (None, {"sslcrl": str(clean), "sslcrldir": str(folders[revoking])}, "ok"),
+        (None, {"sslcrl": nothing, "sslcrldir": str(folders[revoking])}, "ok"),
+        (None, {"sslcrldir": nothing}, "revocations_unusable"),
+    ]
+    seen, wanted = [], []
+    for number, (in_home, given, code) in enumerate(rows):
+        own.unlink(missing_ok=True)
+        if in_home is not None:
+            shutil.copy(in_home, own)
+        with pytest.MonkeyPatch.context() as environment:
+            for name in [name for name in given if name.isupper()]:
+                environment.setenv(name, given[name])
+            keys = {key: value for key, value in given.items() if key.islower()}
+            report = check_endpoint(world.endpoint("good", str(world.authority.path), **keys))
+        by_psql = world.psql("good", str(world.authority.path), tmp_path, **given)
+        seen.append((number, report.diagnosis.code, by_psql.returncode == 0))
+        wanted.append((number, code, code == "ok"))
+    assert seen == wanted
 
 
 def test_the_users_list_does_not_count_for_the_public_roots(

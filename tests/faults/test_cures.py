@@ -464,7 +464,7 @@ CASES += [
 
 
 def _by_certificate(code: str, user: str, spoil: Callable[[World, Path, dict[str, str]], None], mend: Any) -> None:
-    """A login by certificate and key in two files of the user, which `spoil` spoils and `mend` mends by the cure."""
+    """A login by certificate and key in two files of the user, which `spoil` spoils and `mend` repairs by the cure."""
 
     def follow(world: World, folder: Path) -> Iterator[Report]:
         facts = {"sslcert": str(folder / "client.crt"), "sslkey": str(folder / "client.key")}

@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import EndpointError
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEPLOYMENTS
 
-_CA_AND_KEYS = ("ca_file", "ca_text", "sslcert", "sslkey")
+_PATHS = ("ca_file", "sslcert", "sslkey", "sslcrl", "sslcrldir")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Endpoint:
     ca_text: str | None = None
     sslcert: str | None = None
     sslkey: str | None = None
+    sslcrl: str | None = None
+    sslcrldir: str | None = None
     public_roots: bool = False
     hold_password: bool = False
     tls_only: bool = False
@@ -54,7 +56,7 @@ class Endpoint:
     def from_dict(cls, facts: Mapping[str, Any]) -> Endpoint:
         """Validate the facts of an endpoint, with `~` expanded in its paths. Raises EndpointError."""
         text: dict[str, str | None] = {}
-        for key in ("host", "user", "database", "options", "password", "routing_id", *_CA_AND_KEYS):
+        for key in ("host", "user", "database", "options", "password", "routing_id", "ca_text", *_PATHS):
             value = facts.get(key)
             text[key] = None if value is None or value == "" else str(value)
         name = str(facts.get("name") or text["host"] or "endpoint")
@@ -73,7 +75,7 @@ class Endpoint:
         public = text["ca_file"] in ("public", "system")
         if public:
             text["ca_file"] = None
-        for key in ("ca_file", "sslcert", "sslkey"):
+        for key in _PATHS:
             text[key] = _expanded(name, key, text[key])
         if text["sslkey"] is not None and text["sslcert"] is None:
             raise EndpointError(f"endpoint {name}: sslcert is missing: sslkey needs it")
@@ -91,6 +93,8 @@ class Endpoint:
             ca_text=text["ca_text"],
             sslcert=text["sslcert"],
             sslkey=text["sslkey"],
+            sslcrl=text["sslcrl"],
+            sslcrldir=text["sslcrldir"],
             public_roots=public,
             hold_password=bool(facts.get("hold_password")),
             tls_only=bool(facts.get("tls_only")),

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import libpq_file
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import Revocations, libpq_file
 
 # By the key of an endpoint that takes their place; these change the connection whatever it says otherwise.
 _VARIABLES = {
@@ -25,9 +25,9 @@ _VARIABLES = {
     "PGSSLCERT": "sslcert",
     "PGSSLKEY": "sslkey",
     "PGOPTIONS": "options",
-    **dict.fromkeys(
-        ("PGSERVICE", "PGHOSTADDR", "PGSSLCRL", "PGSSLCRLDIR", "PGCHANNELBINDING", "PGREQUIREAUTH", "PGREQUIREPEER"), ""
-    ),
+    "PGSSLCRL": "sslcrl",
+    "PGSSLCRLDIR": "sslcrldir",
+    **dict.fromkeys(("PGSERVICE", "PGHOSTADDR", "PGCHANNELBINDING", "PGREQUIREAUTH", "PGREQUIREPEER"), ""),
     **dict.fromkeys(
         ("PGGSSENCMODE", "PGSSLNEGOTIATION", "PGSSLSNI", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION"), ""
     ),
@@ -49,6 +49,13 @@ def with_default_ca(endpoint: Endpoint) -> Endpoint:
         return endpoint
     path = default_ca_file()
     return replace(endpoint, ca_file=path) if path and Path(path).is_file() else endpoint
+
+
+def revocations(endpoint: Endpoint) -> Revocations:
+    """Where libpq looks for revoked certificates: what the connection or the environment names, else root.crl."""
+    file = endpoint.sslcrl or os.environ.get("PGSSLCRL", "")
+    folder = endpoint.sslcrldir or os.environ.get("PGSSLCRLDIR", "")
+    return Revocations(file or ("" if folder else libpq_file("root.crl")), folder)
 
 
 def variables_taken(endpoint: Endpoint) -> list[str]:

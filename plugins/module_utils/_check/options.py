@@ -35,6 +35,8 @@ ENDPOINTS: dict[str, Any] = {
         "ca_text": {"type": "str"},
         "sslcert": {"type": "str"},
         "sslkey": {"type": "str", "no_log": False},
+        "sslcrl": {"type": "str"},
+        "sslcrldir": {"type": "str"},
         "hold_password": {"type": "bool", "default": False, "no_log": False},
         "tls_only": {"type": "bool", "default": False},
     },

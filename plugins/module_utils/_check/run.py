@@ -41,6 +41,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import CLOCK_SECONDS, Facts
 from ansible_collections.crdb.onboard.plugins.module_utils._check.libpq import (
     default_ca_file,
+    revocations,
     variables_taken,
     with_default_ca,
 )
@@ -72,7 +73,6 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.tls import (
     exposes_private_key,
     has_public_roots,
     read_authorities,
-    revocation_list,
     tls_context,
     unverified_context,
 )
@@ -239,9 +239,10 @@ class _Run:
         with self._stage("tcp", "connect") as deadline:
             self._wire = wire = Wire(self._dial(addresses, deadline), deadline)
         with self._stage("tls", "prepare") as wire.deadline:
-            context = tls_context(endpoint.ca_file, endpoint.ca_text, endpoint.sslcert, endpoint.sslkey)
+            lists = revocations(endpoint)
+            context = tls_context(endpoint.ca_file, endpoint.ca_text, endpoint.sslcert, endpoint.sslkey, lists)
             if checks_revocations(context):
-                self._facts.revocations = revocation_list()
+                self._facts.revocations = lists.text()
             self._step = "sslrequest"
             wire.request_tls()
             self._step = "handshake"

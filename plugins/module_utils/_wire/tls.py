@@ -14,6 +14,7 @@ import os
 import ssl
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import ca_kinds, x509
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import FileUnusableError
@@ -22,17 +23,29 @@ MAX_CA_FILE = 4 * 1024 * 1024
 GIVEN_AS_TEXT = "(given as text)"
 
 
+class Revocations(NamedTuple):
+    """Where lists of revoked certificates lie: a file, and a folder with OpenSSL's names (``c_rehash``)."""
+
+    file: str
+    folder: str = ""
+
+    def text(self) -> str:
+        """The path to name in a message."""
+        return self.file if self.file and (Path(self.file).is_file() or not self.folder) else self.folder
+
+
 def tls_context(
     ca_file: str | None = None,
     ca_text: str | None = None,
     client_cert: str | None = None,
     client_key: str | None = None,
+    revocations: Revocations | None = None,
 ) -> ssl.SSLContext:
     """A context that verifies the chain as libpq's verify-full does; Wire.start_tls verifies the name.
 
     It trusts only the CA in this PEM text, or else in this file; without either, the system's public roots. As libpq
-    does with a CA of its own, it refuses what the user's `~/.postgresql/root.crl` revokes. It is built without
-    ssl.create_default_context, whose flags differ between Python versions. Raises FileUnusableError.
+    does with a CA of its own, it refuses what these lists revoke. It is built without ssl.create_default_context, whose
+    flags differ between Python versions. Raises FileUnusableError.
     """
     context = _context()
     if ca_text is not None:
@@ -41,21 +54,16 @@ def tls_context(
         _trust_file(context, ca_file)
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-    if ca_text is not None or ca_file is not None:
-        _load_revocations(context)
+    if revocations is not None and (ca_text is not None or ca_file is not None):
+        _load_revocations(context, revocations)
     if client_cert is not None:
         _load_client_certificate(context, client_cert, client_key or client_cert)
     return context
 
 
 def checks_revocations(context: ssl.SSLContext) -> bool:
-    """Whether a context refuses what the file of revocation_list() revokes."""
+    """Whether a context refuses what lists of revoked certificates revoke."""
     return bool(context.verify_flags & ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN)
-
-
-def revocation_list() -> str:
-    """The file of revoked certificates that libpq reads by itself; an empty text without a home folder."""
-    return libpq_file("root.crl")
 
 
 def libpq_file(name: str) -> str:
@@ -161,12 +169,14 @@ def _unusable(content: bytes, path: str) -> FileUnusableError:
     return FileUnusableError("ca", kind, path, ca_kinds.KINDS[kind].text, detail)
 
 
-def _load_revocations(context: ssl.SSLContext) -> None:
-    """Refuse revoked certificates by libpq's rules: it ignores a list that is missing or that OpenSSL cannot load."""
-    path = revocation_list()
+def _load_revocations(context: ssl.SSLContext, lists: Revocations) -> None:
+    """Refuse revoked certificates by libpq's rules: it ignores lists that are missing or that OpenSSL cannot load."""
     with contextlib.suppress(ssl.SSLError, OSError, ValueError):
-        if path and Path(path).is_file():
-            context.load_verify_locations(cafile=path)
+        # Not what blocks when it is read, such as a named pipe.
+        if lists.file and not Path(lists.file).is_file():
+            return
+        if lists.file or lists.folder:
+            context.load_verify_locations(cafile=lists.file or None, capath=lists.folder or None)
             context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
 
 

@@ -75,6 +75,7 @@ class Source:
 
 def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> dict[str, Any]:
     """What a check, or a SQL session of the controller, needs of a connection; `ca` is its ca_text or ca_file."""
+    parameters = dict(connection.parameters)
     return {
         "name": name,
         "deployment": connection.deployment,
@@ -87,6 +88,7 @@ def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> 
         "routing_id": connection.routing_id,
         "sslcert": connection.sslcert,
         "sslkey": connection.sslkey,
+        **{key: parameters[key] for key in ("sslcrl", "sslcrldir") if key in parameters},
         **ca,
     }
 

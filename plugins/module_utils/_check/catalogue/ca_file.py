@@ -48,13 +48,13 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "tls_revoked": Entry(
         "The certificate of {host} ({address}), or a CA above it, is revoked by the list {revocations}, which libpq "
-        "reads by itself.",
+        "reads.",
         "Renew the certificate of {host} on the server, or, if the list is out of date, replace {revocations} with "
         "the current list of the CA {issuer}.",
     ),
     "revocations_unusable": Entry(
-        "The list of revoked certificates {revocations}, which libpq reads by itself, does not serve for {host} "
-        "({address}): {error}.",
+        "The list of revoked certificates {revocations}, which libpq reads, does not serve for {host} ({address}): "
+        "{error}.",
         "Replace {revocations} with current lists of every CA above the certificate of {host}, or move the file away "
         "if nobody keeps it up to date.",
     ),

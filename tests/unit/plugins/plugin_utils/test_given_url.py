@@ -12,6 +12,8 @@ import subprocess
 import psycopg
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import stops_libpq
+from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.given_url import read
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.errors import InvalidConnectionError, sentences_of
 from psycopg.conninfo import conninfo_to_dict
@@ -149,3 +151,12 @@ def test_what_has_to_be_taken_out_is_not_to_be_encoded(text: str) -> None:
 )
 def test_an_error_in_two_sentences(text: str, cause: str, cure: str) -> None:
     assert sentences_of(text) == (cause, cure)
+
+
+def test_lists_of_revoked_certificates_go_to_the_check() -> None:
+    connection, notes = read(f"{HERE}&sslcrl=%2Fetc%2Flists.crl&sslcrldir=%2Fetc%2Flists")
+    facts = endpoint_facts("shop", connection, {"ca_file": "/etc/ca.crt"})
+    assert (facts["sslcrl"], facts["sslcrldir"]) == ("/etc/lists.crl", "/etc/lists")
+    assert Endpoint.from_dict(facts).sslcrl == "/etc/lists.crl"
+    assert notes == []
+    assert "sslcrl" not in endpoint_facts("shop", read(HERE)[0], {})
