@@ -13,11 +13,12 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import note
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.parameters import KNOWN
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection, parse_url, pasted_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.reading import dsn_parts
 
 _LIBPQ_SCHEMES = ("postgresql://", "postgres://")
 # What has a place of its own in a Connection, and libpq's other names.
@@ -72,13 +73,17 @@ def _verified(url: str) -> tuple[str, str]:
     if found:
         mode = "require" if found.group("mode").lower() == "no-verify" else "disable"
         return mode, url[: found.start()] + "sslmode=verify-full" + url[found.end() :]
-    if url.startswith(_LIBPQ_SCHEMES) and not re.search(r"[?&](sslmode|ssl)=", url):
-        return "prefer (libpq's default)", url
-    return "", url
+    if url.startswith(_LIBPQ_SCHEMES):
+        silent = not re.search(r"[?&](sslmode|ssl)=", url)
+    else:
+        silent = "://" not in url and not re.search(r"(?:^|\s)sslmode\s*=", url)
+    return ("prefer (libpq's default)" if silent else ""), url
 
 
 def _differences(url: str, connection: Connection) -> Iterator[tuple[str, dict[str, object]]]:
-    """The codes and words of the notes on a URL for libpq."""
+    """The codes and words of the notes on a URL, or a text of keywords, for libpq."""
+    if "://" not in url:
+        yield from _differences_of_keywords(dsn_parts(url), connection)
     if not url.startswith(_LIBPQ_SCHEMES):
         return
     authority, _slash, rest = url.partition("://")[2].partition("/")
@@ -91,7 +96,22 @@ def _differences(url: str, connection: Connection) -> Iterator[tuple[str, dict[s
         if len(values) > 1:
             why, cure = f"the value of {name} has a bare '='", "write %3D in its place"
         elif name not in KNOWN["libpq"] | _FIELDS and [name, *values] != ["ssl", "true"]:
-            why, cure = f"it does not know the parameter {name}", "take it out, or give it to the programs that know it"
+            why, cure = _unknown(name)
         else:
             continue
         yield "libpq_refuses_url", {"why": why, "remedy": cure}
+
+
+def _differences_of_keywords(
+    parts: Mapping[str, str], connection: Connection
+) -> Iterator[tuple[str, dict[str, object]]]:
+    if "port" not in parts:
+        yield "libpq_port", {"port": connection.port}
+    for name, _value in connection.parameters:
+        if name not in KNOWN["libpq"] | _FIELDS:
+            why, cure = _unknown(name)
+            yield "libpq_refuses_url", {"why": why, "remedy": cure}
+
+
+def _unknown(name: str) -> tuple[str, str]:
+    return f"it does not know the parameter {name}", "take it out, or give it to the programs that know it"

@@ -42,8 +42,18 @@ STRINGS = [
     ("postgresql://max:c4n4ry@127.0.0.1:1/shop?ssl=1", False, ["the parameter ssl"]),
     ("postgresql://max:c4n4ry@127.0.0.1/shop?port=1&sslmode=verify-full", True, []),
     ("host=127.0.0.1 port=1 user=max password='c4n4ry' dbname=shop sslmode=verify-full", True, []),
+    (
+        "host=127.0.0.1 port=1 user=max password='c4n4ry' dbname=shop sslmode=verify-full pgbouncer=true",
+        False,
+        ["the parameter pgbouncer"],
+    ),
+    (
+        "host=127.0.0.1 port=1 user=max dbname=shop sslmode=verify-full keepalives=1 application_name='a = b'",
+        True,
+        [],
+    ),
 ]
-IDS = [text.partition("?")[2] or "keywords" for text, *_rest in STRINGS]
+IDS = [text.partition("?")[2] or text.rpartition("verify-full ")[2] for text, *_rest in STRINGS]
 
 
 @pytest.mark.parametrize(("text", "taken", "says"), STRINGS, ids=IDS)
@@ -79,6 +89,8 @@ def test_psql_agrees(text: str, taken: bool, says: list[str]) -> None:
         ("postgresql://max@[::1]/shop?sslmode=verify-full", "5432"),
         ("postgresql://max@db.test:26257/shop?sslmode=verify-full", ""),
         ("jdbc:postgresql://db.test/shop?user=max&sslmode=verify-full", ""),
+        ("host=db.test user=max dbname=shop sslmode=verify-full", "5432"),
+        ("host=db.test port=26257 user=max dbname=shop sslmode=verify-full", ""),
     ],
 )
 def test_the_port_that_libpq_takes(text: str, port: str) -> None:
@@ -116,10 +128,12 @@ def test_a_weaker_sslmode_is_not_followed_and_said(part: str, says: str | None) 
     assert "write sslmode=verify-full" in notes[0]["text"]
 
 
-def test_a_weaker_sslmode_in_keywords() -> None:
-    connection, notes = read("host=db.test port=26257 user=max dbname=shop sslmode='require'")
+@pytest.mark.parametrize(("part", "says"), [("sslmode='require'", "sslmode require"), ("", "libpq's default")])
+def test_a_weaker_sslmode_in_keywords(part: str, says: str) -> None:
+    connection, notes = read(f"host=db.test port=26257 user=max dbname=shop {part}")
     assert connection.sslmode == "verify-full"
     assert [note["code"] for note in notes] == ["url_sslmode"]
+    assert says in notes[0]["text"]
 
 
 @pytest.mark.parametrize(
