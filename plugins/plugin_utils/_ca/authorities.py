@@ -148,8 +148,12 @@ def verify(content: bytes, source: str, *, path: str = "", now: datetime | None 
     if not certificates or content.count(BEGIN) != len(blocks) or content.count(END) != len(blocks):
         kind, form = unusable_kind(content)
         words = KINDS[kind]
-        cure = words.cure.format(path=path or "a file", file=shlex.quote(path) if path else "FILE", form=form)
-        raise OnboardingError(f"{source}: {words.text}. {cure}.")
+        where = path or "ca.crt"
+        cure = f"{words.cure.format(path=where, file=shlex.quote(where), form=form)}."
+        if not path:
+            save = "Save it as ca.crt. " if "`" in cure else ""
+            cure = f"{save}{cure} Then set ca_file to the path of ca.crt."
+        raise OnboardingError(f"{source}: {words.text}. {cure}")
     foreign = [block.label for block in blocks if block.label != CERTIFICATE]
     if foreign:
         raise OnboardingError(f"{source}: holds a {foreign[0]}. A CA file must have certificates only.")

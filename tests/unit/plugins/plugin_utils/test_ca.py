@@ -98,7 +98,7 @@ def key_file():
         (lambda: b"hello", "does not contain a PEM certificate"),
         (
             lambda: certificate()[0].public_bytes(Encoding.DER),
-            "in DER form and must be PEM. Convert it: `openssl x509 -inform der -in",
+            "in DER form and must be PEM. Save it as ca.crt. Convert it: `openssl x509 -inform der -in ca.crt",
         ),
         (key_file, "holds a private key"),
         (lambda: pem()[:-30], "is cut off in the middle"),
@@ -129,6 +129,19 @@ def test_the_cure_names_the_file_and_works_as_it_is_written(tmp_path):
     (command,) = re.findall("`([^`]+)`", str(caught.value))
     subprocess.run(["sh", "-c", command], check=True)
     assert bundle(load(CaSource("ca_file", str(path)))) == text
+
+
+def test_the_cure_of_what_is_no_file_yet_leads_to_one(tmp_path):
+    now = datetime.now(timezone.utc)
+    text = pem(start=now - DAY, end=now + 99 * DAY)
+    quoted = b'"' + text.strip() + b'"\n'
+    with pytest.raises(OnboardingError, match="^ca_text: has quotes") as caught:
+        load(CaSource("ca_text", quoted.decode()))
+    assert str(caught.value).endswith("Then set ca_file to the path of ca.crt.")
+    (command,) = re.findall("`([^`]+)`", str(caught.value))
+    (tmp_path / "ca.crt").write_bytes(quoted)
+    subprocess.run(["sh", "-c", command], check=True, cwd=tmp_path)
+    assert bundle(load(CaSource("ca_file", str(tmp_path / "ca.crt")))) == text
 
 
 def test_what_the_check_refuses_is_refused_in_the_same_words():
