@@ -135,7 +135,7 @@ def test_the_cure_of_what_is_no_file_yet_leads_to_one(tmp_path):
     now = datetime.now(timezone.utc)
     text = pem(start=now - DAY, end=now + 99 * DAY)
     quoted = b'"' + text.strip() + b'"\n'
-    with pytest.raises(OnboardingError, match="^ca_text: has quotes") as caught:
+    with pytest.raises(OnboardingError, match=r"^ca_text: has quotes") as caught:
         load(CaSource("ca_text", quoted.decode()))
     assert str(caught.value).endswith("Then set ca_file to the path of ca.crt.")
     (command,) = re.findall("`([^`]+)`", str(caught.value))
