@@ -161,10 +161,12 @@ from ansible_collections.crdb.onboard.plugins.module_utils._project.look import 
 
 # The driver is not installed for this interpreter, which says nothing about the connection.
 _NO_DRIVER = re.compile(
-    r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND|LoadError|go.mod file not found"
+    r"No module named|Cannot find module|ModuleNotFoundError|MODULE_NOT_FOUND|LoadError"
     r"|no required module provides package|package [\w.]+ does not exist|missing go.sum entry|inconsistent vendoring"
     r"|cannot find module providing package|pip install python-dotenv"
 )
+# Go's words depend on whether a folder above is under version control.
+_NO_GO_MODULE = re.compile(r"go\.mod file not found|cannot find main module")
 _JAVA_CLASS = re.compile(r"public final class (\w+)")
 _OTHER_CONNECTION = re.compile(r"PG[A-Z]+|(JDBC_)?DATABASE_URL|COCKROACH_.*")
 _MESSAGE_LIMIT = 600
@@ -378,6 +380,8 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
 
 def _missing_driver(error: str) -> str:
     """The line that says that a driver is not installed; empty when the error is another one."""
+    if _NO_GO_MODULE.search(error):
+        return "there is no go.mod in the app's folder or above it: `go mod init NAME` makes one"
     return next((_last_lines(line) for line in error.splitlines() if _NO_DRIVER.search(line)), "")
 
 

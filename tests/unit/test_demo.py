@@ -121,6 +121,7 @@ def test_pip_of_make_keeps_its_cache_in_the_demos_folder(tmp_path):
     assert "--cache-dir" not in pip()
 
 
+NO_MODULE = "there is no go.mod in the app's folder or above it: `go mod init NAME` makes one"
 NODE_ERROR = """node:internal/modules/cjs/loader:1210
   throw err;
   ^
@@ -143,6 +144,8 @@ Node.js v20.20.2
         (NODE_ERROR, "Error: Cannot find module 'pg'"),
         ("Traceback\nModuleNotFoundError: No module named 'django'\n", "ModuleNotFoundError: No module named 'django'"),
         ("connection refused\n", ""),
+        ("go: go.mod file not found in current directory or any parent directory; see 'go help modules'\n", NO_MODULE),
+        ("go: cannot find main module, but found .git/config in /srv/shop\n", NO_MODULE),
     ],
 )
 def test_a_driver_that_is_not_installed_is_named(error, line):
