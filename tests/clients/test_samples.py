@@ -104,12 +104,10 @@ def test_sample(sandbox, clients, apps, cell):
         return printed, said
 
     conninfo = sandbox.clusters["funky-skunk"].conninfo()
-    with psycopg.connect(**conninfo, autocommit=True) as watcher:
-        watcher.execute(b"DROP TABLE IF EXISTS crdb_sample_accounts")
-        assert balances(run()[0]) == [900, 350]
-        assert balances(run()[0]) == [800, 450]
+
+    def run_beside_another_transfer():
+        """What a run printed that read account 1 while another transfer of 7 had changed it, and waited to write."""
         with psycopg.connect(**conninfo) as other:
-            # Another transfer of account 1 is in the middle: the sample reads the balance before, and waits to write.
             other.execute(b"UPDATE crdb_sample_accounts SET balance = balance - 7 WHERE id = 1")
             other.execute(b"UPDATE crdb_sample_accounts SET balance = balance + 7 WHERE id = 2")
             with start() as process:
@@ -121,6 +119,18 @@ def test_sample(sandbox, clients, apps, cell):
                 other.commit()
                 printed, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
+        return printed, said
+
+    with psycopg.connect(**conninfo, autocommit=True) as watcher:
+        watcher.execute(b"DROP TABLE IF EXISTS crdb_sample_accounts")
+        assert balances(run()[0]) == [900, 350]
+        assert balances(run()[0]) == [800, 450]
+        printed, said = run_beside_another_transfer()
         assert "retrying after attempt 1" in said
         assert balances(printed) == [693, 557]
+        watcher.execute(b"ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'read committed'")
+        try:
+            assert balances(run_beside_another_transfer()[0]) == [586, 664]
+        finally:
+            watcher.execute(b"ALTER ROLE CURRENT_USER RESET default_transaction_isolation")
         watcher.execute(b"DROP TABLE crdb_sample_accounts")
