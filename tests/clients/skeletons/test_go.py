@@ -29,6 +29,12 @@ func idle(connection interface{}) int {
     return seconds
 }
 """
+# database/sql has a setter for it and no getter.
+LIFETIME = """
+func lifetime(pool *sql.DB) float64 {
+    return time.Duration(reflect.ValueOf(pool).Elem().FieldByName("maxLifetime").Int()).Seconds()
+}
+"""
 STORES = {
     "pgx": (
         '"context"\n\t"crypto/tls"\n\t"fmt"\n\t"syscall"',
@@ -52,7 +58,7 @@ STORES = {
         "maxroach 3 3 100 10 7 45",
     ),
     "pq": (
-        '"fmt"',
+        '"database/sql"\n\t"fmt"\n\t"reflect"\n\t"time"',
         """    pool, err := crdbpq.Open()
     if err != nil {
         return "", err
@@ -60,11 +66,12 @@ STORES = {
     defer pool.Close()
     var user string
     err = pool.QueryRow("SELECT current_user").Scan(&user)
-    return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, pool.Stats().Idle), err""",
-        "maxroach 3 1",
+    return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, pool.Stats().Idle, lifetime(pool)), err""",
+        "maxroach 3 1 100",
     ),
     "gorm": (
-        '"context"\n\t"crypto/tls"\n\t"fmt"\n\t"syscall"\n\n\t"github.com/jackc/pgx/v5/stdlib"',
+        '"context"\n\t"crypto/tls"\n\t"database/sql"\n\t"fmt"\n\t"reflect"\n\t"syscall"\n\t"time"'
+        '\n\n\t"github.com/jackc/pgx/v5/stdlib"',
         """    session, err := crdbgorm.Open(nil)
     if err != nil {
         return "", err
@@ -91,8 +98,8 @@ STORES = {
         timeout = inner.Config().ConnectTimeout.Seconds()
         return nil
     })
-    return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, timeout, seconds), err""",
-        "maxroach 3 7 45",
+    return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, timeout, seconds, lifetime(pool)), err""",
+        "maxroach 3 7 45 100",
     ),
 }
 MAIN = """package main
@@ -130,9 +137,8 @@ def module(skeleton: Skeleton, name: str, path: str = "example.com/shop") -> Non
     imports, body, _expected = STORES[name]
     line = f'import "{path}/crdb{name}"'
     text = f"// Package store has a test.\npackage store\n\n{line}\n\nimport (\n\t{imports}\n)\n\n"
-    text += f"// User connects.\nfunc User() (string, error) {{\n{body}\n}}\n" + (
-        SOCKET if "syscall" in imports else ""
-    )
+    helpers = (SOCKET if "syscall" in imports else "") + (LIFETIME if "reflect" in imports else "")
+    text += f"// User connects.\nfunc User() (string, error) {{\n{body}\n}}\n{helpers}"
     (skeleton.folder / "store").mkdir(parents=True)
     (skeleton.folder / "store" / "store.go").write_text(with_tabs(text))
     (skeleton.folder / "store" / "store_test.go").write_text(with_tabs(TEST))
