@@ -469,11 +469,10 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
     if projects:
         module.exit_json(changed=False, projects=projects, files=[])
     prove = bool(module.params["endpoints"]) and not module.check_mode
-    if prove:
-        # Only where it is needed: it is the larger part of this module's start. Before the users' processes start:
-        # they may not be able to read this module's own file.
+    if prove and any(owner.foreign for owner in owners.values()):
+        # Before the users' processes start: they may not be able to read this module's own file. Elsewhere it is loaded
+        # once something changed, because it is the larger part of this module's start.
         from ansible_collections.crdb.onboard.plugins.module_utils._check import run  # noqa: F401
-        from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
     scope = scope_of(module.params)
     look = scope is not None and scope.complete and not module.params["prune"]
     others = of_users(other_users({owner.uid for owner in owners.values()}), scope) if scope and look else []
@@ -500,6 +499,8 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
     except PartlyError as exc:
         module.fail_json(msg=str(exc), changed=True)
     except NotProvedError as exc:
+        from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
+
         text = f"This task wrote no file, because with the new configuration {failure_text(exc.reports)}"
         module.fail_json(msg=text, proofs=exc.reports, files=[])
     finally:

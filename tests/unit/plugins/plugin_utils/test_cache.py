@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is kept for the next run: only where nobody else can write, and never in place of what has changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible import constants
+from ansible_collections.crdb.onboard.plugins.plugin_utils import _cache
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import templates
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import imports
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Ansible's own folder, not made yet."""
+    home = tmp_path / "home" / "ansible"
+    monkeypatch.setattr(constants.config, "get_config_value", lambda _name: str(home))
+    _forget()
+    yield home
+    _forget()
+
+
+def _forget() -> None:
+    """As a new process begins."""
+    for function in (_cache.folder, imports._collection, imports._state, templates._environment):
+        function.cache_clear()
+
+
+def test_the_folder_is_made_and_is_the_users_alone(home: Path) -> None:
+    assert _cache.folder() == home / "crdb_onboard"
+    assert (home / "crdb_onboard").stat().st_mode & 0o777 == 0o700
+
+
+def _group_may_write(home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "crdb_onboard").mkdir()
+    (home / "crdb_onboard").chmod(0o770)
+
+
+def _everybody_may_write_above(home: Path) -> None:
+    home.mkdir(parents=True)
+    home.chmod(0o777)
+
+
+def _a_link(home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "elsewhere").mkdir(mode=0o700)
+    (home / "crdb_onboard").symlink_to(home / "elsewhere")
+
+
+def _a_file(home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "crdb_onboard").write_text("")
+
+
+@pytest.mark.parametrize("arrange", [_group_may_write, _everybody_may_write_above, _a_link, _a_file])
+def test_what_somebody_else_could_write_is_not_used(arrange, home: Path) -> None:
+    arrange(home)
+    assert _cache.folder() is None
+    assert imports.sources("connection") != {}
+    templates.compile_all()
+    assert not any(path.is_file() and path.stat().st_size for path in home.rglob("*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests as root to give a folder to another user")
+def test_another_users_folder_is_not_used(home: Path) -> None:
+    (home / "crdb_onboard").mkdir(parents=True, mode=0o700)
+    shutil.chown(home / "crdb_onboard", "nobody")
+    assert _cache.folder() is None
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Path:
+    """A collection with a module that needs one file."""
+    files = {
+        "modules/greet.py": f"from {imports.COLLECTION}.module_utils._words import WORD\n",
+        "module_utils/_words.py": "WORD = 'hello'\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / "plugins" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    return tmp_path / "plugins"
+
+
+def test_the_files_of_a_module_are_found_once(home: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = imports.sources("greet", plugins)
+    assert [name.rpartition(".")[2] for name in first] == ["greet", "_words"]
+    _forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(imports, "_followed", lambda *_given: pytest.fail("the imports were read again"))
+        assert imports.sources("greet", plugins) == first
+    assert len(list((home / "crdb_onboard").iterdir())) == 1
+
+
+def test_a_file_that_changes_is_read_again(home: Path, plugins: Path) -> None:
+    imports.sources("greet", plugins)
+    (plugins / "module_utils" / "_more.py").write_text("MORE = 1\n")
+    (plugins / "module_utils" / "_words.py").write_text(
+        f"from {imports.COLLECTION}.module_utils._more import MORE\nWORD = 'hello'\n"
+    )
+    _forget()
+    assert [name.rpartition(".")[2] for name in imports.sources("greet", plugins)] == ["greet", "_words", "_more"]
+    assert len(list((home / "crdb_onboard").iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null", '["no.such.file"]'])
+def test_a_damaged_file_is_not_believed(content: str, home: Path, plugins: Path) -> None:
+    first = imports.sources("greet", plugins)
+    (kept,) = (home / "crdb_onboard").iterdir()
+    kept.write_text(content)
+    _forget()
+    assert imports.sources("greet", plugins) == first
+
+
+def test_a_compiled_template_is_kept_until_its_source_changes(home: Path, tmp_path: Path) -> None:
+    catalogue = tmp_path / "catalogue"
+    (catalogue / "python" / "made_up").mkdir(parents=True)
+    source = catalogue / "python" / "made_up" / "file.j2"
+    source.write_text("one {{ word }}")
+    templates.compile_all(catalogue)
+    (kept,) = (home / "crdb_onboard").iterdir()
+    written = kept.read_bytes()
+    for text in ("one", "another"):
+        source.write_text(f"{text} {{{{ word }}}}")
+        _forget()
+        template = templates._environment(catalogue).get_template("python/made_up/file.j2")
+        assert template.render(word="text") == f"{text} text"
+    assert kept.read_bytes() != written
+    kept.write_bytes(b"damaged")
+    _forget()
+    template = templates._environment(catalogue).get_template("python/made_up/file.j2")
+    assert template.render(word="text") == "another text"
