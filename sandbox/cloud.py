@@ -166,6 +166,8 @@ class CloudApi:
         if parts[:2] != ["api", "v1"]:
             raise ApiError(5, "not found")
         operation, names = _find(request.method, [unquote(part) for part in parts[2:]])
+        if f"{operation.method} {operation.template}" in self.switches.missing:
+            raise ApiError(5, "not found")
         query = {name: values[-1] for name, values in parse_qs(urlsplit(request.target).query).items()}
         call = Call(names, query, _body(request))
         async with self._lock:

@@ -41,6 +41,8 @@ class Switches:
         locked: status of a change while another operation locks the cluster, such as 503; 0 for not locked.
         role: the rights of the key: DEVELOPER, OPERATOR or ADMIN.
         user_case: how the API shows the name of a user: ``fold`` (in lower case, as SQL has it), or ``keep`` (as sent).
+        missing: operations that are answered as if they did not exist, such as ``GET organization``: the method and the
+            template, as `OPERATIONS` of `sandbox/cloud.py` has them.
         extra_fields: whether responses have fields that are not in the specification.
         entry_limit: the maximum of entries in an allowlist; None for the limit of the plan.
         echo: the addresses that the echo service returns in turn; empty for the newcomer's address.
@@ -60,6 +62,7 @@ class Switches:
     locked: int = 0
     role: str = "ADMIN"
     user_case: str = "fold"
+    missing: list[str] = field(default_factory=list)
     extra_fields: bool = True
     entry_limit: Optional[int] = None
     echo: list[str] = field(default_factory=list)
