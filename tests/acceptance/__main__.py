@@ -132,7 +132,7 @@ def _run(target: Target, parsed: argparse.Namespace, words: list[str]) -> int:
             _refuse_production(target)
         _tell_of_leftovers(target)
         own_sandbox = Path(words[1]) if target.is_sandbox and parsed.sandbox in ("", NEW) else None
-        with _watcher(words, names, folder, own_sandbox) as pipe:
+        with _watcher(words, names, folder, parsed.report, own_sandbox) as pipe:
             asked = frozenset(name for name in ("throttle", "rate", "client") if getattr(parsed, name))
             run = Run(target, names, folder, _drivers(parsed.drivers), asked, _telling(pipe))
             print(f"acceptance: run {names.run}; everything it makes is named crdb_acc_{names.run}...", flush=True)
@@ -218,15 +218,18 @@ def _sweep(target: Target, parsed: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _watcher(words: list[str], names: Names, folder: Path, own_sandbox: Path | None) -> Iterator[IO[str]]:
+def _watcher(
+    words: list[str], names: Names, folder: Path, log_folder: Path, own_sandbox: Path | None
+) -> Iterator[IO[str]]:
     """A process that sweeps when this one is killed. It learns of that from the end of the pipe to it."""
-    with (folder.parent / f"{folder.name}.log").open("w") as log:
+    log_folder.mkdir(parents=True, exist_ok=True)
+    with (log_folder / f"sweep-{names.run}.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.acceptance", "watch", *words, "--run", names.run],
             cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True,
         )  # fmt: skip
     assert process.stdin is not None
-    print(f"acceptance: process {process.pid} sweeps if this one is killed", flush=True)
+    print(f"acceptance: process {process.pid} sweeps if this one is killed, and writes {log.name}", flush=True)
     _tell(process.stdin, f"folder {folder}")
     if own_sandbox is not None:
         _tell(process.stdin, f"sandbox {own_sandbox}")

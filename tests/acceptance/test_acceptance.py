@@ -14,20 +14,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from sandbox import cloud as sandbox_cloud
+from sandbox import http as sandbox_http
+from sandbox import organization as cloud_organization
+from sandbox import pages
 from tests import vendor
 from tests.acceptance import checks, report
 from tests.acceptance.api import Api
 from tests.acceptance.names import Names, belongs, new_run
 from tests.acceptance.run import CHECKS, Check, CheckError, Result, Run, SkippedError
 from tests.acceptance.sweep import leftovers, sweep
-from tests.acceptance.target import RefusedError, Target, of_sandbox, of_url
+from tests.acceptance.target import RefusedError, Target, of_cloud, of_sandbox, of_url
+from tests.cloud import CloudStage
 from tests.conftest import CHECKOUT, Sandbox
 
 OTTER, BADGER, SKUNK = "brave-otter", "lone-badger", "funky-skunk"
@@ -150,7 +155,9 @@ def test_a_run_that_is_killed_is_swept(
     started.wait_for_watcher()
     print(f"killed {seconds} s into {name}: {len(before)} things were there, {len(made(sandbox, OTTER))} are")
     assert made(sandbox, OTTER) == []
-    assert list(tmp_path.glob("crdb-acceptance-*/")) == []
+    assert list(tmp_path.glob("crdb-acceptance-*")) == []
+    (log,) = (tmp_path / "report").glob("sweep-*.log")
+    assert "nothing is left over" in log.read_text()
 
 
 @pytest.mark.parametrize(("cluster", "check"), [(OTTER, "duplicates"), (BADGER, "least-rights")])
@@ -196,6 +203,7 @@ def test_an_interrupted_run_sweeps_by_itself(sandbox: Sandbox, cloud: Cloud, tmp
     assert made(sandbox, OTTER) == []
     assert not is_running(started.watcher)
     assert list(tmp_path.glob("crdb-acceptance-*")) == []
+    assert list((tmp_path / "report").iterdir()) == []
 
 
 BROKEN = [
@@ -224,6 +232,128 @@ def test_a_row_that_is_broken_is_named(
     cloud.ask("PUT", "/sandbox/switches", {})
     status, output, _found = run_acceptance(sandbox, tmp_path, OTTER, "--yes", "--only", f"{name},versions")
     assert status == 0, output
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[CloudStage]:
+    """An API without SQL, in this process, so that any part of it can be broken."""
+    running = CloudStage()
+    yield running
+    running.close()
+
+
+def without(*names: str) -> Callable[[pytest.MonkeyPatch], None]:
+    """Break the lists: parameters of these names are not heeded, and keys of these names are not sent."""
+    page = pages.page
+
+    def broken(key: str, items: Any, query: Any, limit: int) -> dict[str, Any]:
+        query = {name: value for name, value in query.items() if name.removeprefix("pagination.") not in names}
+        made = page(key, items, query, limit)
+        return {**made, "pagination": {k: v for k, v in made["pagination"].items() if k not in names}}
+
+    return lambda monkeypatch: monkeypatch.setattr(pages, "page", broken)
+
+
+def patched(module: Any, name: str, value: Any) -> Callable[[pytest.MonkeyPatch], None]:
+    return lambda monkeypatch: monkeypatch.setattr(module, name, value)
+
+
+async def _no_body(reader: Any, headers: Any) -> bytes:
+    """What a server reads that knows neither chunks nor what a number is."""
+    return b""
+
+
+NOT_SERVED = {
+    "backups-config": "GET clusters/{cluster_id}/backups-config",
+    "organization": "GET organization",
+    "nodes": "GET clusters/{cluster_id}/nodes",
+    "available-regions": "GET clusters/available-regions",
+    "versions": "GET cluster-versions",
+    "rename-database": "PATCH clusters/{cluster_id}/databases/{name}",
+}
+IGNORES_BODIES = patched(sandbox_http, "_read_body", _no_body)
+MAC = cloud_organization._CA_FOLDERS["MAC"]
+# A part of the API that differs from the service -> what the check says.
+ROWS = [
+    *((name, None, r"answered 404, code 5: not found, but the service (has it|renames)") for name in NOT_SERVED),
+    ("sort-order", without("sort_order"), r"pagination\.sort_order is not heeded: ascending \['bank"),
+    ("previous-page", without("previous_page"), r"pagination\.previous_page is missing on the second page"),
+    ("usage-limits", patched(cloud_organization, "usage_limits", lambda plan: {}), r"usage_limits is missing"),
+    ("limit-not-a-number", without("limit"), r"pagination\.limit=abc was answered 200, but the service answers 400\."),
+    ("length-not-a-number", IGNORES_BODIES, r"Content-Length: abc was answered 200"),
+    ("chunked-body", IGNORES_BODIES, r"A body in chunks was answered 400"),
+    ("reserved-user", patched(sandbox_cloud, "_RESERVED_PREFIXES", ()), r"begins with pg_ was answered 200"),
+    ("reserved-database", patched(sandbox_cloud, "SYSTEM_DATABASES", ()), r"with the name postgres is not tried"),
+    ("system-databases", patched(sandbox_cloud, "SYSTEM_DATABASES", ()), r"does not list postgres, system"),
+    ("ca-paths", patched(cloud_organization, "_CA_FOLDERS", dict.fromkeys(("MAC", "LINUX", "WINDOWS"), MAC)),
+     r"the same for Windows and Mac"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "broken", "sentence"), ROWS, ids=[row[0] for row in ROWS])
+def test_every_row_that_is_broken_is_named(
+    stage: CloudStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, broken: Any, sentence: str
+) -> None:
+    stage.switch(page_limit=100)
+    cluster = "steady-heron" if name == "ca-paths" else OTTER
+
+    def outcome() -> Result:
+        target = of_cloud(cluster, stage.options, {}, is_sandbox=True)
+        return Run(target, Names(new_run()), tmp_path, None).make(CHECKS[name])
+
+    good = outcome()
+    assert good.outcome in ("passed", "answered"), good.text
+    if broken is None:
+        stage.switch(page_limit=100, missing=[NOT_SERVED[name]])
+    else:
+        broken(monkeypatch)
+    bad = outcome()
+    monkeypatch.undo()
+    stage.switch(page_limit=100)
+    assert bad.outcome == "failed"
+    assert re.search(sentence, bad.text), bad.text
+    assert sweep(of_cloud(cluster, stage.options, {}, is_sandbox=True)) == []
+
+
+def test_every_check_of_the_service_was_broken() -> None:
+    assert {row[0] for row in ROWS} >= {item.name for item in CHECKS.values() if item.group == "service"}
+
+
+def test_a_real_cluster_is_found_by_the_environment(sandbox: Sandbox, cloud: Cloud, tmp_path: Path) -> None:
+    of_person = {
+        **environment(tmp_path),
+        "COCKROACH_API_KEY": cloud.key,
+        "COCKROACH_SERVER": sandbox.cloud["crdb_cloud_url"],
+        "REQUESTS_CA_BUNDLE": sandbox.cloud["crdb_cloud_ca_file"],
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.acceptance", "--cluster", OTTER, "--only", "versions", "--report", str(tmp_path)],
+        cwd=CHECKOUT, env=of_person, capture_output=True, text=True, check=False, timeout=LIMIT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\| CockroachDB unknown \| STANDARD GCP \| 1 of 1 checks passed \|", done.stdout)
+    refused = subprocess.run(
+        [sys.executable, "-m", "tests.acceptance", "--cluster", "nothing"],
+        cwd=CHECKOUT, env=of_person, capture_output=True, text=True, check=False, timeout=LIMIT,
+    )  # fmt: skip
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "There is no cluster 'nothing', or the key may not see it; it sees: brave-otter" in refused.stderr
+
+
+def test_a_self_hosted_cluster_is_given_by_its_administrators_connection_string(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    conninfo = of_sandbox(sandbox.state, BADGER).conninfo
+    query = "&".join(f"{key}={conninfo[key]}" for key in ("sslmode", "sslrootcert", "sslcert", "sslkey"))
+    url = f"postgresql://{conninfo['user']}@{conninfo['host']}:{conninfo['port']}/?{query}"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.acceptance", "--only", "database", "--report", str(tmp_path)],
+        cwd=CHECKOUT, env={**environment(tmp_path), "CRDB_ACCEPTANCE_URL": url}, capture_output=True, text=True,
+        check=False, timeout=LIMIT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\| CockroachDB v[0-9.]+ \| self-hosted \| 2 of 2 checks passed \|", done.stdout)
+    assert made(sandbox, BADGER) == []
 
 
 def test_a_report_counts_every_request_and_names_no_secret_and_no_host(

@@ -58,7 +58,9 @@ def duplicates(run: Run) -> str | None:
     expect(first.status == 200, f"POST of an allowlist entry answered {first}")
     again = {"entry": _post(run, _entry(run, f"{SPARE}.200", 32))}
     _remove(run)
-    user = {"name": run.names("boss"), "password": run.password()}
+    user = {"name": run.names("twice"), "password": run.password()}
+    once = run.api.ask("POST", run.target.path("sql-users"), user)
+    expect(once.status == 200, f"POST of a SQL user answered {once}")
     again["user"] = run.api.ask("POST", run.target.path("sql-users"), user)
     again["database"] = run.api.ask("POST", run.target.path("databases"), {"name": run.names("sample")})
     for kind, answer in again.items():
