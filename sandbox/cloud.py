@@ -188,8 +188,10 @@ class CloudApi:
         state = self.switches.state or ("LOCKED" if self.switches.locked else "CREATED")
         return describe(cluster, state, day=1 + self._clusters.index(cluster))
 
-    def _page(self, key: str, items: Sequence[dict[str, Any]], call: Call) -> dict[str, Any]:
-        return pages.page(key, items, call.query, self.switches.page_limit)
+    def _page(
+        self, key: str, items: Sequence[dict[str, Any]], call: Call, default_order: str = pages.ASCENDING
+    ) -> dict[str, Any]:
+        return pages.page(key, items, call.query, self.switches.page_limit, default_order)
 
     async def _list_clusters(self, call: Call) -> dict[str, Any]:
         pages.boolean(call.query, "show_inactive")
@@ -205,7 +207,7 @@ class CloudApi:
         return organization.ORGANIZATION
 
     async def _list_versions(self, call: Call) -> dict[str, Any]:
-        return self._page("versions", organization.VERSIONS, call)
+        return self._page("versions", organization.VERSIONS, call, pages.DESCENDING)
 
     async def _list_regions(self, call: Call) -> dict[str, Any]:
         provider = call.query.get("provider")

@@ -32,14 +32,14 @@ ORGANIZATION = {
     "created_at": CREATED_AT,
 }
 
-# The newest first, as the service sorts them.
+# The service lists the newest first, unless it is asked for the other order.
 VERSIONS = (
     {
-        "version": "v26.1",
-        "release_type": "INNOVATION",
+        "version": "v25.2",
+        "release_type": "REGULAR",
         "support_status": "SUPPORTED",
-        "support_end": "2026-08-01T00:00:00Z",
-        "allowed_upgrades": [],
+        "support_end": "2026-05-12T00:00:00Z",
+        "allowed_upgrades": ["v25.4"],
     },
     {
         "version": "v25.4",
@@ -49,11 +49,11 @@ VERSIONS = (
         "allowed_upgrades": ["v26.1"],
     },
     {
-        "version": "v25.2",
-        "release_type": "REGULAR",
+        "version": "v26.1",
+        "release_type": "INNOVATION",
         "support_status": "SUPPORTED",
-        "support_end": "2026-05-12T00:00:00Z",
-        "allowed_upgrades": ["v25.4"],
+        "support_end": "2026-08-01T00:00:00Z",
+        "allowed_upgrades": [],
     },
 )
 

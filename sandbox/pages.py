@@ -15,7 +15,7 @@ from sandbox.switches import ApiError
 
 _INT32 = re.compile(r"[+-]?[0-9]{1,10}")
 _TOKEN = re.compile(r"p[0-9]{1,6}")
-_ORDERS = ("ASC", "DESC")
+ASCENDING, DESCENDING = "ASC", "DESC"
 
 
 def chosen(query: Mapping[str, str], name: str, values: Sequence[str]) -> str:
@@ -31,7 +31,9 @@ def boolean(query: Mapping[str, str], name: str) -> bool:
     return chosen(query, name, ("false", "true")) == "true"
 
 
-def page(key: str, items: Sequence[dict[str, Any]], query: Mapping[str, str], limit: int) -> dict[str, Any]:
+def page(
+    key: str, items: Sequence[dict[str, Any]], query: Mapping[str, str], limit: int, default_order: str = ASCENDING
+) -> dict[str, Any]:
     """A page of a list, with the tokens of the pages beside it.
 
     Args:
@@ -39,6 +41,7 @@ def page(key: str, items: Sequence[dict[str, Any]], query: Mapping[str, str], li
         items: all of it, in ascending order.
         query: the parameters of the request.
         limit: the most items that a page may have.
+        default_order: where the request names none.
 
     Raises ApiError for a parameter that is not valid.
     """
@@ -48,7 +51,8 @@ def page(key: str, items: Sequence[dict[str, Any]], query: Mapping[str, str], li
     if not _TOKEN.fullmatch(token):
         raise ApiError(3, "invalid page token")
     start = int(token[1:])
-    if chosen(query, "pagination.sort_order", _ORDERS) == "DESC":
+    orders = sorted((ASCENDING, DESCENDING), key=default_order.__ne__)
+    if chosen(query, "pagination.sort_order", orders) == DESCENDING:
         items = items[::-1]
     pagination = {}
     if start + size < len(items):

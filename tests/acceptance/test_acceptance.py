@@ -246,9 +246,9 @@ def without(*names: str) -> Callable[[pytest.MonkeyPatch], None]:
     """Break the lists: parameters of these names are not heeded, and keys of these names are not sent."""
     page = pages.page
 
-    def broken(key: str, items: Any, query: Any, limit: int) -> dict[str, Any]:
+    def broken(key: str, items: Any, query: Any, limit: int, *order: str) -> dict[str, Any]:
         query = {name: value for name, value in query.items() if name.removeprefix("pagination.") not in names}
-        made = page(key, items, query, limit)
+        made = page(key, items, query, limit, *order)
         return {**made, "pagination": {k: v for k, v in made["pagination"].items() if k not in names}}
 
     return lambda monkeypatch: monkeypatch.setattr(pages, "page", broken)
@@ -382,20 +382,42 @@ def test_a_cluster_in_use_is_refused_before_the_first_change(sandbox: Sandbox, c
     status, output, found = run_acceptance(sandbox, tmp_path, SKUNK)
     assert status == 2, output
     assert found == {}
-    assert "has 1 databases beside those of a new cluster, so it may be in use" in output
+    assert re.search("has [0-9]+ databases beside those of a new cluster, so it may be in use", output)
     assert "add --yes" in output
     assert {request["method"] for request in cloud.ask("GET", "/sandbox/requests")} == {"GET"}
 
 
-def test_a_new_cluster_and_one_that_is_self_hosted_are_not_refused(sandbox: Sandbox, cloud: Cloud) -> None:
-    for name in ("steady-heron", BADGER):
-        target = of_sandbox(sandbox.state, name)
-        target.refuse_production()
-    with of_sandbox(sandbox.state, BADGER).connect() as session:
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"defaultdb": 0}, ""),
+        ({"defaultdb": 0, "crdb_acc_0123abcd_sample": 2}, ""),
+        ({"defaultdb": 1}, "has tables in defaultdb"),
+        ({"defaultdb": 0, "shop": 0}, "has 1 databases beside those of a new cluster"),
+    ],
+)
+def test_a_cluster_that_looks_new_is_not_refused(stage: CloudStage, tables: dict[str, int], message: str) -> None:
+    stage.switch(page_limit=100)
+    target = of_cloud("steady-heron", stage.options, {})
+    accounts = stage.accounts["steady-heron"]
+    before, accounts.tables = accounts.tables, tables
+    try:
+        if not message:
+            target.refuse_production()
+            return
+        with pytest.raises(RefusedError, match=message):
+            target.refuse_production()
+    finally:
+        accounts.tables = before
+
+
+def test_a_self_hosted_cluster_in_use_is_refused(sandbox: Sandbox) -> None:
+    target = of_sandbox(sandbox.state, BADGER)
+    with target.connect() as session:
         session.execute("CREATE TABLE of_somebody (id int)")
         try:
-            with pytest.raises(RefusedError, match="tables in defaultdb"):
-                of_sandbox(sandbox.state, BADGER).refuse_production()
+            with pytest.raises(RefusedError, match="so it may be in use"):
+                target.refuse_production()
         finally:
             session.execute("DROP TABLE of_somebody")
 

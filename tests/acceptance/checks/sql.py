@@ -121,7 +121,7 @@ def role_change_time(run: Run) -> str | None:
         for statement in statements:
             begin = time.monotonic()
             answer = _attempt(session, statement)
-            expect(answer == "done", f"{statement.split(' IN ')[0]} failed: {answer}")
+            expect(answer == "done", f"{statement.split(' IN ', maxsplit=1)[0]} failed: {answer}")
             times.append((time.monotonic() - begin, statement.replace(f"{run.names('timed_')}", "")))
     slowest = max(times)
     total = sum(seconds for seconds, _statement in times)

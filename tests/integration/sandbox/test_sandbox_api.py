@@ -85,6 +85,8 @@ def test_the_organization_and_what_it_may_choose_are_described(cloud: CloudStage
     assert ask(cloud, "GET", "/organization").json()["label"] == "sandbox"
     versions = ask(cloud, "GET", "/cluster-versions").json()["versions"]
     assert [version["version"] for version in versions] == ["v26.1", "v25.4", "v25.2"]
+    oldest = ask(cloud, "GET", "/cluster-versions", pagination__sort_order="ASC", pagination__limit="1").json()
+    assert [version["version"] for version in oldest["versions"]] == ["v25.2"]
     assert "us-east-1" in names(ask(cloud, "GET", "/clusters/available-regions"), "regions")
     assert names(ask(cloud, "GET", "/clusters/available-regions", provider="GCP"), "regions") == ["us-central1"]
     assert "eastus2" not in names(ask(cloud, "GET", "/clusters/available-regions", serverless="true"), "regions")
