@@ -48,7 +48,7 @@ $(NEWEST)/controller.installed: requirements/controller-newest.txt
 	@touch $@
 
 # Ansible's own folder, which is otherwise made in the person's home.
-lint test-unit test-integration test-commands test-package test-contract test-clients test-projects docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
+lint test-unit test-integration test-commands test-package acceptance acceptance-sweep test-contract test-clients test-projects docs build execution-environment: export ANSIBLE_HOME := $(CURDIR)/.ansible
 
 .PHONY: install
 install: $(VENV)/controller.installed ## install the controller's packages into .venv
@@ -65,7 +65,7 @@ demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove
 	@rm -rf $(DEMO)
 
 .PHONY: test
-test: lint test-unit test-integration test-containers-and-sanity ## run everything that CI runs
+test: lint test-unit test-integration acceptance test-containers-and-sanity ## run everything that CI runs
 
 # Tests mostly wait for servers and programs, so one worker more than a small machine has processors.
 PARALLEL := --numprocesses 3 --dist loadfile
@@ -80,7 +80,7 @@ test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## run tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest $(PARALLEL) --ignore $(COMMANDS) --ignore $(PROJECTS) tests/integration tests/contract tests/clients
+	$(BIN)/python -m pytest $(PARALLEL) --ignore $(COMMANDS) --ignore $(PROJECTS) tests/integration tests/contract tests/clients tests/acceptance
 
 .PHONY: test-commands
 test-commands: $(VENV)/development.installed ## run every command that README and docs print, as text, against the sandbox
@@ -89,6 +89,17 @@ test-commands: $(VENV)/development.installed ## run every command that README an
 .PHONY: test-package
 test-package: $(VENV)/development.installed ## install the package under every Python that it supports, and run it, the demo too
 	CRDB_PACKAGE_ALL=1 $(BIN)/python -m pytest tests/integration/test_package.py
+
+# YES=1 allows a cluster that is not new. ARGS are more options: python -m tests.acceptance --help.
+ACCEPTANCE = PYTHONPATH=collections $(BIN)/python -m tests.acceptance
+
+.PHONY: acceptance
+acceptance: $(VENV)/development.installed ## check README's claims against a cluster: CLUSTER=NAME (COCKROACH_API_KEY), or the sandbox
+	$(ACCEPTANCE) run $(if $(CLUSTER),--cluster "$(CLUSTER)") $(if $(YES),--yes) $(ARGS)
+
+.PHONY: acceptance-sweep
+acceptance-sweep: $(VENV)/development.installed ## remove what a killed acceptance run left: CLUSTER=NAME
+	$(ACCEPTANCE) sweep $(if $(CLUSTER),--cluster "$(CLUSTER)") $(ARGS)
 
 .PHONY: test-contract
 test-contract: $(VENV)/development.installed ## compare API requests and responses with a specification: SPEC=FILE (OpenAPI, JSON)

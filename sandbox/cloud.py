@@ -4,8 +4,9 @@
 
 """The sandbox's Cloud API and echo service. The API works on the same allowlists, users and databases as the fronts.
 
-Switches control faults, and behaviour that the specification leaves open. Set them with PUT `/sandbox/switches`. GET
-`/sandbox/requests` lists the requests since then. Both belong to the sandbox only, and require the API key.
+Switches (`sandbox/switches.py`) control faults, and behaviour that the specification leaves open. Set them with PUT
+`/sandbox/switches`. GET `/sandbox/requests` lists the requests since then. Both belong to the sandbox only, and require
+the API key.
 """
 
 from __future__ import annotations
@@ -17,167 +18,54 @@ import json
 import logging
 import re
 import time
-import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Callable, Optional, Protocol
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+from collections.abc import Awaitable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Callable, Optional
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from sandbox.allowlist import Allowlist, Entry
+from sandbox import organization, pages
+from sandbox.allowlist import Entry
 from sandbox.http import Request, Response
+from sandbox.organization import CloudCluster, connection_string, describe
+from sandbox.switches import ApiError, Switches, fault
 
 log = logging.getLogger("sandbox.cloud")
 
-VERSIONS = ("2022-09-20", "2023-04-10", "2024-09-16")
-CREATED_AT = "2026-01-01T00:00:00Z"
-_NAMESPACE = uuid.UUID("6f8b7d0e-2d7c-4b51-9c36-31c1f7a8d2aa")
+API_VERSIONS = ("2022-09-20", "2023-04-10", "2024-09-16")
+SYSTEM_DATABASES = ("postgres", "system")
+"""The databases that every cluster has, and that cannot be made, renamed or removed."""
+
 _USER = re.compile(r"[a-z0-9_][a-z0-9._-]{0,62}")
 _RESERVED = ("root", "node", "admin", "public", "none")
-_HTTP = {3: 400, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 13: 500, 14: 503, 16: 401}
+_RESERVED_PREFIXES = ("pg_", "crdb_internal_")
+_TEMPLATES = ("template0", "template1")
 _ROLES = {"DEVELOPER": 0, "OPERATOR": 1, "ADMIN": 2}
-_HOLD = 30.0
 _MIN_PASSWORD = 12
+_LONGEST_NAME = 63
 
 
-class Accounts(Protocol):
-    """The SQL users and databases of a cluster."""
-
-    def users(self) -> list[str]:
-        """The names of the users that may log in."""
-
-    def create_user(self, name: str, password: str) -> None:
-        """Create a user that may log in."""
-
-    def set_password(self, name: str, password: str) -> None:
-        """Change the password of a user."""
-
-    def drop_user(self, name: str) -> None:
-        """Remove a user with its grants, and end its sessions."""
-
-    def databases(self) -> dict[str, int]:
-        """The databases, each with its number of tables."""
-
-    def create_database(self, name: str) -> None:
-        """Create an empty database."""
-
-    def drop_database(self, name: str) -> None:
-        """Remove a database with all data."""
-
-
-def identifier(name: str) -> str:
-    """The id of the cluster of this name."""
-    return str(uuid.uuid5(_NAMESPACE, name))
-
-
-@dataclass
-class CloudCluster:
-    """A cluster, as the API needs it.
+@dataclass(frozen=True)
+class Call:
+    """A request to an operation.
 
     Args:
-        name: the cluster's name.
-        plan: BASIC, STANDARD or ADVANCED.
-        provider: AWS, GCP or AZURE.
-        host: of the SQL endpoint.
-        port: of the SQL endpoint.
-        routing_id: only for a serverless cluster.
-        ca: the file with the cluster's CA.
-        effective: the allowlist that the fronts use.
-        accounts: the cluster's users and databases.
-        stored: the entries that the API returns. They become effective after the propagation delay.
+        names: the segments of the path that are not fixed, decoded, in their order, without the cluster's.
+        query: the parameters; of several with one name the last.
+        body: the JSON object; empty without one.
+        cluster: that the path names; None where it names none.
     """
 
-    name: str
-    plan: str
-    provider: str
-    host: str
-    port: int
-    routing_id: Optional[str]
-    ca: Path
-    effective: Allowlist
-    accounts: Accounts
-    stored: dict[tuple[str, int], Entry] = field(default_factory=dict)
-    propagated_at: float = 0.0
-
-    def __post_init__(self) -> None:
-        for entry in self.effective.entries:
-            network = ipaddress.ip_network(entry.cidr)
-            self.stored.setdefault((str(network.network_address), network.prefixlen), entry)
+    names: tuple[str, ...]
+    query: dict[str, str]
+    body: dict[str, Any]
+    cluster: Optional[CloudCluster] = None
 
     @property
-    def identifier(self) -> str:
-        """The cluster's id, which never changes."""
-        return identifier(self.name)
-
-
-@dataclass
-class Switches:
-    """Behaviour that the specification leaves open, and faults.
-
-    Args:
-        page_limit: the maximum of entries on a page, so small that there is always a second page.
-        propagation: seconds until a change of an allowlist takes effect.
-        duplicate: status of a POST for an existing object: 409, 400, or 200, which changes the object.
-        put_existing: status of a PUT for an existing entry: 200 or 409.
-        host_bits: ``reject``, ``normalize`` or ``keep`` (the address stays as sent).
-        ui_refused: whether ``ui`` is refused for a plan without a DB Console.
-        rate: the limit of requests per second; 0 for none.
-        rate_status: status of a request above the limit.
-        retry_after: whether that response has a Retry-After header.
-        state: of every cluster, such as CREATING; empty for CREATED or LOCKED.
-        locked: status of a change while another operation locks the cluster, such as 503; 0 for not locked.
-        role: the rights of the key: DEVELOPER, OPERATOR or ADMIN.
-        extra_fields: whether responses have fields that are not in the specification.
-        entry_limit: the maximum of entries in an allowlist; None for the limit of the plan.
-        echo: the addresses that the echo service returns in turn; empty for the newcomer's address.
-        faults: the number of a request, counted from 0 since the switches were set -> the kind of fault.
-    """
-
-    page_limit: int = 2
-    propagation: float = 0.3
-    duplicate: int = 409
-    put_existing: int = 200
-    host_bits: str = "reject"
-    ui_refused: bool = True
-    rate: int = 10
-    rate_status: int = 429
-    retry_after: bool = True
-    state: str = ""
-    locked: int = 0
-    role: str = "ADMIN"
-    extra_fields: bool = True
-    entry_limit: Optional[int] = None
-    echo: list[str] = field(default_factory=list)
-    faults: dict[str, str] = field(default_factory=dict)
-
-
-class ApiError(Exception):
-    """The request fails. `response`: the response to send."""
-
-    def __init__(self, code: int, message: str, status: Optional[int] = None, **headers: str) -> None:
-        super().__init__(message)
-        self.response = Response.of({"code": code, "message": message, "details": []}, status or _HTTP[code], **headers)
-
-
-def _fault(kind: str) -> tuple[bool, Response]:
-    """Whether the request is carried out nevertheless, and the response that replaces its own."""
-    after = kind.endswith("_after")
-    simple = {
-        "timeout": Response(cut=True, hold=_HOLD),
-        "reset": Response(cut=True),
-        "429": ApiError(8, "rate limit exceeded").response,
-        "429_retry": ApiError(8, "rate limit exceeded", Retry_After="1").response,
-        "500": ApiError(13, "internal error").response,
-        "503": ApiError(14, "the service is unavailable").response,
-        "401": ApiError(16, "the API key has expired").response,
-        "403": ApiError(7, "unauthorized").response,
-        "bad_json": Response(200, b'{"allowlist": ['),
-        "html": Response(502, b"<html><body>Bad Gateway</body></html>", "text/html"),
-        "html_ok": Response(200, b"<!doctype html><title>Sign in</title>", "text/html"),
-        "empty": Response(200, b""),
-    }
-    return after, simple[kind[: -len("_after")] if after else kind]
+    def target(self) -> CloudCluster:
+        """The cluster of an operation whose path names one."""
+        assert self.cluster is not None  # noqa: S101 - the template of the path says so
+        return self.cluster
 
 
 class CloudApi:
@@ -215,7 +103,7 @@ class CloudApi:
             else:
                 self.requests.append(record)
                 kind = self.switches.faults.get(str(number), "")
-                carried_out, replacement = _fault(kind) if kind else (True, None)
+                carried_out, replacement = fault(kind) if kind else (True, None)
                 if kind and not carried_out and replacement is not None:
                     response = replacement
                 else:
@@ -238,7 +126,7 @@ class CloudApi:
             return Response.of({"ip": self._echo_answer()})
         self._authenticate(request)
         if path == "/sandbox/switches" and request.method == "PUT":
-            self.switches = Switches(**json.loads(request.body))
+            self.switches = Switches.of(_body(request))
             self.requests = []
             self._recent.clear()
             return Response.of(asdict(self.switches))
@@ -273,39 +161,22 @@ class CloudApi:
             return Response(200, self._cluster(parts[1]).ca.read_bytes(), "application/x-pem-file")
         self._authenticate(request)
         self._limit_rate()
-        if request.headers.get("cc-version", VERSIONS[-1]) not in VERSIONS:
+        if request.headers.get("cc-version", API_VERSIONS[-1]) not in API_VERSIONS:
             raise ApiError(3, "invalid Cc-Version")
-        if parts[:3] != ["api", "v1", "clusters"]:
+        if parts[:2] != ["api", "v1"]:
+            raise ApiError(5, "not found")
+        operation, names = _find(request.method, [unquote(part) for part in parts[2:]])
+        if f"{operation.method} {operation.template}" in self.switches.missing:
             raise ApiError(5, "not found")
         query = {name: values[-1] for name, values in parse_qs(urlsplit(request.target).query).items()}
-        body = _body(request)
+        call = Call(names, query, _body(request))
         async with self._lock:
-            value = await self._dispatch(request.method, [unquote(part) for part in parts[3:]], query, body)
+            if operation.of_cluster:
+                call = Call(names[1:], query, call.body, self._cluster(names[0]))
+            value = await operation.work(self, call)
         if self.switches.extra_fields:
             value = {**value, "future_field": {"nested": True}}
         return Response.of(value)
-
-    async def _dispatch(
-        self, method: str, parts: list[str], query: dict[str, str], body: dict[str, Any]
-    ) -> dict[str, Any]:
-        if not parts and method == "GET":
-            clusters = [self._describe(cluster) for cluster in self._clusters]
-            return self._page("clusters", sorted(clusters, key=lambda c: str(c["name"])), query)
-        if not parts:
-            raise ApiError(5, "not found")
-        cluster = self._cluster(parts[0])
-        rest = parts[1:]
-        if not rest and method == "GET":
-            return self._describe(cluster)
-        if rest == ["connection-string"] and method == "GET":
-            return _connection_string(cluster, query)
-        if rest[:2] == ["networking", "allowlist"]:
-            return self._allowlist(cluster, method, rest[2:], query, body)
-        if rest[:1] == ["sql-users"]:
-            return await self._sql_users(cluster, method, rest[1:], query, body)
-        if rest[:1] == ["databases"]:
-            return await self._databases(cluster, method, rest[1:], query, body)
-        raise ApiError(5, "not found")
 
     def _cluster(self, identifier: str) -> CloudCluster:
         for cluster in self._clusters:
@@ -314,61 +185,52 @@ class CloudApi:
         raise ApiError(5, "cluster not found")
 
     def _describe(self, cluster: CloudCluster) -> dict[str, Any]:
-        dedicated = cluster.plan == "ADVANCED"
-        host = cluster.host
-        config: dict[str, Any] = (
-            {"dedicated": {"machine_type": "m6i.xlarge", "num_virtual_cpus": 4, "storage_gib": 35, "memory_gib": 16.0}}
-            if dedicated
-            else {"serverless": {"routing_id": cluster.routing_id, "upgrade_type": "AUTOMATIC"}}
-        )
-        if dedicated:
-            config["dedicated"]["disk_iops"] = 3000
-        region: dict[str, Any] = {
-            "name": "us-east-1" if cluster.provider == "AWS" else "us-central1",
-            "sql_dns": host,
-            "ui_dns": f"admin-{cluster.name}.sandbox.test" if dedicated else "",
-            "internal_dns": f"internal-{cluster.name}.sandbox.test",
-            "private_endpoint_dns": f"private-{cluster.name}.sandbox.test" if cluster.provider == "GCP" else "",
-            "node_count": 3 if dedicated else 0,
-            "primary": True,
-        }
-        regions = [region]
-        if dedicated:
-            names = {"sql_dns": "west", "internal_dns": "internal-west"}
-            second_region = {key: f"{prefix}-{cluster.name}.sandbox.test" for key, prefix in names.items()}
-            regions.append({**region, "name": "us-west-2", "primary": False, **second_region})
-        return {
-            "id": cluster.identifier,
-            "name": cluster.name,
-            "cockroach_version": "v25.4.10",
-            "upgrade_status": "FINALIZED",
-            "plan": cluster.plan,
-            "cloud_provider": cluster.provider,
-            "account_id": "",
-            "state": self.switches.state or ("LOCKED" if self.switches.locked else "CREATED"),
-            "creator_id": str(uuid.uuid5(_NAMESPACE, "creator")),
-            "operation_status": "UNSPECIFIED",
-            "config": config,
-            "regions": regions,
-            "created_at": CREATED_AT,
-            "updated_at": CREATED_AT,
-            "sql_dns": host,
-            "network_visibility": "PUBLIC",
-            "egress_traffic_policy": "UNSPECIFIED",
-            "delete_protection": "DISABLED",
-            "labels": {},
-            "parent_id": "root",
-            "is_customer_cloud_account": False,
-            "cidr_range": "",
-        }
+        state = self.switches.state or ("LOCKED" if self.switches.locked else "CREATED")
+        return describe(cluster, state, day=1 + self._clusters.index(cluster))
 
-    def _page(self, key: str, items: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
-        limit = min(int(query.get("pagination.limit") or self.switches.page_limit), self.switches.page_limit)
-        start = _token(query)
-        page: dict[str, Any] = {key: items[start : start + max(limit, 1)]}
-        following = start + max(limit, 1)
-        page["pagination"] = {"next_page": f"p{following}"} if following < len(items) else {}
-        return page
+    def _page(
+        self, key: str, items: Sequence[dict[str, Any]], call: Call, default_order: str = pages.ASCENDING
+    ) -> dict[str, Any]:
+        return pages.page(key, items, call.query, self.switches.page_limit, default_order)
+
+    async def _list_clusters(self, call: Call) -> dict[str, Any]:
+        pages.boolean(call.query, "show_inactive")
+        key = {"NAME": "name", "CREATED_AT": "created_at", "DELETED_AT": "deleted_at"}
+        order = key[pages.chosen(call.query, "pagination.sort_by", list(key))]
+        clusters = [self._describe(cluster) for cluster in self._clusters]
+        return self._page("clusters", sorted(clusters, key=lambda c: (str(c.get(order, "")), c["name"])), call)
+
+    async def _get_cluster(self, call: Call) -> dict[str, Any]:
+        return self._describe(call.target)
+
+    async def _get_organization(self, _call: Call) -> dict[str, Any]:
+        return organization.ORGANIZATION
+
+    async def _list_versions(self, call: Call) -> dict[str, Any]:
+        return self._page("versions", organization.VERSIONS, call, pages.DESCENDING)
+
+    async def _list_regions(self, call: Call) -> dict[str, Any]:
+        provider = call.query.get("provider")
+        if provider:
+            pages.chosen(call.query, "provider", organization.PROVIDERS)
+        serverless = pages.boolean(call.query, "serverless")
+        regions = [
+            region
+            for region in organization.REGIONS
+            if provider in (None, "", region["provider"]) and (region["serverless"] or not serverless)
+        ]
+        return self._page("regions", regions, call)
+
+    async def _list_nodes(self, call: Call) -> dict[str, Any]:
+        region = call.query.get("region_name")
+        nodes = organization.nodes(self._describe(call.target))
+        return self._page("nodes", [node for node in nodes if region in (None, "", node["region_name"])], call)
+
+    async def _get_backups(self, call: Call) -> dict[str, Any]:
+        return organization.backups(call.target.plan)
+
+    async def _get_connection_string(self, call: Call) -> dict[str, Any]:
+        return connection_string(call.target, call.query)
 
     def _authorize_change(self, role: str) -> None:
         if _ROLES[self.switches.role] < _ROLES[role]:
@@ -376,34 +238,45 @@ class CloudApi:
         if self.switches.locked:
             raise ApiError(14, "the cluster is locked by another operation", self.switches.locked)
 
-    def _allowlist(
-        self, cluster: CloudCluster, method: str, key: list[str], query: dict[str, str], body: dict[str, Any]
-    ) -> dict[str, Any]:
-        if method == "GET" and not key:
-            items = [_entry(k, e) for k, e in sorted(cluster.stored.items(), key=_by_network)]
-            return {**self._page("allowlist", items, query), "propagating": time.monotonic() < cluster.propagated_at}
+    async def _list_entries(self, call: Call) -> dict[str, Any]:
+        items = [_entry(k, e) for k, e in sorted(call.target.stored.items(), key=_by_network)]
+        return {**self._page("allowlist", items, call), "propagating": time.monotonic() < call.target.propagated_at}
+
+    async def _add_entry(self, call: Call) -> dict[str, Any]:
         self._authorize_change("OPERATOR")
-        if method == "POST" and not key:
-            network = self._network(body.get("cidr_ip"), body.get("cidr_mask"))
-            if network in cluster.stored and self.switches.duplicate != 200:
-                raise ApiError(6, "the allowlist entry already exists", self.switches.duplicate)
-            return self._store(cluster, network, body)
-        if len(key) != 2 or not key[1].isdecimal():
+        network = self._network(call.body.get("cidr_ip"), call.body.get("cidr_mask"))
+        if network in call.target.stored and self.switches.duplicate != 200:
+            raise ApiError(6, "the allowlist entry already exists", self.switches.duplicate)
+        return self._store(call.target, network, call.body)
+
+    async def _put_entry(self, call: Call) -> dict[str, Any]:
+        network = self._named_network(call)
+        if network in call.target.stored and self.switches.put_existing != 200:
+            raise ApiError(6, "the allowlist entry already exists")
+        return self._store(call.target, network, call.body)
+
+    async def _update_entry(self, call: Call) -> dict[str, Any]:
+        network = self._stored_network(call)
+        return self._store(call.target, network, {"name": call.target.stored[network].name, **call.body})
+
+    async def _remove_entry(self, call: Call) -> dict[str, Any]:
+        network = self._stored_network(call)
+        removed = _entry(network, call.target.stored.pop(network))
+        self._propagate(call.target)
+        return removed
+
+    def _named_network(self, call: Call) -> tuple[str, int]:
+        self._authorize_change("OPERATOR")
+        address, mask = call.names
+        if not re.fullmatch("[0-9]{1,3}", mask):
             raise ApiError(3, "invalid CIDR")
-        network = self._network(key[0], int(key[1]))
-        if method == "PUT":
-            if network in cluster.stored and self.switches.put_existing != 200:
-                raise ApiError(6, "the allowlist entry already exists")
-            return self._store(cluster, network, body)
-        if network not in cluster.stored:
+        return self._network(address, int(mask))
+
+    def _stored_network(self, call: Call) -> tuple[str, int]:
+        network = self._named_network(call)
+        if network not in call.target.stored:
             raise ApiError(5, "allowlist entry not found")
-        if method == "PATCH":
-            return self._store(cluster, network, {"name": cluster.stored[network].name, **body})
-        if method == "DELETE":
-            removed = _entry(network, cluster.stored.pop(network))
-            self._propagate(cluster)
-            return removed
-        raise ApiError(5, "not found")
+        return network
 
     def _network(self, address: Any, mask: Any) -> tuple[str, int]:
         if not isinstance(address, str) or not isinstance(mask, int) or isinstance(mask, bool):
@@ -445,59 +318,159 @@ class CloudApi:
         loop.call_later(self.switches.propagation, lambda: cluster.effective.replace(entries))
         self._changed()
 
-    async def _sql_users(
-        self, cluster: CloudCluster, method: str, key: list[str], query: dict[str, str], body: dict[str, Any]
-    ) -> dict[str, Any]:
-        users = await asyncio.to_thread(cluster.accounts.users)
-        if method == "GET" and not key:
-            return self._page("users", [{"name": name} for name in sorted(users)], query)
+    async def _list_users(self, call: Call) -> dict[str, Any]:
+        users = await asyncio.to_thread(call.target.accounts.users)
+        return self._page("users", [{"name": self._shown(call.target, name)} for name in sorted(users)], call)
+
+    async def _create_user(self, call: Call) -> dict[str, Any]:
         self._authorize_change("ADMIN")
-        if method == "POST" and not key:
-            name = str(body.get("name", "")).lower()
-            if not _USER.fullmatch(name) or name in _RESERVED:
-                raise ApiError(3, "invalid user name")
-            if name in users:
-                raise ApiError(6, "the user already exists", max(self.switches.duplicate, 400))
-            await asyncio.to_thread(cluster.accounts.create_user, name, _password(body))
-            return {"name": name}
-        if not key or key[0].lower() not in users:
+        sent_name = str(call.body.get("name", ""))
+        name = sent_name.lower()
+        if not _USER.fullmatch(name) or name in _RESERVED or name.startswith(_RESERVED_PREFIXES):
+            raise ApiError(3, "invalid user name")
+        if name in await asyncio.to_thread(call.target.accounts.users):
+            raise ApiError(6, "the user already exists", max(self.switches.duplicate, 400))
+        await asyncio.to_thread(call.target.accounts.create_user, name, _password(call.body))
+        call.target.sent_names[name] = sent_name
+        return {"name": self._shown(call.target, name)}
+
+    async def _delete_user(self, call: Call) -> dict[str, Any]:
+        name = await self._existing_user(call)
+        shown = self._shown(call.target, name)
+        await asyncio.to_thread(call.target.accounts.drop_user, name)
+        call.target.sent_names.pop(name, None)
+        return {"name": shown}
+
+    async def _set_password(self, call: Call) -> dict[str, Any]:
+        name = await self._existing_user(call)
+        await asyncio.to_thread(call.target.accounts.set_password, name, _password(call.body))
+        return {"name": self._shown(call.target, name)}
+
+    async def _existing_user(self, call: Call) -> str:
+        self._authorize_change("ADMIN")
+        name = call.names[0].lower()
+        if name not in await asyncio.to_thread(call.target.accounts.users):
             raise ApiError(5, "SQL user not found")
-        name = key[0].lower()
-        if method == "DELETE" and len(key) == 1:
-            await asyncio.to_thread(cluster.accounts.drop_user, name)
-            return {"name": name}
-        if method == "PUT" and key[1:] == ["password"]:
-            await asyncio.to_thread(cluster.accounts.set_password, name, _password(body))
-            return {"name": name}
-        raise ApiError(5, "not found")
+        return name
 
-    async def _databases(
-        self, cluster: CloudCluster, method: str, key: list[str], query: dict[str, str], body: dict[str, Any]
-    ) -> dict[str, Any]:
-        databases = await asyncio.to_thread(cluster.accounts.databases)
-        if method == "GET" and not key:
-            items = [{"name": name, "table_count": str(count)} for name, count in sorted(databases.items())]
-            return self._page("databases", items, query)
+    def _shown(self, cluster: CloudCluster, name: str) -> str:
+        return cluster.sent_names.get(name, name) if self.switches.user_case == "keep" else name
+
+    async def _list_databases(self, call: Call) -> dict[str, Any]:
+        databases = await asyncio.to_thread(call.target.accounts.databases)
+        items = [{"name": name, "table_count": str(count)} for name, count in databases.items()]
+        # The service need not say how many tables there are.
+        items += [{"name": name} for name in SYSTEM_DATABASES]
+        return self._page("databases", sorted(items, key=lambda item: item["name"]), call)
+
+    async def _create_database(self, call: Call) -> dict[str, Any]:
         self._authorize_change("OPERATOR")
-        if method == "POST" and not key:
-            name = str(body.get("name", ""))
-            if not name:
-                raise ApiError(3, "name is required")
-            if name in databases:
-                raise ApiError(6, "the database already exists")
-            await asyncio.to_thread(cluster.accounts.create_database, name)
-            return {"name": name, "table_count": "0"}
-        if len(key) == 1 and method == "DELETE":
-            if key[0] not in databases:
-                raise ApiError(5, "database not found")
-            await asyncio.to_thread(cluster.accounts.drop_database, key[0])
-            return {"name": key[0]}
-        raise ApiError(5, "not found")
+        name = await self._free_name(call, "name")
+        await asyncio.to_thread(call.target.accounts.create_database, name)
+        return {"name": name, "table_count": "0"}
+
+    async def _rename_database(self, call: Call) -> dict[str, Any]:
+        name = await self._own_database(call, call.names[0] if call.names else str(call.body.get("name", "")))
+        new_name = await self._free_name(call, "new_name")
+        await asyncio.to_thread(call.target.accounts.rename_database, name, new_name)
+        tables = (await asyncio.to_thread(call.target.accounts.databases))[new_name]
+        return {"name": new_name, "table_count": str(tables)}
+
+    async def _delete_database(self, call: Call) -> dict[str, Any]:
+        name = await self._own_database(call, call.names[0])
+        await asyncio.to_thread(call.target.accounts.drop_database, name)
+        return {"name": name}
+
+    async def _free_name(self, call: Call, key: str) -> str:
+        name = call.body.get(key)
+        if not isinstance(name, str) or not name:
+            raise ApiError(3, f"{key} is required")
+        if len(name.encode()) > _LONGEST_NAME or "\0" in name:
+            raise ApiError(3, f"invalid {key}")
+        existing = await asyncio.to_thread(call.target.accounts.databases)
+        if name in (*existing, *SYSTEM_DATABASES, *_TEMPLATES):
+            raise ApiError(6, "the database already exists")
+        return name
+
+    async def _own_database(self, call: Call, name: str) -> str:
+        """The name of a database that may be changed. Raises ApiError."""
+        self._authorize_change("OPERATOR")
+        if name in SYSTEM_DATABASES:
+            raise ApiError(3, f"the database {name} belongs to the system and cannot be changed")
+        if name not in await asyncio.to_thread(call.target.accounts.databases):
+            raise ApiError(5, "database not found")
+        return name
 
 
-def stored_entries(clusters: Iterable[CloudCluster]) -> dict[str, list[dict[str, Any]]]:
-    """The allowlists by cluster, in the form that the state folder stores."""
-    return {cluster.name: [asdict(entry) for entry in cluster.stored.values()] for cluster in clusters}
+@dataclass(frozen=True)
+class Operation:
+    """An operation that the API serves.
+
+    Args:
+        method: of the request.
+        template: the path below `/api/v1`, as in the specification.
+        work: carries it out.
+    """
+
+    method: str
+    template: str
+    work: Callable[[CloudApi, Call], Awaitable[dict[str, Any]]]
+
+    @property
+    def of_cluster(self) -> bool:
+        """Whether the path names a cluster."""
+        return "{cluster_id}" in self.template
+
+    def names(self, parts: Sequence[str]) -> Optional[tuple[str, ...]]:
+        """The segments of a path that are not fixed; None for a path of another operation."""
+        own = self.template.split("/")
+        if len(own) != len(parts) or any(not _is_name(o) and o != part for o, part in zip(own, parts)):
+            return None
+        return tuple(part for o, part in zip(own, parts) if _is_name(o))
+
+
+def _is_name(segment: str) -> bool:
+    return segment.startswith("{")
+
+
+_CLUSTER = "clusters/{cluster_id}"
+_ENTRIES = f"{_CLUSTER}/networking/allowlist"
+_ONE_ENTRY = f"{_ENTRIES}/{{cidr_ip}}/{{cidr_mask}}"
+
+# A fixed segment comes before a name that would match it too.
+OPERATIONS = (
+    Operation("GET", "organization", CloudApi._get_organization),
+    Operation("GET", "cluster-versions", CloudApi._list_versions),
+    Operation("GET", "clusters", CloudApi._list_clusters),
+    Operation("GET", "clusters/available-regions", CloudApi._list_regions),
+    Operation("GET", _CLUSTER, CloudApi._get_cluster),
+    Operation("GET", f"{_CLUSTER}/backups-config", CloudApi._get_backups),
+    Operation("GET", f"{_CLUSTER}/connection-string", CloudApi._get_connection_string),
+    Operation("GET", f"{_CLUSTER}/nodes", CloudApi._list_nodes),
+    Operation("GET", _ENTRIES, CloudApi._list_entries),
+    Operation("POST", _ENTRIES, CloudApi._add_entry),
+    Operation("PUT", _ONE_ENTRY, CloudApi._put_entry),
+    Operation("PATCH", _ONE_ENTRY, CloudApi._update_entry),
+    Operation("DELETE", _ONE_ENTRY, CloudApi._remove_entry),
+    Operation("GET", f"{_CLUSTER}/sql-users", CloudApi._list_users),
+    Operation("POST", f"{_CLUSTER}/sql-users", CloudApi._create_user),
+    Operation("DELETE", f"{_CLUSTER}/sql-users/{{name}}", CloudApi._delete_user),
+    Operation("PUT", f"{_CLUSTER}/sql-users/{{name}}/password", CloudApi._set_password),
+    Operation("GET", f"{_CLUSTER}/databases", CloudApi._list_databases),
+    Operation("POST", f"{_CLUSTER}/databases", CloudApi._create_database),
+    Operation("PATCH", f"{_CLUSTER}/databases", CloudApi._rename_database),
+    Operation("PATCH", f"{_CLUSTER}/databases/{{name}}", CloudApi._rename_database),
+    Operation("DELETE", f"{_CLUSTER}/databases/{{name}}", CloudApi._delete_database),
+)
+
+
+def _find(method: str, parts: Sequence[str]) -> tuple[Operation, tuple[str, ...]]:
+    """The operation of a request, and the names in its path. Raises ApiError."""
+    for operation in OPERATIONS:
+        names = operation.names(parts)
+        if names is not None and operation.method == method:
+            return operation, names
+    raise ApiError(5, "not found")
 
 
 def _body(request: Request) -> dict[str, Any]:
@@ -519,13 +492,6 @@ def _password(body: dict[str, Any]) -> str:
     return password
 
 
-def _token(query: dict[str, str]) -> int:
-    token = query.get("pagination.page") or "p0"
-    if not re.fullmatch(r"p[0-9]{1,6}", token):
-        raise ApiError(3, "invalid page token")
-    return int(token[1:])
-
-
 def _by_network(item: tuple[tuple[str, int], Entry]) -> tuple[int, int]:
     (address, mask), _value = item
     return int(ipaddress.IPv4Address(address)), mask
@@ -533,21 +499,3 @@ def _by_network(item: tuple[tuple[str, int], Entry]) -> tuple[int, int]:
 
 def _entry(network: tuple[str, int], entry: Entry) -> dict[str, Any]:
     return {"cidr_ip": network[0], "cidr_mask": network[1], "name": entry.name, "sql": entry.sql, "ui": entry.ui}
-
-
-def _connection_string(cluster: CloudCluster, query: dict[str, str]) -> dict[str, Any]:
-    database = query.get("database") or "defaultdb"
-    system = query.get("os")
-    parameters = {"sslmode": "verify-full"}
-    if cluster.plan == "ADVANCED":
-        if system not in ("MAC", "LINUX", "WINDOWS"):
-            raise ApiError(3, "os is required")
-        parameters["sslrootcert"] = f"$HOME/Library/CockroachCloud/certs/{cluster.name}-ca.crt"
-    else:
-        # All clusters of the sandbox share a host name, so the option names the cluster.
-        parameters["options"] = f"--cluster={cluster.routing_id}"
-    user = query.get("sql_user")
-    credentials = f"{quote(user, safe='')}@" if user else ""
-    text = f"postgresql://{credentials}{cluster.host}:{cluster.port}/{quote(database, safe='')}?{urlencode(parameters)}"
-    params = {"Host": cluster.host, "Port": str(cluster.port), "Database": database}
-    return {"connection_string": text, "params": {**params, **({"Username": user} if user else {})}}

@@ -21,11 +21,12 @@ from typing import Any, Callable, Optional
 
 from sandbox.allowlist import Allowlist, Entry
 from sandbox.certificates import CertificateStore, FrontCertificates
-from sandbox.cloud import CloudApi, CloudCluster, identifier, stored_entries
+from sandbox.cloud import CloudApi
 from sandbox.clusters import CLUSTERS, DEFAULT_PORT, FRONTS, HOST, LISTENERS, Cluster, FrontSpec
 from sandbox.engine import Engine, EngineChoice, role_of
 from sandbox.http import HttpsServer
 from sandbox.listeners import PortTakenError, bind_loopback
+from sandbox.organization import CloudCluster, identifier, stored_entries
 from sandbox.proxy import Front, Router, RoutingProxy, SingleCluster, Target
 from sandbox.state import PRIVATE, State, write_atomically
 from sandbox.throttle import Throttle

@@ -413,6 +413,14 @@ class EngineAccounts:
         with self._connect(name) as inside:
             inside.execute(shims.DATABASE_SQL.encode())
 
+    def rename_database(self, name: str, new_name: str) -> None:
+        """Rename a database. Its sessions are ended, which PostgreSQL requires."""
+        with self._connect("template1") as connection:
+            connection.execute(b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new_name))
+            )
+
     def drop_database(self, name: str) -> None:
         """Remove a database with all data."""
         with self._connect("template1") as connection:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import ssl
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -51,21 +52,72 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+class BadRequestError(Exception):
+    """What was sent is not a request of HTTP/1.1; `response` is sent before the connection is closed."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        # A code of google.rpc.Code, as in all errors of the API: INVALID_ARGUMENT.
+        self.response = Response.of({"code": 3, "message": message, "details": []}, status, Connection="close")
+
+
 async def _read_request(reader: asyncio.StreamReader) -> Optional[Request]:
+    """The next request; None when the client closed or fell silent. Raises BadRequestError."""
     try:
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _IDLE_LIMIT)
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError):
+    except (asyncio.IncompleteReadError, asyncio.TimeoutError):
         return None
+    except asyncio.LimitOverrunError:
+        raise BadRequestError("the header is too long", 431) from None
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
-    if len(words) != 3:
-        return None
-    pairs = (line.partition(":") for line in lines[1:] if line)
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        raise BadRequestError("the request line is not valid")
+    pairs = [line.partition(":") for line in lines[1:] if line]
     headers = {name.strip().lower(): value.strip() for name, _colon, value in pairs}
-    length = int(headers.get("content-length") or 0)
-    if not 0 <= length <= _MAX_BODY:
-        return None
-    return Request(words[0], words[1], headers, await reader.readexactly(length))
+    body = await asyncio.wait_for(_read_body(reader, headers), _IDLE_LIMIT)
+    return Request(words[0], words[1], headers, body)
+
+
+async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+    if coding is not None:
+        if length is not None:
+            raise BadRequestError("Content-Length and Transfer-Encoding exclude each other")
+        if coding.lower() != "chunked":
+            raise BadRequestError(f"the Transfer-Encoding {coding} is not supported", 501)
+        return await _read_chunks(reader)
+    if not re.fullmatch("[0-9]+", length or "0", re.ASCII):
+        raise BadRequestError("the Content-Length is not a number")
+    size = int((length or "0")[:20])
+    if size > _MAX_BODY:
+        raise BadRequestError("the body is too large", 413)
+    return await reader.readexactly(size)
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    body = bytearray()
+    while True:
+        size = (await _read_line(reader)).partition(";")[0].strip()
+        if not re.fullmatch("[0-9A-Fa-f]{1,8}", size):
+            raise BadRequestError("the size of a chunk is not a number")
+        if len(body) + int(size, 16) > _MAX_BODY:
+            raise BadRequestError("the body is too large", 413)
+        if int(size, 16) == 0:
+            break
+        body += await reader.readexactly(int(size, 16))
+        if await reader.readexactly(2) != b"\r\n":
+            raise BadRequestError("a chunk is longer than its size")
+    while await _read_line(reader):
+        pass  # the trailer, which nothing here needs
+    return bytes(body)
+
+
+async def _read_line(reader: asyncio.StreamReader) -> str:
+    try:
+        return (await reader.readuntil(b"\r\n"))[:-2].decode("latin-1")
+    except asyncio.LimitOverrunError:
+        raise BadRequestError("a line of the body is too long") from None
 
 
 def _encode(response: Response) -> bytes:
@@ -120,7 +172,11 @@ class HttpsServer:
                     return
                 writer.write(_encode(response))
                 await writer.drain()
-        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except BadRequestError as error:
+            with contextlib.suppress(OSError, ssl.SSLError):
+                writer.write(_encode(error.response))
+                await writer.drain()
+        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.TimeoutError, asyncio.CancelledError):
             pass  # the client left, or the sandbox is stopping
         finally:
             writer.close()

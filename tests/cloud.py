@@ -15,10 +15,12 @@ from typing import Any, Optional
 
 from sandbox.allowlist import Allowlist, Entry
 from sandbox.certificates import CertificateStore
-from sandbox.cloud import CloudApi, CloudCluster, Switches
+from sandbox.cloud import CloudApi
 from sandbox.clusters import FrontSpec
 from sandbox.http import HttpsServer, Request, Response
 from sandbox.listeners import bind_loopback
+from sandbox.organization import CloudCluster
+from sandbox.switches import Switches
 from tests.conftest import new_state
 
 KEY = "CCDB1_canary-of-the-key_0123456789"
@@ -49,6 +51,9 @@ class MemoryAccounts:
 
     def create_database(self, name: str) -> None:
         self.tables[name] = 0
+
+    def rename_database(self, name: str, new_name: str) -> None:
+        self.tables[new_name] = self.tables.pop(name)
 
     def drop_database(self, name: str) -> None:
         del self.tables[name]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the client asks and what the sandbox answers, held against schemas.
+"""What the client asks, and every operation that the sandbox serves, held against schemas.
 
 Against those beside this file; against a specification (OpenAPI 3, JSON) with `make test-contract SPEC=FILE`.
 """
@@ -18,11 +18,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema
 import pytest
+import requests
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import CloudError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared as _shared
 
+from sandbox.cloud import OPERATIONS
 from tests.cloud import KEY, CloudStage
 
 OWN = Path(__file__).with_name("schemas.json")
@@ -64,6 +66,56 @@ def converse(api, cloud):
     api.remove_database(identifier, "shop")
 
 
+MOMENT = "2026-06-01T12:00:00Z"
+PAGE = {"pagination.limit": "1", "pagination.sort_order": "DESC", "pagination.as_of_time": MOMENT}
+REST = [
+    ("GET", "organization", {}, None, 200),
+    ("GET", "cluster-versions", PAGE, None, 200),
+    ("GET", "cluster-versions", {**PAGE, "pagination.page": "p1"}, None, 200),
+    ("GET", "clusters/available-regions", {**PAGE, "provider": "AWS", "serverless": "true"}, None, 200),
+    ("GET", "clusters", {**PAGE, "pagination.sort_by": "CREATED_AT", "show_inactive": "false"}, None, 200),
+    ("GET", "clusters", {**PAGE, "pagination.sort_by": "DELETED_AT", "pagination.page": "p1"}, None, 200),
+    ("GET", "clusters/ID/backups-config", {}, None, 200),
+    ("GET", "clusters/ID/nodes", PAGE, None, 200),
+    ("GET", "clusters/DEDICATED/nodes", {**PAGE, "region_name": "us-west-2"}, None, 200),
+    *(("GET", "clusters/DEDICATED/connection-string", {"os": os_name}, None, 200) for os_name in ("MAC", "WINDOWS")),
+    ("GET", "clusters/DEDICATED/connection-string", {}, None, 400),
+    *(
+        ("GET", f"clusters/ID/{of_cluster}", {**PAGE, "pagination.page": "p1"}, None, 200)
+        for of_cluster in ("networking/allowlist", "sql-users", "databases")
+    ),
+    ("GET", "clusters/ID/databases", {"pagination.page": "q"}, None, 400),
+    ("PUT", "clusters/ID/networking/allowlist/198.41.7.0/24", {}, {"name": "x", "sql": True, "ui": False}, 200),
+    ("PUT", "clusters/ID/networking/allowlist/198.41.7.9/24", {}, {"name": "x", "sql": True, "ui": False}, 400),
+    ("DELETE", "clusters/ID/networking/allowlist/198.41.7.0/24", {}, None, 200),
+    ("POST", "clusters/ID/databases", {}, {"name": "one"}, 200),
+    ("PATCH", "clusters/ID/databases/one", {}, {"new_name": "two"}, 200),
+    ("PATCH", "clusters/ID/databases", {}, {"name": "two", "new_name": "three"}, 200),
+    ("PATCH", "clusters/ID/databases/two", {}, {"new_name": "three"}, 404),
+    ("PATCH", "clusters/ID/databases/three", {}, {"new_name": "bank"}, 409),
+    ("PATCH", "clusters/ID/databases", {}, {"name": "system", "new_name": "four"}, 400),
+    ("DELETE", "clusters/ID/databases/three", {}, None, 200),
+    ("DELETE", "clusters/ID/databases/postgres", {}, None, 400),
+    *(("POST", "clusters/ID/databases", {}, {"name": name}, 409) for name in ("postgres", "system", "template1")),
+    ("POST", "clusters/ID/sql-users", {}, {"name": "pg_x", "password": "of-some-more-length"}, 400),
+]
+"""What the client does not ask: method, path below /api/v1, query, body, expected status."""
+
+
+def ask(cloud, method, path, query=None, body=None):
+    """Ask for something that the client has no method for."""
+    identifiers = {
+        "ID": cloud.clusters["funky-skunk"].identifier,
+        "DEDICATED": cloud.clusters["steady-heron"].identifier,
+    }
+    for name, identifier in identifiers.items():
+        path = path.replace(f"/{name}", f"/{identifier}")
+    return requests.request(
+        method, f"{cloud.url}/api/v1/{path}", params=query, json=body, verify=str(cloud.ca_file), timeout=20,
+        headers={"Authorization": f"Bearer {KEY}"},
+    )  # fmt: skip
+
+
 class Specification:
     """Schemas by method and path, of an OpenAPI document."""
 
@@ -72,6 +124,12 @@ class Specification:
         self._patterns = [
             (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", template)), template) for template in self._document["paths"]
         ]
+
+    def has(self, method, template):
+        """Whether an operation is specified, whatever the names in its path are. A cut may leave it out."""
+        shape = re.sub(r"\{[^}]+\}", "{}", f"/api/v1/{template}")
+        paths = self._document["paths"]
+        return any(re.sub(r"\{[^}]+\}", "{}", path) == shape and method.lower() in paths[path] for path in paths)
 
     def operation(self, method, path):
         """The operation of a request; the template with the fewest parameters wins."""
@@ -99,6 +157,7 @@ class Specification:
                 assert name in known, f"the specification does not know the parameter {name}"
                 assert value in known[name].get("enum", [value])
                 assert known[name].get("type") != "integer" or value.isdecimal()
+                assert known[name].get("type") != "boolean" or value in ("true", "false")
 
 
 @pytest.fixture
@@ -109,6 +168,9 @@ def exchanges(monkeypatch):
     with contextlib.closing(stage):
         stage.switch()
         converse(CloudApi(Settings(key=KEY, url=stage.url, ca_file=str(stage.ca_file))), stage)
+        for method, path, query, body, status in REST:
+            response = ask(stage, method, path, query, body)
+            assert response.status_code == status, (method, path, response.text)
         yield list(stage.exchanges)
 
 
@@ -122,24 +184,76 @@ def specification(request):
     return Specification(Path(given))
 
 
-def test_requests_and_responses_are_as_specified(exchanges, specification):
-    checked = set()
-    for request, response in exchanges:
-        parts = urlsplit(request.target)
+def template(request):
+    """The operation of the sandbox that serves a request, as method and template."""
+    parts = urlsplit(request.target).path.removeprefix("/api/v1/").split("/")
+    return next((o.method, o.template) for o in OPERATIONS if o.method == request.method and o.names(parts) is not None)
+
+
+NOT_THE_CLIENTS = {
+    ("GET", "organization"),
+    ("GET", "cluster-versions"),
+    ("GET", "clusters/available-regions"),
+    ("GET", "clusters/{cluster_id}/backups-config"),
+    ("GET", "clusters/{cluster_id}/nodes"),
+    ("PATCH", "clusters/{cluster_id}/databases"),
+    ("PATCH", "clusters/{cluster_id}/databases/{name}"),
+}
+"""What a specification that is cut to the client's operations does not have."""
+
+
+def test_requests_and_responses_are_as_specified(exchanges, specification, request):
+    checked, successes, refusals = set(), set(), set()
+    for sent, response in exchanges:
+        parts = urlsplit(sent.target)
         if OUTSIDE.fullmatch(parts.path):
             continue
-        operation = specification.operation(request.method, parts.path)
+        if not specification.has(*template(sent)):
+            assert template(sent) in NOT_THE_CLIENTS
+            continue
+        operation = specification.operation(sent.method, parts.path)
         specification.check_query(operation, parts.query)
-        if request.body:
-            specification.check(operation["requestBody"]["content"], json.loads(request.body))
+        if sent.body:
+            specification.check(operation["requestBody"]["content"], json.loads(sent.body))
         else:
             assert "requestBody" not in operation
+        assert response.content_type == "application/json"
         if response.status == 200:
             specification.check(operation["responses"]["200"]["content"], json.loads(response.body))
+            successes.add(template(sent))
         else:
             specification.check_status(json.loads(response.body))
-        checked.add((request.method, response.status))
+            refusals.add(response.status)
+        checked.add((sent.method, response.status))
     assert checked >= {("GET", 200), ("POST", 200), ("PATCH", 200), ("PUT", 200), ("DELETE", 200), ("POST", 409)}
+    assert refusals >= {400, 404, 409}
+    served = {(operation.method, operation.template) for operation in OPERATIONS}
+    is_own = request.node.callspec.params["specification"] == "own"
+    assert served - successes <= (set() if is_own else NOT_THE_CLIENTS)
+
+
+SERVED = [
+    ("GET", "organization"),
+    ("GET", "clusters"),
+    ("GET", "clusters/ID/sql-users"),
+    ("POST", "clusters/ID/networking/allowlist"),
+    ("PATCH", "clusters/ID/databases"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), SERVED)
+@pytest.mark.parametrize("kind", ["401", "429", "429_retry", "500", "503", "wrong key"])
+def test_the_bodies_of_errors_are_as_specified(specification, method, path, kind):
+    stage = CloudStage()
+    with contextlib.closing(stage):
+        stage.switch(faults={} if kind == "wrong key" else {"0": kind})
+        if kind == "wrong key":
+            stage.api._key = "another"
+        response = ask(stage, method, path, body={} if method != "GET" else None)
+    assert response.status_code == (401 if kind == "wrong key" else int(kind[:3]))
+    specification.check_status(response.json())
+    assert isinstance(response.json()["code"], int)
+    assert ("Retry-After" in response.headers) == (kind == "429_retry")
 
 
 def test_a_wrong_answer_would_be_seen(exchanges):

@@ -21,6 +21,8 @@ import yaml
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
 
+from tests.acceptance.checks import CHECKS
+
 TOP = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 # A statement of CockroachDB, and a Python module.
@@ -55,6 +57,20 @@ def test_each_promise_names_tests_that_exist():
         tests = re.findall(r"`(tests/[\w/.]+)`", row.rsplit("|", 2)[-2])
         assert tests, row
         assert [path for path in tests if not (TOP / path).exists()] == []
+
+
+def test_each_assumption_names_acceptance_checks_that_exist():
+    section = (
+        _text(TOP / "docs" / "support-matrix.md").partition("## Assumed and not confirmed")[2].partition("\n## ")[0]
+    )
+    rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    named = {row: re.findall(r"`([a-z-]+)`", row.rsplit("|", 2)[-2]) for row in rows}
+    assert len(rows) > 20
+    assert [row for row, checks in named.items() if not checks] == []
+    used = {name for checks in named.values() for name in checks}
+    # Every check that answers a question, or holds what the sandbox copies, is there for an assumption of the list.
+    assert used - set(CHECKS) == set()
+    assert set(CHECKS) - used == set()
 
 
 def _commands():

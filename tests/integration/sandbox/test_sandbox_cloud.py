@@ -91,9 +91,15 @@ def test_a_database_of_the_api_can_be_used(sandbox: Sandbox) -> None:
     arguments = sandbox.clusters["brave-otter"].conninfo(user="zoe", password=PASSWORD, dbname="made")
     with psycopg.connect(**arguments) as connection:
         connection.execute("CREATE TABLE t (i int)")
-    found = {d["name"]: d["table_count"] for d in api.ask("GET", f"{base}/databases")["databases"]}
+    found = {d["name"]: d.get("table_count") for d in api.ask("GET", f"{base}/databases")["databases"]}
     assert found["made"] == "1"
-    api.ask("DELETE", f"{base}/databases/made")
+    with psycopg.connect(**arguments) as connection:
+        api.ask("PATCH", f"{base}/databases/made", {"new_name": "renamed"})
+        with pytest.raises(psycopg.OperationalError):
+            use_until_cut(connection)
+    with psycopg.connect(**{**arguments, "dbname": "renamed"}) as connection:
+        connection.execute("SELECT i FROM t")
+    api.ask("DELETE", f"{base}/databases/renamed")
     api.ask("DELETE", f"{base}/sql-users/zoe")
 
 

@@ -10,6 +10,7 @@ import gzip
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import http_client as _http
@@ -358,6 +359,12 @@ class TestHostile:
             api.create_user("1", "ann", "secret")
         assert caught.value.uncertain
 
+    def test_a_read_that_always_drips_ends_after_its_attempts(self, serve):
+        server, api = serve(lambda path, number: drip(b"HTTP/1.1 200 OK and so on" * 2), timeout=0.1)
+        with pytest.raises(UnavailableError, match=r"no complete response within 0\.1 s"):
+            api.clusters()
+        assert len(server.requests) == _http.ATTEMPTS
+
     @pytest.mark.parametrize(
         ("parts", "message"),
         [
@@ -379,6 +386,95 @@ class TestHostile:
         with pytest.raises(CloudError, match=message) as caught:
             api.create_user("1", "ann", "secret")
         assert caught.value.uncertain
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            answer(b"", "200 OK", f"Content-Length: {2 * 1024**3}"),
+            [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", *repeat(b" " * 1024 * 1024, 2048)],
+            [
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                *repeat(b"100000\r\n" + b" " * 2**20 + b"\r\n", 2048),
+            ],
+            answer(b"", "200 OK", "Content-Encoding: gzip", f"Content-Length: {2 * 1024**3}"),
+            answer(gzip.compress(bytes(2**26)), "200 OK", "Content-Encoding: gzip"),
+        ],
+        ids=["announced", "endless", "chunked", "compressed", "bomb"],
+    )
+    def test_of_two_gigabytes_no_more_is_read_than_the_limit(self, serve, parts):
+        sent = []
+
+        def script(path, number):
+            for part in parts:
+                sent.append(len(part))
+                yield part
+
+        server, api = serve(script)
+        for ask in (api.clusters, lambda: api.authorities("1"), lambda: api.create_user("1", "ann", "secret")):
+            with pytest.raises(CloudError, match=r"are allowed|the encoding gzip, which was not asked for") as caught:
+                ask()
+            assert KEY not in str(caught.value)
+        assert len(server.requests) == 3
+        # What the system's buffers hold is more than what the client reads.
+        assert sum(sent) < 3 * (_http.BODY_LIMIT + 2**26)
+
+    @pytest.mark.parametrize("status", ["301 M", "302 F", "303 S", "307 T", "308 P"])
+    @pytest.mark.parametrize("tls", [False, True], ids=["http", "another host"])
+    def test_the_key_follows_no_redirect(self, serve, tmp_path, status, tls):
+        elsewhere = HostileServer(tmp_path if tls else None, lambda path, number: answer(b'{"clusters": []}'))
+        host = f"localhost:{elsewhere.port}" if tls else f"127.0.0.1:{elsewhere.port}"
+        location = f"Location: {'https' if tls else 'http'}://{host}/api/v1/clusters"
+        server, api = serve(lambda path, number: answer(b"", status, location))
+        try:
+            for ask in (
+                api.clusters,
+                lambda: api.authorities("1"),
+                lambda: api.create_user("1", "ann", "secret"),
+                lambda: api.set_password("1", "ann", "secret"),
+            ):
+                with pytest.raises(CloudError, match=rf"answered {status[:3]}"):
+                    ask()
+            assert len(server.requests) == 4
+            assert (elsewhere.connections, elsewhere.requests) == (0, [])
+        finally:
+            elsewhere.close()
+
+    def test_a_page_that_is_a_url_is_asked_from_the_same_server(self, serve):
+        elsewhere = HostileServer(None, lambda path, number: answer(b'{"clusters": []}'))
+
+        def script(path, number):
+            page = {} if number else {"next_page": f"{elsewhere.url}/api/v1/clusters"}
+            return answer(json.dumps({"clusters": [], "pagination": page}).encode())
+
+        try:
+            server, api = serve(script)
+            assert api.clusters() == []
+            assert len(server.requests) == 2
+            assert elsewhere.connections == 0
+        finally:
+            elsewhere.close()
+
+    def test_a_service_that_always_asks_to_wait_is_given_up(self, serve, pauses):
+        server, api = serve(lambda path, number: answer(b"{}", "429 Too Many", "Retry-After: 99999"))
+        for ask in (api.clusters, lambda: api.create_user("1", "ann", "secret")):
+            pauses.clear()
+            with pytest.raises(RateLimitedError):
+                ask()
+            assert pauses == [_http.LONGEST_PAUSE] * (_http.ATTEMPTS - 1)
+        assert len(server.requests) == 2 * _http.ATTEMPTS
+
+    def test_a_certificate_of_another_server_gets_no_key(self, pauses, tmp_path):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        server = HostileServer(tmp_path / "a", lambda path, number: answer(b'{"clusters": []}'))
+        other = HostileServer(tmp_path / "b", lambda path, number: answer(b'{"clusters": []}'))
+        try:
+            with pytest.raises(CloudError, match="cannot be verified"):
+                CloudApi(Settings(KEY, server.url, ca_file=str(other.ca_file), timeout=5.0)).clusters()
+            assert server.requests == []
+        finally:
+            server.close()
+            other.close()
 
     @pytest.mark.parametrize(("limit", "value"), [("LIST_PAGES", 3), ("LIST_BYTES", 200), ("LIST_SECONDS", 0.0)])
     def test_pages_without_an_end_are_an_error(self, serve, monkeypatch, limit, value):
