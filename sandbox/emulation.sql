@@ -126,6 +126,17 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Schedules: each belongs to the user who created it. They run nothing.
+CREATE OR REPLACE PROCEDURE crdb_internal.create_schedule(name text) LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    CALL crdb_internal.keep(session_user::text, false, 'crdb.schedules', 'names', ARRAY[name], true);
+END $$;
+CREATE OR REPLACE FUNCTION crdb_internal.show_schedules() RETURNS TABLE (name text, owner text) LANGUAGE sql STABLE
+    AS $$
+    SELECT s.value, r.rolname::text FROM pg_catalog.pg_roles r,
+        jsonb_array_elements_text(crdb_internal.kept(r.oid, 0, 'crdb.schedules') -> 'names') s
+$$;
+
 -- ALTER DEFAULT PRIVILEGES FOR ALL ROLES; the schema is empty for the whole database.
 CREATE OR REPLACE PROCEDURE crdb_internal.change_for_all(
     schema text, object_type text, privileges text[], roles text[], given boolean
@@ -318,6 +329,12 @@ BEGIN
     IF owned IS NOT NULL THEN
         CALL crdb_internal.raise_again(
             '2BP01', format('role %s cannot be dropped because some objects depend on it%s', name, owned), '', hints
+        );
+    END IF;
+    IF EXISTS (SELECT FROM crdb_internal.show_schedules() s WHERE s.owner = refuse_drop.name) THEN
+        RAISE EXCEPTION USING ERRCODE = '2BP01', MESSAGE = format(
+            'cannot drop role/user %s; it owns %s scheduled jobs.', name,
+            (SELECT count(*) FROM crdb_internal.show_schedules() s WHERE s.owner = refuse_drop.name)
         );
     END IF;
     RETURN true;

@@ -57,6 +57,9 @@ SYSTEM_DATABASES = ("postgres", "system")
 _CURRENT_DATABASE = b"""CREATE OR REPLACE FUNCTION crdb_internal.current_database() RETURNS text LANGUAGE sql STABLE
     AS $$ SELECT current_setting('crdb.database', true) $$"""
 _ROLE_EXISTS = "SELECT FROM pg_catalog.pg_roles WHERE rolname = %s"
+_DATABASES = b"""SELECT datname, pg_get_userbyid(datdba) = %s FROM pg_catalog.pg_database
+    WHERE datallowconn AND datname <> 'template1'"""
+_OTHER_SUPERUSERS = b"SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper AND rolname <> %s"
 _FIRST_PORT = 5432
 # The roles pg_read_all_data and pg_write_all_data came with 14.
 _MINIMUM_MAJOR = 14
@@ -369,24 +372,25 @@ class Engine:
             )
         for name in dict.fromkeys((ROOT, *((cluster.admin,) if cluster.admin else ()))):
             connection.execute(_administrator(name))
+        # In data of an older sandbox these were superusers of PostgreSQL.
+        for row in connection.execute(_OTHER_SUPERUSERS, (ADMIN,)).fetchall():
+            connection.execute(_administrator(str(row[0])))
         wanted = (*cluster.databases, *SYSTEM_DATABASES, NOWHERE)
         for name in wanted:
             if not _exists(connection, "SELECT FROM pg_catalog.pg_database WHERE datname = %s", name):
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            owner = sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), role)
-            connection.execute(owner)
         connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(NOWHERE)))
         for name in cluster.databases:
             connection.execute(
                 sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(sql.Identifier(name), sql.Identifier(cluster.user))
             )
-        existing = connection.execute(b"SELECT datname FROM pg_catalog.pg_database WHERE datallowconn").fetchall()
-        for database in (str(row[0]) for row in existing):
-            if database != "template1":
-                with self._connect(instance, database) as inside:
-                    _emulate(inside, self.release)
-                    if database == NOWHERE:
-                        inside.execute(_CURRENT_DATABASE)
+        for database, is_ours in connection.execute(_DATABASES, (ADMIN,)).fetchall():
+            if is_ours:
+                connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(str(database)), role))
+            with self._connect(instance, str(database)) as inside:
+                _emulate(inside, self.release)
+                if database == NOWHERE:
+                    inside.execute(_CURRENT_DATABASE)
 
 
 class EngineAccounts:

@@ -34,6 +34,8 @@ _SHOW_DEFAULTS = _pattern(
 )
 _SHOW_SYSTEM = _pattern(r"SHOW SYSTEM GRANTS(?: FOR (?P<roles>NAMES))?")
 _SHOW_GRANTS = _pattern(r"SHOW GRANTS FOR (?P<roles>NAMES)")
+_SHOW_SCHEDULES = _pattern(r"SELECT (?P<columns>NAMES) FROM \[SHOW SCHEDULES\]")
+_CREATE_SCHEDULE = _pattern(r"CREATE SCHEDULE '(?P<name>(?:[^']|'')+)' FOR .+")
 _GLOBAL = _pattern(
     rf"(?P<verb>GRANT|REVOKE) (?:SYSTEM {_PRIVILEGES}|{_PRIVILEGES.replace('privileges', 'others')}"
     r" ON EXTERNAL CONNECTION (?P<object>NAME)) (?:TO|FROM) (?P<roles>NAMES)(?: WITH GRANT OPTION)?"
@@ -99,6 +101,10 @@ def _of_cockroach(statement: str) -> Optional[str]:
         return f"SELECT * FROM crdb_internal.show_system_grants({_array(shown['roles'])})"
     if shown := _SHOW_GRANTS.fullmatch(statement):
         return f"SELECT * FROM crdb_internal.show_grants({_array(shown['roles'])})"
+    if shown := _SHOW_SCHEDULES.fullmatch(statement):
+        return f"SELECT {shown['columns']} FROM crdb_internal.show_schedules()"
+    if created := _CREATE_SCHEDULE.fullmatch(statement):
+        return f"CALL crdb_internal.create_schedule('{created['name']}')"
     if changed := _GLOBAL.fullmatch(statement):
         given = "true" if changed["verb"].upper() == "GRANT" else "false"
         key = literal(_plain(changed["object"]) if changed["object"] else "system")

@@ -316,6 +316,19 @@ def test_a_refusal_is_shown_with_all_of_the_servers_words(direct, boss, laden, m
     assert direct.remove(reassign_to="heir").did == "remove"
 
 
+def test_an_owner_of_a_schedule_is_told_of_it_and_keeps_everything(direct, boss):
+    direct.applied(GRANTS)
+    with direct.login(autocommit=True) as ann:
+        ann.execute("CREATE SCHEDULE 'nightly' FOR BACKUP INTO 'external://back' RECURRING '@daily'")
+    before = everything(boss, "ann")
+    with pytest.raises(OnboardingError, match="ann owns 1 schedules, which cannot get another owner"):
+        direct.remove(reassign_to="root")
+    assert everything(boss, "ann") == before
+    boss.execute("DROP OWNED BY ann")
+    with pytest.raises(psycopg.errors.DependentObjectsStillExist, match="it owns 1 scheduled jobs"):
+        boss.execute("DROP ROLE ann")
+
+
 def test_the_schema_public_of_a_leaver_is_reassigned_on_every_release(direct, boss):
     direct.applied(GRANTS)
     boss.execute("ALTER SCHEMA public OWNER TO ann")

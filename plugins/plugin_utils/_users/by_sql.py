@@ -10,6 +10,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -395,7 +396,13 @@ def _prove(own: Sessions, target: Target, *, set_now: bool) -> None:
 def _midway(exc: OnboardingError, done: list[str], statements: list[str]) -> OnboardingError:
     if not done:
         return exc
-    missing = [shown for shown in statements if shown not in done]
+    # The same statement may be due in several databases.
+    left = Counter(done)
+    missing = []
+    for shown in statements:
+        left[shown] -= 1
+        if left[shown] < 0:
+            missing.append(shown)
     return OnboardingError(
         f"{exc} Done: {'; '.join(done)}. Not done: {'; '.join(missing) or 'nothing'}. Run it again:"
         " what was done is not repeated."

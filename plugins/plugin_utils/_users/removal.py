@@ -86,6 +86,7 @@ def removal(sessions: Sessions, user: str, heir: str) -> Removal:
             " administrator."
         )
     _require_heir(found, user, heir)
+    _require_no_schedule(sessions, user)
     contents = [_contents(sessions, database, found.id_of(user)) for database in databases(sessions)]
     owned = [(content.database, content.owned) for content in contents if content.owned]
     if owned and not heir:
@@ -132,6 +133,17 @@ def _require_heir(found: Roles, user: str, heir: str) -> None:
         raise OnboardingError(
             f"{user} cannot own what it owns after its removal. Set reassign_to (crdb_sql_user_reassign_to) to another"
             " role. Nothing was changed."
+        )
+
+
+def _require_no_schedule(sessions: Sessions, user: str) -> None:
+    # Only CockroachDB has schedules. It drops no owner of one (pkg/sql/drop_role.go), and none gets another owner.
+    rows = sessions.query_if_known("SHOW SCHEDULES", "SELECT owner FROM [SHOW SCHEDULES]") or []
+    count = sum(1 for row in rows if row[0] == user)
+    if count:
+        raise OnboardingError(
+            f"The SQL user {user} owns {count} schedules, which cannot get another owner. SHOW SCHEDULES lists them:"
+            " create them again as another user, and drop these. Nothing was changed."
         )
 
 

@@ -86,6 +86,8 @@ SHOWN = "SELECT * FROM crdb_internal.show_default_privileges"
             "REVOKE ALL PRIVILEGES ON EXTERNAL CONNECTION backup FROM a",
             "CALL crdb_internal.change_global('backup', ARRAY['ALL']::text[], ARRAY['a']::text[], false)",
         ),
+        ("SELECT owner FROM [SHOW SCHEDULES]", "SELECT owner FROM crdb_internal.show_schedules()"),
+        ("CREATE SCHEDULE 'a' FOR BACKUP INTO 'x'", "CALL crdb_internal.create_schedule('a')"),
         (
             "CREATE ROLE a SUPERUSER",
             "SELECT crdb_internal.refuse('42601', 'syntax error: CockroachDB has no option SUPERUSER')",
