@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from sandbox import daemon, engine
+from sandbox import daemon, engine, shims
 from sandbox.clusters import DEFAULT_PORT
 from sandbox.errors import AlreadyRunningError, SandboxError
 from sandbox.state import CHECKOUT, LINK, State, default_folder
@@ -100,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
             metavar="SECONDS",
             help="refuse an address this long after a wrong password, doubling each time; 0 for never (default: 1)",
         )
+        command.add_argument(
+            "--cockroach",
+            choices=tuple(shims.RELEASES),
+            default=shims.NEWEST,
+            help=f"the release of CockroachDB whose answers the clusters give (default: {shims.NEWEST})",
+        )
     status.add_argument("--json", action="store_true", help="print JSON")
     serve.add_argument("--progress-fd", type=int, required=True)
     return parser
@@ -129,6 +135,7 @@ def _start(state: State, parsed: argparse.Namespace) -> dict[str, Any]:
     reading, writing = os.pipe()
     words = [sys.executable, "-m", "sandbox", "serve", "--state", str(state.folder), "--progress-fd", str(writing)]
     words += ["--engine", parsed.engine, "--lifetime", str(parsed.lifetime), "--throttle", str(parsed.throttle)]
+    words += ["--cockroach", parsed.cockroach]
     if parsed.port is not None:
         words += ["--port", str(parsed.port)]
     with state.log.open("ab") as log:
@@ -168,9 +175,10 @@ def _serve(state: State, parsed: argparse.Namespace) -> int:
             progress.close()
 
         try:
-            daemon.serve(
-                daemon.Options(state, parsed.port, parsed.engine, parsed.lifetime, parsed.throttle), report, ready
+            options = daemon.Options(
+                state, parsed.port, parsed.engine, parsed.lifetime, parsed.throttle, parsed.cockroach
             )
+            daemon.serve(options, report, ready)
         except AlreadyRunningError:
             report(_BUSY)
             return 1
@@ -259,7 +267,8 @@ def _link(state: State) -> None:
 
 def _print_summary(description: dict[str, Any], *, default_state: bool) -> None:
     source = description["engine"]
-    print(f"sandbox: running, process {description['pid']}, PostgreSQL {source['version']} ({source['source']})")
+    server = f"CockroachDB {source['cockroach']} on PostgreSQL {source['version']} ({source['source']})"
+    print(f"sandbox: running, process {description['pid']}, {server}")
     rows: list[tuple[str, ...]] = [
         ("cluster", "deployment", "routing id", "user", "database", "inside", "outside", "impostor")
     ]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Callable, Optional
 
+from sandbox import shims
 from sandbox.allowlist import Allowlist, Entry
 from sandbox.certificates import CertificateStore, FrontCertificates
 from sandbox.cloud import CloudApi
@@ -61,6 +62,7 @@ class Options:
         lifetime: seconds until the sandbox stops automatically.
         throttle: seconds for which an address is refused after its first wrong password. They double with every further
             one; 0 for never.
+        release: the release of CockroachDB whose answers the clusters give, one of `shims.RELEASES`.
     """
 
     state: State
@@ -68,6 +70,7 @@ class Options:
     engine: EngineChoice = "auto"
     lifetime: float = LIFETIME
     throttle: float = THROTTLE
+    release: str = shims.NEWEST
 
 
 def serve(options: Options, progress: Progress, ready: Callable[[], None]) -> None:
@@ -90,7 +93,7 @@ def serve(options: Options, progress: Progress, ready: Callable[[], None]) -> No
     signal.signal(signal.SIGTERM, _exit)
     _open_log(state)
     sockets = _bind(options, progress)
-    engine = Engine(state, options.engine, progress)
+    engine = Engine(state, options.engine, progress, options.release)
     progress(f"PostgreSQL {engine.server.version} ({engine.server.source}), run by {engine.account.name}")
     store = CertificateStore(state.certificates)
     certificates = {front.name: store.front(front) for front in FRONTS}
@@ -260,6 +263,7 @@ def _router(spec: FrontSpec, engine: Engine, state: State, allowlists: dict[str,
             {user: state.password(role_of(cluster, user)) for user in cluster.users}
             if spec.client_certificates
             else {},
+            engine.accounts(cluster).has_database,
         )
         for cluster in spec.clusters
     ]
@@ -313,6 +317,7 @@ def _describe(
             "version": engine.server.version,
             "source": engine.server.source,
             "account": engine.account.name,
+            "cockroach": engine.release,
         },
         "clusters": {cluster.name: describe(front, cluster) for front in FRONTS for cluster in front.clusters},
     }

@@ -11,6 +11,7 @@ id for all clients, so authentication by user id would let anybody in.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -41,11 +42,27 @@ ADMIN = "sandbox"
 """The superuser. Its password is in the state folder, with mode 0600."""
 
 ADMIN_ROLE = "admin"
-"""CockroachDB's role for administrators. In PostgreSQL its members are also superusers."""
+"""CockroachDB's role for administrators. It owns the databases; its members are no superusers of PostgreSQL."""
 
-_ROLE_EXISTS = "SELECT FROM pg_roles WHERE rolname = %s"
+ROOT = "root"
+"""The administrator that every CockroachDB cluster has."""
+
+NOWHERE = "nowhere"
+"""A template, so that it is not listed: what sessions on a missing database are connected to."""
+
+SYSTEM_DATABASES = ("postgres", "system")
+"""The databases that every CockroachDB cluster has beside its own."""
+
+# It answers with the name that the client gave, which the front passes on.
+_CURRENT_DATABASE = b"""CREATE OR REPLACE FUNCTION crdb_internal.current_database() RETURNS text LANGUAGE sql STABLE
+    AS $$ SELECT current_setting('crdb.database', true) $$"""
+_ROLE_EXISTS = "SELECT FROM pg_catalog.pg_roles WHERE rolname = %s"
+_DATABASES = b"""SELECT datname, pg_get_userbyid(datdba) = %s FROM pg_catalog.pg_database
+    WHERE datallowconn AND datname <> 'template1'"""
+_OTHER_SUPERUSERS = b"SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper AND rolname <> %s"
 _FIRST_PORT = 5432
-_MINIMUM_MAJOR = 13
+# The roles pg_read_all_data and pg_write_all_data came with 14.
+_MINIMUM_MAJOR = 14
 _START_LIMIT = 30.0
 _STOP_LIMIT = 10.0
 _POLL = 0.02
@@ -81,6 +98,8 @@ _SETTINGS = {
     "log_min_error_statement": "panic",
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
+    # The context of an error repeats what a function ran.
+    "log_error_verbosity": "terse",
     "log_timezone": "UTC",
 }
 
@@ -125,12 +144,16 @@ class Engine:
         state: the state folder, whose lock this process holds.
         choice: which PostgreSQL; ``auto`` prefers the system's.
         progress: called with a text for every slow step.
+        release: of CockroachDB, one of `shims.RELEASES`.
 
     Raises:
         SandboxError: there is no usable PostgreSQL.
     """
 
-    def __init__(self, state: State, choice: EngineChoice, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, state: State, choice: EngineChoice, progress: Callable[[str], None], release: str = shims.NEWEST
+    ) -> None:
+        self.release = release
         self._state = state
         self._progress = progress
         self.account = Account.choose(state.engine)
@@ -189,7 +212,7 @@ class Engine:
     def accounts(self, cluster: Cluster) -> EngineAccounts:
         """The cluster's users and databases, for the Cloud API."""
         instance = next(instance for instance in self._instances if instance.cluster == cluster)
-        return EngineAccounts(lambda database: self._connect(instance, database))
+        return EngineAccounts(lambda database: self._connect(instance, database), self.release)
 
     def _prepare_folder(self) -> None:
         folder = self._state.engine
@@ -334,24 +357,40 @@ class Engine:
 
     def _provision(self, instance: _Instance, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         cluster = instance.cluster
-        user = sql.Identifier(cluster.user)
-        connection.execute(shims.DATABASE_SQL.encode())
+        role = sql.Identifier(ADMIN_ROLE)
         if not _exists(connection, _ROLE_EXISTS, ADMIN_ROLE):
-            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(ADMIN_ROLE)))
-        for name in cluster.users:
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(role))
+            connection.execute(sql.SQL("GRANT pg_read_all_data, pg_write_all_data TO {}").format(role))
+        _emulate(connection, self.release)
+        for name in dict.fromkeys((ROOT, *cluster.users)):
             if not _exists(connection, _ROLE_EXISTS, name):
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
+                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
+        for name in cluster.users:
             verifier = _verifier(connection, name, self._state.password(role_of(cluster, name)))
-            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
-        if cluster.admin:
-            connection.execute(sql.SQL("ALTER ROLE {} SUPERUSER").format(sql.Identifier(cluster.admin)))
+            connection.execute(
+                sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier))
+            )
+        for name in dict.fromkeys((ROOT, *((cluster.admin,) if cluster.admin else ()))):
+            connection.execute(_administrator(name))
+        # In data of an older sandbox these were superusers of PostgreSQL.
+        for row in connection.execute(_OTHER_SUPERUSERS, (ADMIN,)).fetchall():
+            connection.execute(_administrator(str(row[0])))
+        wanted = (*cluster.databases, *SYSTEM_DATABASES, NOWHERE)
+        for name in wanted:
+            if not _exists(connection, "SELECT FROM pg_catalog.pg_database WHERE datname = %s", name):
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(NOWHERE)))
         for name in cluster.databases:
-            database = sql.Identifier(name)
-            if not _exists(connection, "SELECT FROM pg_database WHERE datname = %s", name):
-                connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database))
-            connection.execute(sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(database, user))
-            with self._connect(instance, name) as inside:
-                inside.execute(shims.DATABASE_SQL.encode())
+            connection.execute(
+                sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(sql.Identifier(name), sql.Identifier(cluster.user))
+            )
+        for database, is_ours in connection.execute(_DATABASES, (ADMIN,)).fetchall():
+            if is_ours:
+                connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(str(database)), role))
+            with self._connect(instance, str(database)) as inside:
+                _emulate(inside, self.release)
+                if database == NOWHERE:
+                    inside.execute(_CURRENT_DATABASE)
 
 
 class EngineAccounts:
@@ -359,25 +398,30 @@ class EngineAccounts:
 
     Args:
         connect: opens the administrator's connection to a database.
+        release: of CockroachDB.
     """
 
-    def __init__(self, connect: Callable[[str], psycopg.Connection[tuple[object, ...]]]) -> None:
+    def __init__(self, connect: Callable[[str], psycopg.Connection[tuple[object, ...]]], release: str) -> None:
         self._connect = connect
+        self._release = release
 
     def users(self) -> list[str]:
         """The names of the users that may log in."""
-        return self._names("SELECT rolname FROM pg_roles WHERE rolcanlogin AND rolname <> %s", ADMIN)
+        return self._names("SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND rolname <> %s", ADMIN)
+
+    def has_database(self, name: str) -> bool:
+        """Whether sessions can be opened on the database; asked by the fronts."""
+        with self._connect("template1") as connection:
+            return _exists(
+                connection, "SELECT FROM pg_catalog.pg_database WHERE datname = %s AND NOT datistemplate", name
+            )
 
     def create_user(self, name: str, password: str) -> None:
-        """Create an administrator, as the Cloud API does: a member of `admin` with all rights."""
-        with self._connect("template1") as connection:
-            connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN SUPERUSER IN ROLE {} PASSWORD {}").format(
-                    sql.Identifier(name),
-                    sql.Identifier(ADMIN_ROLE),
-                    sql.Literal(_verifier(connection, name, password)),
-                )
-            )
+        """Create an administrator, as the Cloud API does: a member of `admin` WITH ADMIN OPTION."""
+        with self._connect("template1") as connection, connection.transaction():
+            verifier = sql.Literal(_verifier(connection, name, password))
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), verifier))
+            connection.execute(_administrator(name))
 
     def set_password(self, name: str, password: str) -> None:
         """Change a user's password."""
@@ -386,11 +430,11 @@ class EngineAccounts:
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
 
     def drop_user(self, name: str) -> None:
-        """Remove a user and end its sessions. The administrator becomes the owner of its objects."""
+        """Remove a user and end its sessions. The role `admin` becomes the owner of its objects."""
         user = sql.Identifier(name)
         for database in ("template1", *self.databases()):
             with self._connect(database) as connection:
-                connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(user, sql.Identifier(ADMIN)))
+                connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(user, sql.Identifier(ADMIN_ROLE)))
                 connection.execute(sql.SQL("DROP OWNED BY {}").format(user))
         with self._connect("template1") as connection:
             connection.execute(sql.SQL("DROP ROLE {}").format(user))
@@ -398,7 +442,7 @@ class EngineAccounts:
 
     def databases(self) -> dict[str, int]:
         """The databases, each with its number of tables in `public`."""
-        names = self._names("SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> %s", "postgres")
+        names = self._names("SELECT datname FROM pg_catalog.pg_database WHERE NOT datistemplate")
         counts = {}
         for name in names:
             with self._connect(name) as connection:
@@ -410,8 +454,10 @@ class EngineAccounts:
         """Create a database with the shims."""
         with self._connect("template1") as connection:
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+            owner = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+            connection.execute(owner.format(sql.Identifier(name), sql.Identifier(ADMIN_ROLE)))
         with self._connect(name) as inside:
-            inside.execute(shims.DATABASE_SQL.encode())
+            _emulate(inside, self._release)
 
     def rename_database(self, name: str, new_name: str) -> None:
         """Rename a database. Its sessions are ended, which PostgreSQL requires."""
@@ -426,9 +472,25 @@ class EngineAccounts:
         with self._connect("template1") as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def _names(self, query: str, excluded: str) -> list[str]:
+    def _names(self, query: str, *parameters: str) -> list[str]:
         with self._connect("template1") as connection:
-            return [str(row[0]) for row in connection.execute(query.encode(), (excluded,))]
+            return [str(row[0]) for row in connection.execute(query.encode(), parameters)]
+
+
+def _administrator(name: str) -> sql.Composed:
+    """The statement after which a role is an administrator that can make others so; attributes are not inherited."""
+    role = sql.Identifier(name)
+    text = "GRANT {} TO {} WITH ADMIN OPTION; ALTER ROLE {} NOSUPERUSER CREATEDB"
+    return sql.SQL(text).format(sql.Identifier(ADMIN_ROLE), role, role)
+
+
+def _emulate(connection: psycopg.Connection[tuple[object, ...]], release: str) -> None:
+    """Make a database CockroachDB's, unless it is so already."""
+    text = shims.database_sql(release)
+    mark = hashlib.sha256(text.encode()).hexdigest()
+    found = connection.execute(b"SELECT obj_description(to_regnamespace('crdb_internal'), 'pg_namespace')").fetchone()
+    if found != (mark,):
+        connection.execute(f"BEGIN; {text}; COMMENT ON SCHEMA crdb_internal IS '{mark}'; COMMIT".encode())
 
 
 def _verifier(connection: psycopg.Connection[tuple[object, ...]], user: str, password: str) -> str:

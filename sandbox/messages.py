@@ -84,7 +84,8 @@ class FrontendStream:
         rewrite: returns the replacement of a statement, or ``None`` to leave it unchanged.
     """
 
-    LIMIT = 4096
+    # A GRANT may list a thousand tables.
+    LIMIT = 256 * 1024
 
     def __init__(self, rewrite: Callable[[bytes], Optional[bytes]]) -> None:
         self._rewrite = rewrite

@@ -27,9 +27,11 @@ from typing import Callable, Optional, Protocol
 
 from sandbox import messages, scram, shims
 from sandbox.allowlist import Address, Allowlist
+from sandbox.engine import NOWHERE
 from sandbox.errors import ProxyError
 from sandbox.listeners import Listener
 from sandbox.routing import ClusterIdentifier, route
+from sandbox.statements import fold
 from sandbox.throttle import Throttle
 
 log = logging.getLogger("sandbox.proxy")
@@ -49,7 +51,9 @@ _START = struct.Struct("!II")
 _LENGTH = struct.Struct("!I")
 _PROTOCOL_MAJOR = 3
 _CANCEL_PACKET = 16
-_TOO_MANY_CONNECTIONS = "53300"
+_NO_DATABASE = "3D000"
+# Without a SQLSTATE the client left; too many connections; the database was dropped a moment ago.
+_NO_FAILED_LOGIN = (None, "53300", _NO_DATABASE)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Target:
         allowlist: the cluster's allowlist, which others may change.
         tenant: the tenant number; ``None`` without routing.
         passwords: the engine's passwords by user, for clients that log in with a certificate.
+        has_database: whether the cluster has a database of this name. It is called in a thread.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Target:
     allowlist: Allowlist
     tenant: Optional[int] = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    has_database: Callable[[str], bool] = lambda _name: True
 
 
 class Router(Protocol):
@@ -158,6 +164,15 @@ class NotUnderstoodError(ProxyError):
         super().__init__(None, "")
 
 
+class NodeError(ProxyError):
+    """A node refuses the connection itself, where no proxy stands in front of it. The wording is CockroachDB's."""
+
+    SQLSTATE = "08P01"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(None, text)
+
+
 class CertificateRefusedError(ProxyError):
     """The client's certificate belongs to another user. The wording is CockroachDB's."""
 
@@ -230,6 +245,8 @@ class Front:
         """The authenticated connections, so that they can be counted and cut."""
         self._ports: list[_Port] = []
         self._cancel_keys: dict[bytes, _CancelKey] = {}
+        self._databases: set[tuple[str, str]] = set()
+        """Those that were found to exist, by cluster."""
         self._server_names: weakref.WeakKeyDictionary[ssl.SSLObject, str] = weakref.WeakKeyDictionary()
         for target in router.targets:
             target.allowlist.subscribe(self.cut_unlisted)
@@ -370,9 +387,14 @@ class Front:
         else:
             is_startup = False
         # A direct TLS handshake arrives here too: its first bytes give an impossible length.
-        refusal = ProxyError(None, "server requires encryption") if is_startup else NotUnderstoodError()
+        refusal = self._unencrypted() if is_startup else NotUnderstoodError()
         await _refuse_in_plain_text(sock, refusal)
         raise _ConnectionOverError(refusal.message or "not understood")
+
+    def _unencrypted(self) -> ProxyError:
+        if self.router.answers_unlisted:
+            return ProxyError(None, "server requires encryption")
+        return NodeError("node is running secure mode, SSL connection required")
 
     async def _read_startup(self, port: _Port, reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
         try:
@@ -387,7 +409,7 @@ class Front:
         if code == messages.CANCEL_REQUEST:
             raise _ConnectionOverError(await self._cancel(payload, port.address))
         if code >> 16 != _PROTOCOL_MAJOR:
-            raise NotUnderstoodError
+            raise NotUnderstoodError if self.router.answers_unlisted else NodeError(f"unknown protocol version {code}")
         try:
             parameters = messages.parse_startup_parameters(payload)
         except messages.MalformedMessageError:
@@ -424,7 +446,12 @@ class Front:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise ProxyError("codeBackendDialFailed", f"unable to reach backend SQL server: {reason}") from error
-        protocol, parameters = startup
+        protocol, parameters = startup[0], _as_cockroach_reads(startup[1])
+        missing = None
+        if not await self._has_database(target, parameters["database"]):
+            # CockroachDB lets the session start; its first statement that needs the catalogue fails.
+            missing = parameters["database"]
+            parameters = {**parameters, "database": NOWHERE, "crdb.database": missing}
         live = LiveConnection(target.name, port.address, client.writer.transport.abort)
         with contextlib.ExitStack() as at_end:
             authentication = messages.AuthenticationStream(
@@ -448,12 +475,21 @@ class Front:
                 if password is not None:
                     login_result = await scram.log_in(server.reader, server.writer, password)
                     await client.send(from_server(login_result))
-                await _forward(client, server, messages.FrontendStream(shims.rewrite_statement).feed, from_server)
+                stream = messages.FrontendStream(lambda statement: shims.rewrite_statement(statement, missing))
+                await _forward(client, server, stream.feed, from_server)
             finally:
                 await server.close()
-            if not authentication.authenticated and authentication.sqlstate not in (None, _TOO_MANY_CONNECTIONS):
+            if authentication.sqlstate == _NO_DATABASE:
+                self._databases.discard((target.name, parameters["database"]))
+            if not authentication.authenticated and authentication.sqlstate not in _NO_FAILED_LOGIN:
                 self._throttle.failed(port.address, target.name)
         event.record("left while authenticating")
+
+    async def _has_database(self, target: Target, name: str) -> bool:
+        known = (target.name, name)
+        if known not in self._databases and await asyncio.to_thread(target.has_database, name):
+            self._databases.add(known)
+        return known in self._databases
 
     @contextlib.contextmanager
     def _cancel_key(self, key: _CancelKey) -> Iterator[bytes]:
@@ -491,6 +527,14 @@ def _password_by_certificate(target: Target, client: _Streams, user: str) -> Opt
     if owner.lower() != user.lower() or owner not in target.passwords:
         raise CertificateRefusedError(user, owner)
     return target.passwords[owner]
+
+
+def _as_cockroach_reads(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The startup parameters with the name of the user folded, and the database that an empty one stands for."""
+    read = {**parameters, "database": parameters.get("database") or "defaultdb"}
+    if "user" in read:
+        read["user"] = fold(read["user"])
+    return read
 
 
 def _forwarded(parameters: Mapping[str, str]) -> dict[str, str]:

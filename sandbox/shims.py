@@ -4,32 +4,40 @@
 
 """Makes PostgreSQL answer as CockroachDB does to what drivers send when they connect.
 
-There are functions in every database, found through ``search_path``, and statements that the proxy rewrites because a
-function cannot replace them. docs/sandbox.md lists both.
+There are functions and views in every database (``emulation.sql``), found through ``search_path``, and statements that
+the front rewrites because a function cannot replace them (``statements.py``). docs/sandbox.md lists both.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Optional
 
-COCKROACH_VERSION = "CockroachDB CCL v25.4.10 (sandbox, PostgreSQL behind)"
-"""The result of ``version()``. Django's backend requires ``vX.Y.Z`` in it (measured with django-cockroachdb 5.2)."""
+from sandbox import statements
 
-SEARCH_PATH = '"$user", public, crdb, pg_catalog'
-"""For every role. pg_catalog comes last so that ``crdb.version()`` is found before PostgreSQL's own function."""
+RELEASES = {"23.1": "v23.1.28", "24.1": "v24.1.6", "24.3": "v24.3.5", "25.4": "v25.4.10"}
+"""The releases that the sandbox can be: each with its full version, for 23.1 and 24.1 before their late fixes."""
 
-DATABASE_SQL = f"""
-CREATE SCHEMA IF NOT EXISTS crdb;
-CREATE OR REPLACE FUNCTION crdb.version() RETURNS text LANGUAGE sql STABLE
-    AS $$ SELECT '{COCKROACH_VERSION}'::text $$;
-CREATE SCHEMA IF NOT EXISTS crdb_internal;
-CREATE OR REPLACE FUNCTION crdb_internal.increment_feature_counter(feature text) RETURNS boolean LANGUAGE sql
-    AS $$ SELECT true $$;
-GRANT USAGE ON SCHEMA crdb, crdb_internal TO PUBLIC;
-GRANT CREATE ON SCHEMA public TO PUBLIC;
-"""
-"""Runs in template1 and in every database. The last line is there because CockroachDB lets everybody create tables."""
+NEWEST = "25.4"
+
+SEARCH_PATH = '"$user", public, crdb_internal, pg_catalog'
+"""For every role. pg_catalog comes last so that ``crdb_internal.version()`` is found before PostgreSQL's function."""
+
+_EMULATION = Path(__file__).with_name("emulation.sql")
+
+
+def cockroach_version(release: str) -> str:
+    """The result of ``version()``. Django's backend requires ``vX.Y.Z`` in it (django-cockroachdb 5.2)."""
+    return f"CockroachDB CCL {RELEASES[release]} (sandbox, PostgreSQL behind)"
+
+
+def database_sql(release: str) -> str:
+    """What runs in template1 and in every database, as a superuser, once the role ``admin`` exists."""
+    major, minor = release.split(".")
+    text = _EMULATION.read_text().replace("@VERSION@", cockroach_version(release))
+    return text.replace("@RELEASE@", str(100 * int(major) + int(minor)))
+
 
 COCKROACH_ONLY_SETTINGS = (
     "autocommit_before_ddl",
@@ -58,28 +66,28 @@ _SET_ALTER_COLUMN_TYPE = re.compile(
 )
 
 
-_ADMIN_MEMBERSHIP = re.compile(
-    rb"\s*(?:(GRANT)\s+\"?admin\"?\s+TO|REVOKE\s+\"?admin\"?\s+FROM)\s+(\w+|\"(?:[^\"]|\"\")+\")\s*;?\s*", re.IGNORECASE
-)
-
-
-def rewrite_statement(statement: bytes) -> Optional[bytes]:
+def rewrite_statement(statement: bytes, missing_database: Optional[str] = None) -> Optional[bytes]:
     """The statement to send to PostgreSQL instead, or ``None`` to leave it unchanged.
 
-    Only a statement that is alone in its query string is recognized.
+    Only a statement that is alone in its query string is recognized, but for the names of catalogue tables.
+
+    Args:
+        statement: as the client sent it.
+        missing_database: the database of the session, if it does not exist.
     """
     if _SHOW_VERSION.fullmatch(statement):
-        return f"SELECT '{COCKROACH_VERSION}'::text AS crdb_version".encode()
+        return b"SELECT crdb_internal.version() AS crdb_version"
     setting = _SET_ALTER_COLUMN_TYPE.fullmatch(statement)
     if setting:
         # PostgreSQL accepts any name with a dot as a custom setting.
         return setting[1] + b"crdb." + setting[2]
-    membership = _ADMIN_MEMBERSHIP.fullmatch(statement)
-    if membership:
-        # PostgreSQL roles do not inherit the superuser attribute.
-        attribute = b"SUPERUSER" if membership[1] else b"NOSUPERUSER"
-        return statement.rstrip(b"; \t\r\n") + b"; ALTER ROLE " + membership[2] + b" " + attribute
-    return None
+    text = statement.decode("utf-8", "surrogateescape")
+    replacement = statements.without_database(text, missing_database) if missing_database is not None else None
+    replacement = replacement or statements.rewrite(text)
+    if replacement is not None:
+        return replacement.encode("utf-8", "surrogateescape")
+    renamed = statements.rewrite_catalogue(statement)
+    return None if renamed == statement else renamed
 
 
 def strip_cockroach_settings(parameters: dict[str, str]) -> dict[str, str]:

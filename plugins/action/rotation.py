@@ -20,6 +20,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection imp
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users import removal as _removal
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import NEW, Target, user_name
 
 # By these two connections of different hosts are the same.
@@ -241,8 +242,8 @@ class ActionModule(UserAction):
         if arguments["admin"]:
             source, key, _title = self.administrator(arguments["admin"], inventory)
             self._require_same(key, place)
-            with Sessions(source) as sessions:
-                statements = _sql_user.reassignment(sessions, old, user_name(arguments["role"]))
+            with Sessions(source, self.statement_timeout(arguments)) as sessions:
+                statements = _removal.reassignment(sessions, old, user_name(arguments["role"]))
                 sessions.run([*statements, _sql_user.retirement(sessions.database, old)], [])
         else:
             _cloud_api.CloudApi(inventory.settings()).set_password(place.cluster, old, generate())

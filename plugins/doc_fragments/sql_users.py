@@ -19,8 +19,9 @@ options:
       - With M(crdb.onboard.sql_user), an administrator whose connection has C(cluster) and whose password nothing gives
         is created through the Cloud API first, with a generated password that is kept in the password store.
       - The controller makes this connection, so its CA and its client certificate must be on the controller.
-      - The SQL that is run, and the catalogue that is read, is what CockroachDB and PostgreSQL both document. A
-        password is sent as a SCRAM verifier only, and proved by a login.
+      - A password is sent as a SCRAM verifier only, and proved by a login.
+      - To change the default privileges of another creator, it becomes a member of that role for the moment, and
+        stops being one afterwards, also when a statement fails.
     type: str
     default: ""
   grants:
@@ -31,6 +32,7 @@ options:
         dictionary of C(role), which the user becomes a member of.
       - The default of C(database) is that of the user's connection, the default of C(schema) is C(public).
       - C(future=true) with V(all) grants the same on objects that C(creator), or the administrator, creates later.
+      - Names of users and roles are taken in lower case, as CockroachDB stores them.
     type: list
     elements: dict
     default: []
@@ -42,6 +44,13 @@ options:
       - Rights from PUBLIC or from a role are not revoked.
     type: bool
     default: false
+  statement_timeout:
+    description:
+      - Seconds that the administrator waits for each SQL statement. CockroachDB's changes of roles and privileges wait
+        for leases and long transactions, which can take minutes.
+      - A statement that is not answered in time may have taken effect. The next run looks, and does not repeat it.
+    type: int
+    default: 600
   role:
     description:
       - A role without login that gets O(grants) instead of the user, who becomes a member. It is created when it is

@@ -45,7 +45,8 @@ options:
   state:
     description:
       - V(present) creates the user.
-      - V(absent) removes the user and the stored password.
+      - V(absent) removes the user and the stored password. With O(admin), everything that the user owns or was granted
+        is looked up first, and nothing is changed if the user could not be removed in the end.
     type: str
     choices: [present, absent]
     default: present
@@ -65,8 +66,9 @@ options:
     default: on_create
   reassign_to:
     description:
-      - Who owns what a removed user owned. The default is O(role). Without either, a user that owns anything is not
-        removed.
+      - Who owns what a removed user owned, in every database. The default is O(role). Without either, a user that owns
+        anything is not removed.
+      - Default privileges do not move to the new owner. Those that the user gave or got are revoked.
     type: str
     default: ""
 """

@@ -145,7 +145,8 @@ class Fleet:
 @pytest.fixture
 def boss(sandbox):
     with administrator(sandbox) as session:
-        session.execute(f"CREATE ROLE chief LOGIN SUPERUSER PASSWORD '{CHIEF}'")
+        session.execute(f"CREATE ROLE chief LOGIN PASSWORD '{CHIEF}'")
+        session.execute("GRANT admin TO chief")
         yield session
 
 

@@ -13,17 +13,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import ServerError
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import ClosedError, ServerError
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.session import Wire
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
-from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import session as _sql
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import Target
 
-from tests.sql import HARD, NAME, admin_facts, administrator
+from tests.sql import HARD, NAME, Direct, admin_facts, administrator, allowed, kept_verifier
 
 GRANTS = [
     {"database": "defaultdb", "privileges": ["CONNECT"]},
@@ -38,61 +34,9 @@ def boss(sandbox):
         yield session
 
 
-class Direct:
-    """What the action does for a user, in this process, by the administrator's connection."""
-
-    def __init__(self, sandbox, folder):
-        self.sandbox = sandbox
-        self.facts = admin_facts(sandbox)
-        self.store = PasswordStore(str(folder / "passwords.json"))
-
-    def wanted(self, grants, user="ann", **more):
-        parsed, memberships = _grants.parse(grants, "defaultdb")
-        databases = dict.fromkeys(["defaultdb", *(grant.database for grant in parsed)])
-        return _sql_user.DesiredUser(user, tuple(databases), parsed, memberships, **more)
-
-    def ensure(self, grants, user="ann", *, check=False, password=None, update="on_create", **more):
-        """The outcome; the second time nothing is changed, whatever was asked for."""
-        source = connections.source("boss", self.facts)
-        secret = _sql_user.Secret(password, self.store, update, 32)
-        target = Target("lone", NAME, user)
-        return _sql_user.ensure(source, target, self.wanted(grants, user, **more), secret, check=check)
-
-    def settled(self, grants, user="ann", **more):
-        """The statements, the same in check mode before; afterwards nothing is left to be done."""
-        before = self.ensure(grants, user, check=True, **more)
-        done = self.ensure(grants, user, **more)
-        assert before.statements == done.statements
-        for check in (True, False):
-            assert not self.ensure(grants, user, check=check, **more).changed
-        return done
-
-    def remove(self, user="ann", *, check=False, **more):
-        source = connections.source("boss", self.facts)
-        target = Target("lone", NAME, user)
-        return _sql_user.remove(source, target, self.wanted([], user, **more), self.store, check=check)
-
-    def password(self, user="ann"):
-        return self.store.get("lone", user)[0]
-
-    def login(self, user="ann"):
-        return psycopg.connect(**self.sandbox.clusters[NAME].conninfo(user=user, password=self.password(user)))
-
-
 @pytest.fixture
 def direct(sandbox, tmp_path, boss):
     return Direct(sandbox, tmp_path)
-
-
-def allowed(session, statement):
-    """Whether a statement is allowed; it is rolled back."""
-    try:
-        session.execute(statement)
-    except psycopg.errors.InsufficientPrivilege:
-        return False
-    finally:
-        session.rollback()
-    return True
 
 
 CREATE = "CREATE ROLE \"ann\" WITH LOGIN PASSWORD '********'"
@@ -145,6 +89,10 @@ def test_what_is_there_and_what_will_be_made(direct, boss):
         'ALTER DEFAULT PRIVILEGES FOR ROLE "reader" IN SCHEMA "shop" GRANT SELECT ON TABLES TO "ann"' in done.statements
     )
     boss.execute("CREATE TABLE shop.later (id serial)")
+    # The administrator was a member while the defaults were changed, and is none any more.
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        boss.execute("SET ROLE reader")
+    boss.execute("GRANT reader TO root")
     boss.execute("SET ROLE reader")
     boss.execute("CREATE TABLE shop.by_reader (id int)")
     boss.execute("RESET ROLE")
@@ -312,6 +260,33 @@ def test_an_error_of_the_server_never_shows_the_verifier(direct, monkeypatch):
     assert caught.value.sqlstate == "42601"
 
 
+@pytest.mark.parametrize(
+    ("error", "message", "uncertain"),
+    [
+        (ServerError({"C": "40003", "M": "result is ambiguous"}), "result is ambiguous (SQLSTATE 40003)", True),
+        (ClosedError("the server closed the connection"), "the server closed the connection", True),
+        (ServerError({"C": "42501", "M": "no", "D": "the detail.", "H": "a\x1b hint"}),
+         "the server refused it: no (SQLSTATE 42501). DETAIL: the detail. HINT: a hint.", False),
+    ],
+    ids=["unknown end", "lost", "refused"],
+)  # fmt: skip
+def test_an_error_says_whether_the_statement_may_have_taken_effect(direct, monkeypatch, error, message, uncertain):
+    with _sql.Sessions(connections.source("boss", direct.facts)) as sessions:
+        sessions.on("defaultdb")
+
+        def fail(wire, sql):
+            raise error
+
+        monkeypatch.setattr(Wire, "query", fail)
+        with pytest.raises(_sql.SqlError) as caught:
+            sessions.run([_sql.Statement("defaultdb", "GRANT a TO b")], [])
+        monkeypatch.undo()
+        assert message in str(caught.value)
+        assert ("The statement may have taken effect nevertheless." in str(caught.value)) is uncertain
+        # The session has ended, and the next statement gets a new one.
+        assert sessions.query("SELECT 1") == [("1",)]
+
+
 REFUSED = [
     ([{"privileges": "ALL"}], "entry 1: ALL cannot be granted on database. Use CONNECT, CREATE"),
     ([{"tables": "all", "privileges": "TRUNCATE"}], "TRUNCATE cannot be granted on tables"),
@@ -371,7 +346,7 @@ def test_by_playbook_with_no_password_and_no_verifier_in_any_output(controller, 
         lines = [line[1:] for line in done.output.splitlines() if re.match(r"\+(GRANT|CREATE|ALTER)", line)]
         assert (len(lines), lines[0]) == (4, CREATE)
     first = stored(variables)
-    (verifier,) = boss.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'ann'").fetchone()
+    verifier = kept_verifier(sandbox, "ann")
     assert verifier.startswith("SCRAM-SHA-256$10610:")
     # A password that is given, and another than the known one: said, and left, until it is asked for.
     given = {"CRDB_SQL_USER_PASSWORD": "canary-of-a-given-password"}
@@ -393,7 +368,13 @@ def test_by_playbook_with_no_password_and_no_verifier_in_any_output(controller, 
     assert last in shown.output
     with psycopg.connect(**cluster.conninfo(user="ann", password=last)):
         pass
-    runs.append(run(controller, {**variables, "crdb_sql_user_state": "absent"}))
+    leaving = {
+        "crdb_sql_user_state": "absent",
+        "crdb_sql_user_reassign_to": "Root",
+        "crdb_sql_user_statement_timeout": 30,
+    }
+    runs.append(run(controller, {**variables, **leaving}))
+    assert 'ran REASSIGN OWNED BY "ann" TO "root"' in said(runs[-1])
     assert stored(variables) is None
     output = "".join(done.output for done in runs)
     log = (sandbox.state / "sandbox.log").read_text() + (sandbox.state / "postgresql.log").read_text()

@@ -26,7 +26,7 @@ from tests.acceptance.checks import CHECKS
 TOP = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 # A statement of CockroachDB, and a Python module.
-NO_VARIABLES = {"crdb_version", "crdb_settings"}
+NO_VARIABLES = {"crdb_version", "crdb_settings", "crdb_internal"}
 PAGES = [
     *sorted(TOP.glob("*.md")),
     *sorted((TOP / "inventories").rglob("*.md")),

@@ -26,6 +26,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connection
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import session as _session
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _users
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_sql as _sql_user
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import decision as _decision
@@ -114,7 +115,7 @@ class UserAction(CloudAction):
                     notes.append(f"{what} {_decision.DIFFERS_NOTE}")
                 did = _users.ensure(api, target, password, store, update, length, check=check)
                 if did == "create":
-                    notes.append(f"{what} {_users.ADMIN_NOTE}")
+                    notes += [f"{what} {_users.ADMIN_NOTE}", *_decision.name_notes(target.user)]
             return self._told(target, did, [], notes)
 
         wanted = [arguments["state"], arguments["update_password"], check]
@@ -131,6 +132,7 @@ class UserAction(CloudAction):
         default = databases[0] if databases else source.connection.database
         grants, memberships = _grants.parse(arguments["grants"], default)
         check = bool(self._task.check_mode)
+        timeout = self.statement_timeout(arguments)
         wanted = _sql_user.DesiredUser(
             user=target.user,
             databases=tuple(dict.fromkeys([*(databases or [default]), *(grant.database for grant in grants)])),
@@ -138,7 +140,7 @@ class UserAction(CloudAction):
             memberships=memberships,
             role=_decision.user_name(arguments["role"]) if arguments["role"] else "",
             revoke=arguments["revoke"],
-            reassign_to=arguments["reassign_to"],
+            reassign_to=_session.folded(arguments["reassign_to"]),
         )
         secret = _sql_user.Secret(
             _decision.given_password(arguments["password"]),
@@ -149,16 +151,27 @@ class UserAction(CloudAction):
 
         def work() -> dict[str, Any]:
             if arguments["state"] == "absent":
-                outcome = _sql_user.remove(source, target, wanted, store, check=check)
+                outcome = _sql_user.remove(source, target, wanted, store, check=check, statement_timeout=timeout)
             else:
-                outcome = _sql_user.ensure(source, target, wanted, secret, check=check)
+                outcome = _sql_user.ensure(source, target, wanted, secret, check=check, statement_timeout=timeout)
             notes = [f"{target.cluster_name}: {note}" for note in outcome.notes]
+            notes += _decision.name_notes(target.user) if outcome.did == "create" else []
             if _decision.Passwords.of(secret.password, store, target).differs(secret.update):
                 notes.append(f"{title_of(target)} {_decision.DIFFERS_NOTE}")
             return self._told(target, outcome.did, outcome.statements, notes)
 
         facts = [arguments[name] for name in ("state", "update_password", *BY_SQL)]
         return self._once("user by sql", target, [*facts, check], work)
+
+    @staticmethod
+    def statement_timeout(arguments: dict[str, Any]) -> float:
+        """The seconds of the option. Raises OnboardingError."""
+        seconds = float(arguments["statement_timeout"])
+        if seconds < 1:
+            raise OnboardingError(
+                f"statement_timeout (crdb_sql_user_statement_timeout): must be at least 1 second, not {seconds:g}."
+            )
+        return seconds
 
     def _told(self, target: _decision.Target, did: str, statements: list[str], notes: list[str]) -> dict[str, Any]:
         check = bool(self._task.check_mode)

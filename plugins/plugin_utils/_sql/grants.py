@@ -6,24 +6,30 @@
 
 """What a SQL user may do: parse the grants, compare them with the server's catalogue, write the statements.
 
-It uses only statements, catalogue tables and functions that CockroachDB and PostgreSQL both document. Neither has a
-common view of who was granted what on databases and schemas, so what counts is what the grantee can do. A privilege is
-missing when the grantee cannot use it. It is the grantee's own, and can be revoked, when somebody else cannot use it
-and none of the grantee's roles gives it.
+It uses statements, catalogue tables and functions that CockroachDB and PostgreSQL both document, and where they differ
+goes by what the server answers. They have no common view of who was granted what on databases and schemas, so what
+counts is what the grantee can do. A privilege is missing when the grantee cannot use it. It is the grantee's own, and
+can be revoked, when neither PUBLIC nor one of the grantee's roles gives it.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions, Statement, identifier, literal
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import defaults as _defaults
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.roles import ADMIN_ROLE, Roles, to_borrow
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import (
+    Sessions,
+    Statement,
+    folded,
+    identifier,
+    literal,
+)
 
-ADMIN_ROLE = "admin"
 ALL = "all"
 DEFAULT_SCHEMA = "public"
 PRIVILEGES: Mapping[str, tuple[str, ...]] = {
@@ -36,14 +42,8 @@ PRIVILEGES: Mapping[str, tuple[str, ...]] = {
 
 _KEYS = ("database", "schema", "tables", "sequences", "privileges", "future", "creator", "role")
 _FUNCTION = {"database": "database", "schema": "schema", "tables": "table", "sequences": "sequence"}
+_PUBLIC = "public"
 _RELKINDS = {"tables": "'r', 'p', 'v', 'm'", "sequences": "'S'"}
-_OBJECT_TYPES = {"tables": "r", "sequences": "S"}
-OBJECT_WORDS = {"r": "TABLES", "S": "SEQUENCES", "f": "FUNCTIONS", "T": "TYPES", "n": "SCHEMAS"}
-"""The kinds of default privileges, by their letters in pg_default_acl."""
-
-# PostgreSQL documentation, table "ACL Privilege Abbreviations"; CockroachDB writes the same letters.
-_ACL_ENTRY = re.compile(r'^(?:"((?:[^"]|"")*)"|([^="\n]*))=([A-Za-z*]*)/', re.MULTILINE)
-_LETTERS = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d", "USAGE": "U"}
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def parse(entries: Any, database: str, label: str = "grants") -> tuple[tuple[Gra
 def _role(facts: Mapping[str, Any], where: str) -> str:
     if len(facts) > 1:
         raise OnboardingError(f"{where}: has role and other keys. Give the role an entry of its own.")
-    role = str(facts["role"])
+    role = folded(str(facts["role"]))
     identifier(role)
-    if role.lower() == ADMIN_ROLE:
+    if role == ADMIN_ROLE:
         raise OnboardingError(f"{where}: the role admin may do everything. List what the user needs instead.")
     return role
 
@@ -139,45 +139,11 @@ def _grant(facts: Mapping[str, Any], database: str, where: str) -> Grant:
         schema=str(facts.get("schema") or DEFAULT_SCHEMA) if kind != "database" else "",
         names=names,
         future=future,
-        creator=str(facts.get("creator") or ""),
+        creator=folded(str(facts.get("creator") or "")),
     )
     for name in (grant.database, *(n for n in (grant.schema, grant.creator) if n), *(grant.names or ())):
         identifier(name)
     return grant
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Some roles of a cluster: which exist, which are administrators, and who is a member of which."""
-
-    existing: frozenset[str]
-    administrators: frozenset[str]
-    memberships: frozenset[tuple[str, str]]
-    """Pairs of member and role."""
-
-    def of(self, member: str) -> tuple[str, ...]:
-        """The roles that a role is a direct member of."""
-        return tuple(sorted(role for name, role in self.memberships if name == member))
-
-    def members(self, role: str) -> tuple[str, ...]:
-        """The direct members of a role."""
-        return tuple(sorted(member for member, name in self.memberships if name == role))
-
-
-def roles(sessions: Sessions, role_names: Iterable[str]) -> Roles:
-    """Read roles and their memberships from the catalogue."""
-    names = ", ".join(literal(name) for name in sorted(set(role_names)))
-    rows = sessions.query(f"SELECT rolname, rolsuper FROM pg_catalog.pg_roles WHERE rolname IN ({names})")
-    members = sessions.query(
-        "SELECT u.rolname, g.rolname FROM pg_catalog.pg_auth_members m"
-        " JOIN pg_catalog.pg_roles g ON g.oid = m.roleid JOIN pg_catalog.pg_roles u ON u.oid = m.member"
-        f" WHERE u.rolname IN ({names}) OR g.rolname IN ({names})"
-    )
-    return Roles(
-        frozenset(str(row[0]) for row in rows),
-        frozenset(str(row[0]) for row in rows if row[1] == "t"),
-        frozenset((str(row[0]), str(row[1])) for row in members),
-    )
 
 
 @dataclass(frozen=True)
@@ -200,79 +166,59 @@ class Grantee:
     members: tuple[str, ...] = ()
 
 
-def look(sessions: Sessions, database: str, schema: str, kind: str, grantee: Grantee | None) -> Objects:
+def look(sessions: Sessions, database: str, schema: str, kind: str, grantee: Grantee | None, roles: Roles) -> Objects:
     """The objects of a kind, by name; a grantee of None can do nothing.
 
     Nothing can be revoked on what the grantee or its members own: its members opened that to it.
     """
-    if kind == "database":
-        source = f"pg_catalog.pg_database c WHERE c.datname = {literal(database)}"
-        name, owner = "c.datname", "c.datdba"
-    elif kind == "schema":
-        source = f"pg_catalog.pg_namespace c WHERE c.nspname = {literal(schema)}"
-        name, owner = "c.nspname", "c.nspowner"
-    else:
-        source = (
-            "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-            f" WHERE n.nspname = {literal(schema)} AND c.relkind IN ({_RELKINDS[kind]})"
-        )
-        name, owner = "c.relname", "c.relowner"
+    name, owner, source = _source(sessions, database, schema, kind)
     privileges = PRIVILEGES[kind]
-    columns = [name]
-    if grantee is not None:
-        function = f"has_{_FUNCTION[kind]}_privilege"
-        owners = ", ".join(literal(role) for role in (grantee.name, *grantee.members))
-        others = f"{owner} NOT IN (SELECT oid FROM pg_catalog.pg_roles WHERE rolname IN ({owners}))"
-        for privilege in privileges:
-            may = f"c.oid, {literal(privilege)})"
-            held = f"{function}({literal(grantee.name)}, {may}"
-            by_role = "".join(f" AND NOT {function}({literal(role)}, {may}" for role in grantee.through)
-            not_everybody = f"EXISTS (SELECT 1 FROM pg_catalog.pg_roles r WHERE NOT {function}(r.rolname, {may})"
-            columns += [held, f"{held}{by_role} AND {others} AND {not_everybody}"]
+    if grantee is None:
+        rows = sessions.query(f"SELECT {name} FROM {source}", database)
+        return {str(row[0]): Held(frozenset(), frozenset()) for row in rows}
+    public = _public(sessions, database, schema, kind)
+    askers = [grantee.name, *grantee.through, *([_PUBLIC] if public is None else [])]
+    asked = [(asker, privilege) for asker in askers for privilege in privileges]
+    function = f"has_{_FUNCTION[kind]}_privilege"
+    columns = [name, owner, *(f"{function}({literal(asker)}, oid, {literal(p)})" for asker, p in asked)]
     objects: Objects = {}
     for row in sessions.query(f"SELECT {', '.join(columns)} FROM {source}", database):
-        flags = row[1:] or ("f",) * (2 * len(privileges))
-        objects[str(row[0])] = Held(
-            frozenset(p for p, flag in zip(privileges, flags[::2]) if flag == "t"),
-            frozenset(p for p, flag in zip(privileges, flags[1::2]) if flag == "t"),
-        )
+        allowed = {pair for pair, flag in zip(asked, row[2:]) if flag == "t"}
+        held = {p for p in privileges if (grantee.name, p) in allowed}
+        others = {p for asker, p in allowed if asker != grantee.name}
+        others |= {p for p in privileges if (row[0], p) in (public or ())}
+        is_own = roles.names.get(str(row[1])) in (grantee.name, *grantee.members)
+        objects[str(row[0])] = Held(frozenset(held), frozenset() if is_own else frozenset(held - others))
     return objects
 
 
-@dataclass(frozen=True)
-class Future:
-    """Privileges of a grantee on what a creator will create in a schema, or if that is empty, in the database."""
-
-    creator: str
-    schema: str
-    kind: str
-    privileges: frozenset[str]
-
-
-def defaults(sessions: Sessions, database: str) -> Iterator[tuple[str, str, str, str, str]]:
-    """All default privileges of a database: creator, schema or empty, letter of the kind, grantee, letters."""
-    rows = sessions.query(
-        "SELECT r.rolname, n.nspname, d.defaclobjtype, array_to_string(d.defaclacl, chr(10))"
-        " FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles r ON r.oid = d.defaclrole"
-        " LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace",
-        database,
-    )
-    for creator, schema, letter, acl in rows:
-        for quoted, plain, letters in _ACL_ENTRY.findall(acl or ""):
-            grantee = quoted.replace('""', '"') or plain
-            yield str(creator), schema or "", str(letter), grantee, letters
+def _source(sessions: Sessions, database: str, schema: str, kind: str) -> tuple[str, str, str]:
+    """The columns of the name and the owner of objects, and the table with its condition, without a join."""
+    if kind == "database":
+        return "datname", "datdba", f"pg_catalog.pg_database WHERE datname = {literal(database)}"
+    if kind == "schema":
+        return "nspname", "nspowner", f"pg_catalog.pg_namespace WHERE nspname = {literal(schema)}"
+    rows = sessions.query(f"SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = {literal(schema)}", database)
+    number = str(rows[0][0]) if rows else "0"
+    condition = f"relnamespace = {number} AND relkind IN ({_RELKINDS[kind]})"
+    return "relname", "relowner", f"pg_catalog.pg_class WHERE {condition}"
 
 
-def futures(sessions: Sessions, database: str, grantee: str) -> tuple[Future, ...]:
-    """The default privileges that name a grantee."""
-    kinds = {letter: kind for kind, letter in _OBJECT_TYPES.items()}
-    return tuple(
-        Future(
-            creator, schema, kinds[letter], frozenset(p for p in PRIVILEGES[kinds[letter]] if _LETTERS[p] in letters)
-        )
-        for creator, schema, letter, who, letters in defaults(sessions, database)
-        if who == grantee and letter in kinds
-    )
+def _public(sessions: Sessions, database: str, schema: str, kind: str) -> set[tuple[str | None, str]] | None:
+    """The names of objects and the privileges that PUBLIC has on them; None where the server has no such statement."""
+    rows = sessions.query_if_known("SHOW GRANTS", f"SHOW GRANTS FOR {_PUBLIC}", database)
+    if rows is None:
+        return None
+    found = set()
+    for row in rows:
+        # Its columns: database, schema, object, type of the object, grantee, privilege, whether it can be granted on.
+        of_schema, name, grantee, privilege = row[1], row[2], row[-3], str(row[-2]).upper()
+        place = {"database": (of_schema, name) == (None, None), "schema": of_schema == schema and name is None}
+        fits = place.get(kind, of_schema == schema and name is not None)
+        if grantee == _PUBLIC and fits:
+            key = {"database": database, "schema": schema}.get(kind, name)
+            found |= {(key, p) for p in PRIVILEGES[kind] if privilege in (p, _defaults.ALL_PRIVILEGES)}
+    return found
 
 
 def on_object(kind: str, schema: str, names: Iterable[str]) -> str:
@@ -285,20 +231,17 @@ def on_object(kind: str, schema: str, names: Iterable[str]) -> str:
     return f"{word} " + ", ".join(f"{identifier(schema)}.{identifier(name)}" for name in names)
 
 
-def alter_default(database: str, creator: str, schema: str, rest: str) -> Statement:
-    """A change of default privileges; without a creator, of those of the user who runs it."""
-    who = f" FOR ROLE {identifier(creator)}" if creator else ""
-    where = f" IN SCHEMA {identifier(schema)}" if schema else ""
-    return Statement(database, f"ALTER DEFAULT PRIVILEGES{who}{where} {rest}")
-
-
 @dataclass
 class Difference:
-    """The statements that turn the current privileges into the desired ones; additions must go first."""
+    """The statements that turn the current privileges into the desired ones; additions must go first.
+
+    `creators`: whose default privileges they change.
+    """
 
     add: list[Statement]
     remove: list[Statement]
     notes: list[str]
+    creators: set[str]
 
 
 class Comparison:
@@ -307,11 +250,13 @@ class Comparison:
     Args:
         sessions: of the administrator.
         grantee: a user or a role.
+        roles: of the cluster.
         exists: whether it exists and is not an administrator, so that what it can do shows what it was granted.
     """
 
-    def __init__(self, sessions: Sessions, grantee: Grantee, *, exists: bool) -> None:
+    def __init__(self, sessions: Sessions, grantee: Grantee, roles: Roles, *, exists: bool) -> None:
         self._sessions = sessions
+        self._roles = roles
         self._grantee = grantee.name
         self._members = grantee.members
         self._existing = grantee if exists else None
@@ -322,25 +267,25 @@ class Comparison:
 
         Raises OnboardingError for an object that does not exist.
         """
-        todo = Difference([], [], [])
+        todo = Difference([], [], [], set())
         desired: dict[tuple[str, str, str, str], set[str]] = {}
         for grant in grants:
             for name in self._objects(grant):
                 desired.setdefault((grant.database, grant.schema, grant.kind, name), set()).update(grant.privileges)
         self._give(desired, todo)
-        self._give_future(grants, todo)
+        self._give_future(grants, todo, revoke=revoke)
         if revoke:
             for database in databases:
                 schemas = sorted({DEFAULT_SCHEMA, *(g.schema for g in grants if g.database == database and g.schema)})
                 self._take(database, schemas, desired, todo)
-                self._take_future(database, grants, todo)
+                self._take_future(database, schemas, grants, todo)
         self._note_missing_access(desired, grants, todo)
         return todo
 
     def _at(self, database: str, schema: str, kind: str) -> Objects:
         key = (database, schema, kind)
         if key not in self._seen:
-            self._seen[key] = look(self._sessions, database, schema, kind, self._existing)
+            self._seen[key] = look(self._sessions, database, schema, kind, self._existing, self._roles)
         return self._seen[key]
 
     def _objects(self, grant: Grant) -> tuple[str, ...]:
@@ -410,30 +355,50 @@ class Comparison:
                 desired.setdefault(key, set()).update(grant.privileges)
         return desired
 
-    def _current_future(self, database: str) -> tuple[Future, ...]:
-        current = futures(self._sessions, database, self._grantee) if self._existing else ()
-        return tuple(future for future in current if future.creator not in (self._grantee, *self._members))
+    def _current_future(self, database: str, schemas: Iterable[str]) -> tuple[_defaults.Default, ...]:
+        if not self._existing:
+            return ()
+        current = _defaults.read(self._sessions, database, self._roles, self._grantee, schemas)
+        return tuple(
+            default
+            for default in current
+            if default.grantee == self._grantee and default.creator not in (self._grantee, *self._members)
+        )
 
-    def _give_future(self, grants: tuple[Grant, ...], todo: Difference) -> None:
+    def _give_future(self, grants: tuple[Grant, ...], todo: Difference, *, revoke: bool) -> None:
+        """With `revoke`, broader defaults are revoked later, so only the same default counts as given."""
         for database in sorted({grant.database for grant in grants if grant.future}):
-            current = {(f.creator, f.schema, f.kind): f.privileges for f in self._current_future(database)}
-            for (creator, schema, kind), privileges in self._desired_future(grants, database).items():
-                held = current.get((creator, schema, kind), frozenset()) | current.get((creator, "", kind), frozenset())
-                missing = [p for p in PRIVILEGES[kind] if p in privileges - held]
+            desired = self._desired_future(grants, database)
+            current = self._current_future(database, sorted({schema for _creator, schema, _kind in desired}))
+            for (creator, schema, kind), privileges in desired.items():
+                covering = [
+                    default
+                    for default in current
+                    if default.kind == kind.upper()
+                    and default.creator in ((creator,) if revoke else (creator, _defaults.ALL_ROLES))
+                    and default.schema in ((schema,) if revoke else (schema, ""))
+                ]
+                missing = [p for p in PRIVILEGES[kind] if p in privileges and not any(d.includes(p) for d in covering)]
                 if missing:
-                    who = "" if creator == self._sessions.user else creator
                     rest = f"GRANT {', '.join(missing)} ON {kind.upper()} TO {identifier(self._grantee)}"
-                    todo.add.append(alter_default(database, who, schema, rest))
+                    todo.add.append(self._alter(database, creator, schema, rest, todo))
 
-    def _take_future(self, database: str, grants: tuple[Grant, ...], todo: Difference) -> None:
+    def _take_future(self, database: str, schemas: Iterable[str], grants: tuple[Grant, ...], todo: Difference) -> None:
         desired = self._desired_future(grants, database)
-        for future in self._current_future(database):
-            extra = future.privileges - desired.get((future.creator, future.schema, future.kind), set())
+        kinds = {kind.upper(): kind for kind in ("tables", "sequences")}
+        for default in self._current_future(database, schemas):
+            kind = kinds.get(default.kind)
+            if kind is None:
+                continue
+            kept = desired.get((default.creator, default.schema, kind), set())
+            extra = [p for p in PRIVILEGES[kind] if default.includes(p) and p not in kept]
             if extra:
-                who = "" if future.creator == self._sessions.user else future.creator
-                privileges = ", ".join(p for p in PRIVILEGES[future.kind] if p in extra)
-                rest = f"REVOKE {privileges} ON {future.kind.upper()} FROM {identifier(self._grantee)}"
-                todo.remove.append(alter_default(database, who, future.schema, rest))
+                rest = f"REVOKE {', '.join(extra)} ON {default.kind} FROM {identifier(self._grantee)}"
+                todo.remove.append(self._alter(database, default.creator, default.schema, rest, todo))
+
+    def _alter(self, database: str, creator: str, schema: str, rest: str, todo: Difference) -> Statement:
+        todo.creators.update(to_borrow(self._roles, self._sessions.user, [creator]))
+        return _defaults.alter(database, creator, schema, rest, user=self._sessions.user)
 
     def _note_missing_access(
         self, desired: Mapping[tuple[str, str, str, str], set[str]], grants: Iterable[Grant], todo: Difference

@@ -2,9 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# ruff: noqa: S608 - every name and text of a statement goes through identifier() or literal()
-
-"""Create a SQL user by SQL, with no more rights than are listed, and remove one completely.
+"""Create a SQL user by SQL, with no more rights than are listed, and remove one.
 
 `decision` decides what to do about the user and its password, as it does for the Cloud API; this is how SQL does it.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
@@ -12,30 +10,42 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore
-from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import grants as _grants
-from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.grants import ADMIN_ROLE, Comparison, Grant, Grantee
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import defaults as _defaults
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.grants import (
+    DEFAULT_SCHEMA,
+    PRIVILEGES,
+    Comparison,
+    Grant,
+    Grantee,
+)
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.roles import (
+    ADMIN_ROLE,
+    Roles,
+    borrowed,
+    grant_membership,
+    revoke_membership,
+    roles,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import (
     DUPLICATE_OBJECT,
     HIDDEN,
+    STATEMENT_TIMEOUT,
     Sessions,
     SqlError,
     Statement,
     identifier,
-    literal,
     with_password,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import ensure as ensure_account
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import remove as remove_account
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import Passwords, Target, decide
-
-_RELATIONS = "'r', 'p', 'v', 'm', 'S'"
-_OWN_SCHEMAS = "'information_schema', 'crdb_internal', 'pg_extension'"
-_SHOWN_OWNED = 5
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.removal import removal
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ class DesiredUser:
         role: owns what its members leave behind, and is created if missing; empty for none.
         revoke: revoke what is not listed.
         reassign_to: the new owner of what a removed user owns; the role if empty.
+
+    Names of users and roles are given as CockroachDB stores them.
     """
 
     user: str
@@ -63,18 +75,26 @@ class DesiredUser:
 
 @dataclass
 class UserPlan:
-    """The statements for one user; `own` must run in a session of the user itself."""
+    """The statements for one user; `own` must run in a session of the user itself.
 
+    While `add` and `remove` run, the administrator `admin` is a member of `creators`, whose default privileges change.
+    """
+
+    admin: str
+    database: str
     prepare: list[Statement] = field(default_factory=list)
     add: list[Statement] = field(default_factory=list)
     own: list[Statement] = field(default_factory=list)
     remove: list[Statement] = field(default_factory=list)
+    creators: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     @property
     def statements(self) -> list[Statement]:
         """All statements, in the order in which they run."""
-        return [*self.prepare, *self.add, *self.own, *self.remove]
+        taken = [grant_membership(self.database, name, self.admin) for name in sorted(self.creators)]
+        back = [revoke_membership(self.database, name, self.admin) for name in sorted(self.creators, reverse=True)]
+        return [*self.prepare, *taken, *self.add, *self.own, *self.remove, *back]
 
 
 def plan(sessions: Sessions, desired: DesiredUser) -> UserPlan:
@@ -84,80 +104,90 @@ def plan(sessions: Sessions, desired: DesiredUser) -> UserPlan:
     """
     user, role = desired.user, desired.role
     creators = {grant.creator for grant in desired.grants if grant.creator}
-    roles = _grants.roles(sessions, {user, *desired.memberships, *creators, *((role,) if role else ())})
-    missing = sorted(({*desired.memberships} | creators) - roles.existing)
+    found = roles(sessions)
+    missing = sorted(({*desired.memberships} | creators) - found.existing)
     if missing:
         raise OnboardingError(f"There is no role {', '.join(missing)}, which grants names. Create it first.")
-    todo = UserPlan()
-    administrator = user in roles.administrators
-    if administrator and not (desired.revoke and ADMIN_ROLE in roles.of(user)):
-        raise OnboardingError(
-            f"The SQL user {user} is an administrator, who may do everything. Set revoke: true (crdb_sql_user_revoke)"
-            " to revoke the role admin, after the user was granted what grants lists."
-            if ADMIN_ROLE in roles.of(user)
-            else f"The SQL user {user} is an administrator without the role admin, which cannot"
-            " be revoked. Choose another user."
-        )
-    if role in roles.administrators:
-        raise OnboardingError(f"The role {role} is an administrator. Set role (crdb_sql_user_role) to another one.")
-    if role and role not in roles.existing:
+    _check_administrators(sessions, desired, found)
+    todo = UserPlan(sessions.user, sessions.database)
+    if role and role not in found.existing:
         todo.prepare.append(Statement(sessions.database, f"CREATE ROLE {identifier(role)}"))
     kept = (*desired.memberships, *((role,) if role else ()))
-    memberships = roles.of(user)
+    memberships = found.of(user)
     todo.add += [
-        Statement(sessions.database, f"GRANT {identifier(granted)} TO {identifier(user)}")
+        grant_membership(sessions.database, granted, user)
         for granted in dict.fromkeys(kept)
         if granted not in memberships
     ]
-    _compare(sessions, desired, roles, todo, administrator=administrator)
+    _compare(sessions, desired, found, todo)
     if role:
         for database in desired.databases:
-            todo.own += _opened_to(sessions, database, user, role, exists=user in roles.existing)
+            todo.own += _opened_to(sessions, database, user, role, found)
     if desired.revoke:
         todo.remove += [
-            Statement(sessions.database, f"REVOKE {identifier(granted)} FROM {identifier(user)}")
-            for granted in memberships
-            if granted not in kept
+            revoke_membership(sessions.database, granted, user) for granted in memberships if granted not in kept
         ]
     return todo
 
 
-def _compare(
-    sessions: Sessions, desired: DesiredUser, roles: _grants.Roles, todo: UserPlan, *, administrator: bool
-) -> None:
+def _check_administrators(sessions: Sessions, desired: DesiredUser, found: Roles) -> None:
+    """Raises OnboardingError where the user or its role is an administrator who cannot stop being one."""
+    user, role = desired.user, desired.role
+    if user in found.administrators and ADMIN_ROLE not in found.of(user):
+        raise OnboardingError(
+            f"The SQL user {user} is an administrator without the role admin, which cannot be revoked. Choose another"
+            " user."
+        )
+    if user in found.administrators and not desired.revoke:
+        raise OnboardingError(
+            f"The SQL user {user} is an administrator, who may do everything. Set revoke: true (crdb_sql_user_revoke)"
+            " to revoke the role admin, after the user was granted what grants lists."
+        )
+    if user in found.administrators and not found.may_grant(sessions.user, ADMIN_ROLE):
+        raise OnboardingError(
+            f"{sessions.user} cannot revoke the role admin from {user}: it was not granted admin WITH ADMIN OPTION. Set"
+            " admin (crdb_sql_user_admin) to the connection of root, or of a user that the Cloud API created."
+        )
+    if role in found.administrators:
+        raise OnboardingError(f"The role {role} is an administrator. Set role (crdb_sql_user_role) to another one.")
+
+
+def _compare(sessions: Sessions, desired: DesiredUser, found: Roles, todo: UserPlan) -> None:
     user, role = desired.user, desired.role
     grantees = [(role, desired.grants)] if role else [(user, desired.grants)]
     if role and desired.revoke:
         # The user keeps nothing of its own beside the role.
         grantees.append((user, ()))
     for grantee, grants in grantees:
-        through = roles.of(grantee)
+        through = found.of(grantee)
         if grantee == user and role:
-            through = tuple(sorted({*through, role} & roles.existing))
+            through = tuple(sorted({*through, role} & found.existing))
         comparison = Comparison(
             sessions,
-            Grantee(grantee, tuple(name for name in through if name != ADMIN_ROLE), roles.members(grantee)),
-            exists=grantee in roles.existing and not (grantee == user and administrator),
+            Grantee(grantee, tuple(name for name in through if name != ADMIN_ROLE), found.members(grantee)),
+            found,
+            exists=grantee in found.existing and not (grantee == user and user in found.administrators),
         )
         difference = comparison.difference(grants, desired.databases, revoke=desired.revoke)
         todo.add += difference.add
         todo.remove += difference.remove
+        todo.creators |= difference.creators
         todo.notes += difference.notes
 
 
-def _opened_to(sessions: Sessions, database: str, user: str, role: str, *, exists: bool) -> list[Statement]:
+def _opened_to(sessions: Sessions, database: str, user: str, role: str, found: Roles) -> list[Statement]:
     """Open to the role what the user creates in a database, which only the creator can do."""
-    defaults = _grants.futures(sessions, database, role) if exists else ()
+    current = _defaults.read(sessions, database, found, role, [DEFAULT_SCHEMA]) if user in found.existing else ()
     open_kinds = {
         default.kind
-        for default in defaults
-        if default.creator == user
-        and not default.schema
-        and default.privileges == frozenset(_grants.PRIVILEGES[default.kind])
+        for default in current
+        if (default.creator, default.grantee, default.schema) == (user, role, "")
+        and default.kind.lower() in PRIVILEGES
+        and all(default.includes(privilege) for privilege in PRIVILEGES[default.kind.lower()])
     }
     return [
-        _grants.alter_default(database, "", "", f"GRANT ALL ON {kind.upper()} TO {identifier(role)}")
-        for kind in ("tables", "sequences")
+        _defaults.alter(database, user, "", f"GRANT ALL ON {kind} TO {identifier(role)}", user=user)
+        for kind in ("TABLES", "SEQUENCES")
         if kind not in open_kinds
     ]
 
@@ -177,7 +207,7 @@ class SqlAccounts:
 
     def users(self, cluster: str) -> list[str]:
         """The name of the user, if it exists."""
-        return sorted(_grants.roles(self._sessions, [self._desired.user]).existing)
+        return sorted(roles(self._sessions).existing & {self._desired.user})
 
     def create_user(self, cluster: str, name: str, password: str) -> None:
         """Create the user; if somebody created it meanwhile, set its password."""
@@ -194,7 +224,7 @@ class SqlAccounts:
 
     def remove_user(self, cluster: str, name: str) -> None:
         """Remove the user with all its privileges; what it owns gets another owner."""
-        self._sessions.run(removal(self._sessions, self._desired), self.done)
+        removal(self._sessions, name, _heir(self._desired)).run(self._sessions, self.done)
 
     def _run(self, statement: Statement) -> None:
         self._sessions.run([statement], self.done)
@@ -211,101 +241,8 @@ def retirement(database: str, user: str) -> Statement:
     return Statement(database, f"ALTER ROLE {identifier(user)} WITH NOLOGIN PASSWORD NULL")
 
 
-def reassignment(sessions: Sessions, user: str, role: str) -> list[Statement]:
-    """The statements that make a role the owner of what a user owns in any database."""
-    return [
-        Statement(database, f"REASSIGN OWNED BY {identifier(user)} TO {identifier(role)}")
-        for database in _databases(sessions)
-        if _owned(sessions, database, user)
-    ]
-
-
-def removal(sessions: Sessions, desired: DesiredUser) -> list[Statement]:
-    """The statements that remove a user. What it owns is never dropped but gets another owner.
-
-    Raises OnboardingError when no new owner is given.
-    """
-    user = desired.user
-    roles = _grants.roles(sessions, {user, sessions.user})
-    if user not in roles.existing:
-        return []
-    if user == sessions.user:
-        raise OnboardingError(
-            f"The SQL user {user} cannot remove itself. Set admin (crdb_sql_user_admin) to the connection of another"
-            " administrator."
-        )
-    heir = desired.reassign_to or desired.role
-    statements: list[Statement] = []
-    is_member = user in roles.of(sessions.user)
-    for database in _databases(sessions):
-        owned = _owned(sessions, database, user)
-        if owned and not heir:
-            more = " and more" if len(owned) > _SHOWN_OWNED else ""
-            raise OnboardingError(
-                f"The SQL user {user} owns {', '.join(owned[:_SHOWN_OWNED])}{more} in {database}. Set"
-                " reassign_to (crdb_sql_user_reassign_to) to the new owner. Nothing was changed."
-            )
-        if owned:
-            statements.append(Statement(database, f"REASSIGN OWNED BY {identifier(user)} TO {identifier(heir)}"))
-        defaults = _defaults_of(sessions, database, user)
-        if defaults and not is_member:
-            # Only members of a role may change its default privileges.
-            statements.append(Statement(database, f"GRANT {identifier(user)} TO {identifier(sessions.user)}"))
-            is_member = True
-        statements += defaults
-        statements += _revoke_all(sessions, database, user)
-    statements.append(Statement(sessions.database, f"DROP ROLE {identifier(user)}"))
-    return statements
-
-
-def _databases(sessions: Sessions) -> list[str]:
-    rows = sessions.query(
-        "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
-    )
-    # CockroachDB's own database, in which no user is granted anything.
-    return [str(row[0]) for row in rows if row[0] != "system"]
-
-
-def _owned(sessions: Sessions, database: str, user: str) -> list[str]:
-    who = f"(SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {literal(user)})"
-    rows = sessions.query(
-        f"SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
-        f" ON n.oid = c.relnamespace WHERE c.relowner = {who} AND c.relkind IN ({_RELATIONS})"
-        f" UNION ALL SELECT 'schema', nspname FROM pg_catalog.pg_namespace WHERE nspowner = {who}"
-        " UNION ALL SELECT 'database', datname FROM pg_catalog.pg_database"
-        f" WHERE datdba = {who} AND datname = current_database()",
-        database,
-    )
-    return sorted(f"{row[0]} {row[1]}" if row[0] in ("schema", "database") else f"{row[0]}.{row[1]}" for row in rows)
-
-
-def _defaults_of(sessions: Sessions, database: str, user: str) -> list[Statement]:
-    """The statements that revoke the default privileges that a user gives or gets."""
-    entries = {entry[:4] for entry in _grants.defaults(sessions, database)}
-    return [
-        _grants.alter_default(
-            database, creator, schema, f"REVOKE ALL ON {_grants.OBJECT_WORDS[letter]} FROM {identifier(grantee)}"
-        )
-        for creator, schema, letter, grantee in sorted(entries)
-        if (creator == user) != (grantee == user) and grantee
-    ]
-
-
-def _revoke_all(sessions: Sessions, database: str, user: str) -> list[Statement]:
-    rows = sessions.query(
-        "SELECT nspname FROM pg_catalog.pg_namespace"
-        f" WHERE nspname NOT LIKE 'pg\\_%' AND nspname NOT IN ({_OWN_SCHEMAS}) ORDER BY nspname",
-        database,
-    )
-    who = identifier(user)
-    statements = [Statement(database, f"REVOKE ALL ON DATABASE {identifier(database)} FROM {who}")]
-    for row in rows:
-        schema = identifier(str(row[0]))
-        statements += [
-            Statement(database, f"REVOKE ALL ON {what} {schema} FROM {who}")
-            for what in ("ALL TABLES IN SCHEMA", "ALL SEQUENCES IN SCHEMA", "SCHEMA")
-        ]
-    return statements
+def _heir(desired: DesiredUser) -> str:
+    return desired.reassign_to or desired.role
 
 
 @dataclass
@@ -343,11 +280,18 @@ class Secret:
 
 
 def remove(
-    source: Source, target: Target, desired: DesiredUser, store: PasswordStore | None, *, check: bool
+    source: Source,
+    target: Target,
+    desired: DesiredUser,
+    store: PasswordStore | None,
+    *,
+    check: bool,
+    statement_timeout: float = STATEMENT_TIMEOUT,
 ) -> Outcome:
     """Remove the user, its privileges and its stored password. Raises OnboardingError, SqlError."""
-    with Sessions(source) as sessions:
-        statements = [statement.shown for statement in removal(sessions, desired)]
+    with Sessions(source, statement_timeout) as sessions:
+        plan = removal(sessions, desired.user, _heir(desired))
+        statements = [statement.shown for statement in plan.statements]
         accounts = SqlAccounts(sessions, desired)
         try:
             did = "remove" if remove_account(accounts, target, store, check=check) else "gone"
@@ -356,13 +300,21 @@ def remove(
     return Outcome(did, statements, [])
 
 
-def ensure(source: Source, target: Target, desired: DesiredUser, secret: Secret, *, check: bool) -> Outcome:
+def ensure(
+    source: Source,
+    target: Target,
+    desired: DesiredUser,
+    secret: Secret,
+    *,
+    check: bool,
+    statement_timeout: float = STATEMENT_TIMEOUT,
+) -> Outcome:
     """Ensure that the user exists with the desired privileges, and with `revoke` no others. Additions go first.
 
     The result is verified: PostgreSQL only warns when somebody grants without the right to. A password that was set is
     proved by a login. Raises OnboardingError, SqlError, which list what was done.
     """
-    with Sessions(source) as sessions:
+    with Sessions(source, statement_timeout) as sessions:
         todo = plan(sessions, desired)
         accounts = SqlAccounts(sessions, desired)
         exists = bool(accounts.users(target.cluster))
@@ -379,45 +331,52 @@ def ensure(source: Source, target: Target, desired: DesiredUser, secret: Secret,
             shown.insert(len(todo.prepare), f"{verb} ROLE {identifier(target.user)} WITH LOGIN PASSWORD {HIDDEN}")
         if not check and shown:
             try:
-                todo.notes = _carry_out(sessions, source, target, desired, secret, todo, accounts)
+                work = _Work(sessions, source, target, desired, secret, statement_timeout)
+                todo.notes = work.carry_out(todo, accounts)
             except OnboardingError as exc:
                 raise _midway(exc, accounts.done, shown) from None
     return Outcome(did, shown, todo.notes)
 
 
-def _carry_out(
-    sessions: Sessions,
-    source: Source,
-    target: Target,
-    desired: DesiredUser,
-    secret: Secret,
-    todo: UserPlan,
-    accounts: SqlAccounts,
-) -> list[str]:
-    """Make the changes and verify them; the notes of the last look."""
-    done = accounts.done
-    sessions.run(todo.prepare, done)
-    did = ensure_account(accounts, target, secret.password, secret.store, secret.update, secret.length, check=False)
-    sessions.run(todo.add, done)
-    if did or todo.own:
-        with _as_user(source, target, secret.known(target)) as own:
-            _prove(own, target, set_now=bool(did))
-            own.run(todo.own, done)
-    sessions.run(todo.remove, done)
-    last = plan(sessions, desired)
-    left = last.statements
-    if left:
-        raise OnboardingError(
-            f"The server accepted {'; '.join(statement.shown for statement in left)} without any effect:"
-            f" {sessions.user} lacks the right to grant or revoke that. Use an administrator, or the owner of the"
-            " objects."
+@dataclass(frozen=True)
+class _Work:
+    """What the changes for one user need; see `ensure`."""
+
+    sessions: Sessions
+    source: Source
+    target: Target
+    desired: DesiredUser
+    secret: Secret
+    statement_timeout: float
+
+    def carry_out(self, todo: UserPlan, accounts: SqlAccounts) -> list[str]:
+        """Make the changes and verify them; the notes of the last look."""
+        sessions, secret, done = self.sessions, self.secret, accounts.done
+        sessions.run(todo.prepare, done)
+        did = ensure_account(
+            accounts, self.target, secret.password, secret.store, secret.update, secret.length, check=False
         )
-    return last.notes
+        with borrowed(sessions, sorted(todo.creators), done):
+            sessions.run(todo.add, done)
+            if did or todo.own:
+                with self._as_user() as own:
+                    _prove(own, self.target, set_now=bool(did))
+                    own.run(todo.own, done)
+            sessions.run(todo.remove, done)
+        last = plan(sessions, self.desired)
+        left = last.statements
+        if left:
+            raise OnboardingError(
+                f"The server accepted {'; '.join(statement.shown for statement in left)} without any effect:"
+                f" {sessions.user} lacks the right to grant or revoke that. Use an administrator, or the owner of the"
+                " objects."
+            )
+        return last.notes
 
-
-def _as_user(source: Source, target: Target, password: str | None) -> Sessions:
-    connection = source.connection.replace(user=target.user, password=password, sslcert=None, sslkey=None)
-    return Sessions(replace(source, connection=connection))
+    def _as_user(self) -> Sessions:
+        password = self.secret.known(self.target)
+        connection = self.source.connection.replace(user=self.target.user, password=password, sslcert=None, sslkey=None)
+        return Sessions(replace(self.source, connection=connection), self.statement_timeout)
 
 
 def _prove(own: Sessions, target: Target, *, set_now: bool) -> None:
@@ -437,7 +396,13 @@ def _prove(own: Sessions, target: Target, *, set_now: bool) -> None:
 def _midway(exc: OnboardingError, done: list[str], statements: list[str]) -> OnboardingError:
     if not done:
         return exc
-    missing = [shown for shown in statements if shown not in done]
+    # The same statement may be due in several databases.
+    left = Counter(done)
+    missing = []
+    for shown in statements:
+        left[shown] -= 1
+        if left[shown] < 0:
+            missing.append(shown)
     return OnboardingError(
         f"{exc} Done: {'; '.join(done)}. Not done: {'; '.join(missing) or 'nothing'}. Run it again:"
         " what was done is not repeated."

@@ -44,6 +44,16 @@ def user_name(text: str) -> str:
     return name
 
 
+def name_notes(name: str) -> list[str]:
+    """Notes on a name that the service takes, but that CockroachDB's documentation does not list."""
+    if "-" in name or name[:1].isdigit() or name.startswith("."):
+        return [
+            f"The documentation of CockroachDB lists only letters, digits, '_' and '.' in names of SQL users, with a"
+            f" letter or '_' first. {name} works, but must be in double quotes in SQL."
+        ]
+    return []
+
+
 @dataclass(frozen=True)
 class Target:
     """A SQL user of a cluster.

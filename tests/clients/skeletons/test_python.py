@@ -17,7 +17,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from sandbox import shims
 from tests.clients.matrix import _installed
 from tests.clients.skeletons.project import Skeleton
 from tests.conftest import Sandbox
@@ -86,10 +85,6 @@ class Project(Skeleton):
 
 # --- Django
 
-# Django's adapter has it as the default of primary keys; PostgreSQL's integer is CockroachDB's int4.
-UNIQUE_ROWID = b"""CREATE OR REPLACE FUNCTION public.unique_rowid() RETURNS integer LANGUAGE sql
-    AS 'SELECT (random() * 2147483646)::integer'"""
-
 
 @pytest.fixture
 def creating(sandbox: Sandbox) -> Iterator[str]:
@@ -100,18 +95,14 @@ def creating(sandbox: Sandbox) -> Iterator[str]:
         user="root", password=None, sslcert=str(certificates / "client.root.crt"),
         sslkey=str(certificates / "client.root.key"),
     )  # fmt: skip
-    databases = ("template1", "postgres", "defaultdb")
+    databases = ("postgres", "defaultdb")
     for database in databases:
         with psycopg.connect(**{**admin, "dbname": database}, autocommit=True) as connection:
-            # The sandbox's databases are PostgreSQL's: a new one needs the stand-ins of CockroachDB's functions too.
-            connection.execute(shims.DATABASE_SQL.encode())
-            connection.execute(UNIQUE_ROWID)
             connection.execute(f"ALTER ROLE {cluster.user} CREATEDB".encode())
     yield "lone_badger"
     for database in databases:
         with psycopg.connect(**{**admin, "dbname": database}, autocommit=True) as connection:
             connection.execute(b"DROP TABLE IF EXISTS catalogue_item, django_migrations")
-            connection.execute(b"DROP FUNCTION IF EXISTS public.unique_rowid()")
             connection.execute(f"ALTER ROLE {cluster.user} NOCREATEDB".encode())
 
 

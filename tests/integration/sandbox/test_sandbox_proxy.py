@@ -269,8 +269,8 @@ def test_statements_only_cockroachdb_knows_are_rewritten_in_both_protocols(stage
         client.send(query("SHOW crdb_version") + framed(b"P", b"\0SHOW crdb_version\0\0\0") + query("SELECT 1"))
         stage.server.wait_for(lambda: len(stage.server.statements) == 3)
     simple, extended, plain = stage.server.statements
-    assert simple.startswith(b"QSELECT 'CockroachDB ")
-    assert extended.startswith(b"P\0SELECT 'CockroachDB ")
+    assert simple.startswith(b"QSELECT crdb_internal.version() ")
+    assert extended.startswith(b"P\0SELECT crdb_internal.version() ")
     assert extended.endswith(b" AS crdb_version\0\0\0")
     assert plain == b"QSELECT 1\0"
 

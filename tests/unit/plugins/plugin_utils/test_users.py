@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import UserAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.http_client import (
     CloudError,
     ExistsError,
@@ -33,6 +34,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision impor
     Passwords,
     Target,
     decide,
+    name_notes,
     user_name,
 )
 
@@ -129,6 +131,20 @@ def test_names():
     for reserved in ("root", "Admin", "pg_x", "crdb_internal_x"):
         with pytest.raises(OnboardingError, match="is reserved by CockroachDB"):
             user_name(reserved)
+
+
+@pytest.mark.parametrize("name", ["shop-app", "1st", ".x"])
+def test_a_name_that_the_documentation_does_not_list_is_noted(name):
+    (note,) = name_notes(name)
+    assert f"{name} works, but must be in double quotes" in note
+    assert name_notes("shop_app.1") == []
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_timeout_of_no_time_is_refused(seconds):
+    with pytest.raises(OnboardingError, match=r"crdb_sql_user_statement_timeout\): must be at least 1 second, not"):
+        UserAction.statement_timeout({"statement_timeout": seconds})
+    assert UserAction.statement_timeout({"statement_timeout": 30}) == 30
 
 
 class MemoryStore:
@@ -254,7 +270,7 @@ class ScriptedSessions:
         self.statements = []
 
     def query(self, sql, database=""):
-        return [(name, "f") for name in self.existing] if "rolsuper" in sql else []
+        return [(name, name, "f") for name in self.existing] if "rolsuper" in sql else []
 
     def run(self, statements, done):
         for statement in statements:
@@ -278,7 +294,12 @@ def test_statements():
     assert "SCRAM-SHA-256" in password_statement("shop", "ann", "secret", create=True).sql
     assert retirement("shop", "ann").sql == 'ALTER ROLE "ann" WITH NOLOGIN PASSWORD NULL'
     one, two, three, four = (Statement("shop", text) for text in ("1", "2", "3", "4"))
-    assert UserPlan([one], [two], [three], [four]).statements == [one, two, three, four]
+    assert UserPlan("boss", "shop", [one], [two], [three], [four]).statements == [one, two, three, four]
+    lent = UserPlan("boss", "shop", [one], [two], [three], [four], {"b", "a"})
+    assert [statement.shown for statement in lent.statements] == [
+        "1", 'GRANT "a" TO "boss"', 'GRANT "b" TO "boss"', "2", "3", "4", 'REVOKE "b" FROM "boss"',
+        'REVOKE "a" FROM "boss"',
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
