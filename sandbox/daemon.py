@@ -240,6 +240,7 @@ async def _serve_api(
             ca=certificates[front.name].ca,
             effective=allowlists[cluster.name],
             accounts=engine.accounts(cluster),
+            version=shims.RELEASES[engine.release],
         )
         for front in FRONTS
         for cluster in front.clusters

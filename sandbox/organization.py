@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 
 from sandbox import pages
 from sandbox.allowlist import Allowlist, Entry
+from sandbox.shims import NEWEST, RELEASES
 from sandbox.switches import ApiError
 
 NAMESPACE = uuid.UUID("6f8b7d0e-2d7c-4b51-9c36-31c1f7a8d2aa")
@@ -136,6 +137,7 @@ class CloudCluster:
         accounts: the cluster's users and databases.
         stored: the entries that the API returns. They become effective after the propagation delay.
         sent_names: the names of users as they were sent, by the name that SQL has.
+        version: the full version of CockroachDB that the cluster says it runs.
     """
 
     name: str
@@ -150,6 +152,7 @@ class CloudCluster:
     stored: dict[tuple[str, int], Entry] = field(default_factory=dict)
     propagated_at: float = 0.0
     sent_names: dict[str, str] = field(default_factory=dict)
+    version: str = RELEASES[NEWEST]
 
     def __post_init__(self) -> None:
         for entry in self.effective.entries:
@@ -169,7 +172,7 @@ def describe(cluster: CloudCluster, state: str, day: int) -> dict[str, Any]:
     return {
         "id": cluster.identifier,
         "name": cluster.name,
-        "cockroach_version": "v25.4.10",
+        "cockroach_version": cluster.version,
         "upgrade_status": "FINALIZED",
         "plan": cluster.plan,
         "cloud_provider": cluster.provider,

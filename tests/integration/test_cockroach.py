@@ -15,9 +15,11 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
@@ -530,3 +532,10 @@ def test_the_version_is_the_one_of_the_release(cockroach, release):
             row = session.execute(statement).fetchone()
             assert row is not None
             assert f"CockroachDB CCL v{release}." in row[0]
+    cloud = cockroach.cloud
+    key = Path(cloud["crdb_cloud_api_key_file"]).read_text().strip()
+    answer = requests.get(
+        f"{cloud['crdb_cloud_url']}/api/v1/clusters",
+        headers={"Authorization": f"Bearer {key}"}, verify=cloud["crdb_cloud_ca_file"], timeout=30,
+    )  # fmt: skip
+    assert {cluster["cockroach_version"] for cluster in answer.json()["clusters"]} == {RELEASES[release]}
