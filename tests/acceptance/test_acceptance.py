@@ -472,6 +472,21 @@ def test_the_checks_that_are_asked_for(sandbox: Sandbox, cloud: Cloud, tmp_path:
     assert made(sandbox, OTTER) == []
 
 
+def test_a_role_that_owns_something_is_swept(sandbox: Sandbox) -> None:
+    target, names = of_sandbox(sandbox.state, BADGER), Names(new_run())
+    with target.connect() as session:
+        for word in ("first", "second"):
+            session.execute(f'CREATE ROLE "{names(word)}"'.encode())
+        session.execute(f'GRANT "{names("first")}" TO "{names("second")}"'.encode())
+        session.execute(f'CREATE SCHEMA acceptance_owned AUTHORIZATION "{names("first")}"'.encode())
+        assert leftovers(target, names.run) == [f"role {names('first')}", f"role {names('second')}"]
+        try:
+            assert sweep(target, names.run) == []
+            assert leftovers(target, names.run) == []
+        finally:
+            session.execute(b"DROP SCHEMA acceptance_owned")
+
+
 @pytest.mark.parametrize(
     ("name", "ours"),
     [
