@@ -111,11 +111,15 @@ def _by_sql(target: Target, run: str) -> list[tuple[str, str]]:
 def _remove_by_sql(target: Target, kind: str, name: str) -> None:
     named = sql.Identifier(name)
     with target.connect(database="defaultdb") as session:
+        drop = sql.SQL("DROP ROLE {}").format(named)
         if kind == "role":
-            # A grant of a role to it or of it to another, and what it owns in this database.
-            session.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(named))
-            session.execute(sql.SQL("DROP OWNED BY {}").format(named))
-            session.execute(sql.SQL("DROP ROLE {}").format(named))
+            try:
+                session.execute(drop)
+            except psycopg.errors.DependentObjectsStillExist:
+                # It was given something in this database, which nobody else owns.
+                session.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(named))
+                session.execute(sql.SQL("DROP OWNED BY {}").format(named))
+                session.execute(drop)
             return
         try:
             session.execute(sql.SQL("DROP DATABASE {} CASCADE").format(named))
