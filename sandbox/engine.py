@@ -47,7 +47,7 @@ ADMIN_ROLE = "admin"
 ROOT = "root"
 """The administrator that every CockroachDB cluster has."""
 
-NOWHERE = "nowhere"
+NOWHERE = "crdb_internal_no_database"
 """A template, so that it is not listed: what sessions on a missing database are connected to."""
 
 SYSTEM_DATABASES = ("postgres", "system")

@@ -84,8 +84,8 @@ class FrontendStream:
         rewrite: returns the replacement of a statement, or ``None`` to leave it unchanged.
     """
 
-    # A GRANT may list a thousand tables.
-    LIMIT = 256 * 1024
+    # A GRANT may list hundreds of tables.
+    LIMIT = 32 * 1024
 
     def __init__(self, rewrite: Callable[[bytes], Optional[bytes]]) -> None:
         self._rewrite = rewrite

@@ -121,7 +121,7 @@ def _of_cockroach(statement: str) -> Optional[str]:
 
 def _of_roles(statement: str) -> Optional[str]:
     """What an administrator may do without being PostgreSQL's superuser, with the names of roles folded."""
-    if _SUPERUSER.search(_IN_QUOTES.sub("", statement)) and _ROLE.fullmatch(statement):
+    if _ROLE.fullmatch(statement) and _SUPERUSER.search(_IN_QUOTES.sub("", statement)):
         return "SELECT crdb_internal.refuse('42601', 'syntax error: CockroachDB has no option SUPERUSER')"
     if changed := _DEFAULTS.fullmatch(statement):
         creators = _list(changed["creators"])

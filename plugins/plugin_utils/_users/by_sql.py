@@ -45,7 +45,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import (
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import ensure as ensure_account
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_api import remove as remove_account
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.decision import Passwords, Target, decide
-from ansible_collections.crdb.onboard.plugins.plugin_utils._users.removal import removal
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.removal import Removal, removal
 
 
 @dataclass(frozen=True)
@@ -197,17 +197,19 @@ class SqlAccounts:
 
     Args:
         sessions: of an administrator.
-        desired: for the removal of its user.
+        user: as CockroachDB stores the name.
+        removal: the plan to remove the user, where it was made already.
     """
 
-    def __init__(self, sessions: Sessions, desired: DesiredUser) -> None:
+    def __init__(self, sessions: Sessions, user: str, removal: Removal | None = None) -> None:
         self._sessions = sessions
-        self._desired = desired
+        self._user = user
+        self._removal = removal
         self.done: list[str] = []
 
     def users(self, cluster: str) -> list[str]:
         """The name of the user, if it exists."""
-        return sorted(roles(self._sessions).existing & {self._desired.user})
+        return sorted(roles(self._sessions).existing & {self._user})
 
     def create_user(self, cluster: str, name: str, password: str) -> None:
         """Create the user; if somebody created it meanwhile, set its password."""
@@ -224,7 +226,7 @@ class SqlAccounts:
 
     def remove_user(self, cluster: str, name: str) -> None:
         """Remove the user with all its privileges; what it owns gets another owner."""
-        removal(self._sessions, name, _heir(self._desired)).run(self._sessions, self.done)
+        (self._removal or removal(self._sessions, name, "")).run(self._sessions, self.done)
 
     def _run(self, statement: Statement) -> None:
         self._sessions.run([statement], self.done)
@@ -239,10 +241,6 @@ def password_statement(database: str, user: str, password: str, *, create: bool)
 def retirement(database: str, user: str) -> Statement:
     """The statement after which nobody can log in as the user, who stays."""
     return Statement(database, f"ALTER ROLE {identifier(user)} WITH NOLOGIN PASSWORD NULL")
-
-
-def _heir(desired: DesiredUser) -> str:
-    return desired.reassign_to or desired.role
 
 
 @dataclass
@@ -290,9 +288,9 @@ def remove(
 ) -> Outcome:
     """Remove the user, its privileges and its stored password. Raises OnboardingError, SqlError."""
     with Sessions(source, statement_timeout) as sessions:
-        plan = removal(sessions, desired.user, _heir(desired))
+        plan = removal(sessions, desired.user, desired.reassign_to or desired.role)
         statements = [statement.shown for statement in plan.statements]
-        accounts = SqlAccounts(sessions, desired)
+        accounts = SqlAccounts(sessions, desired.user, plan)
         try:
             did = "remove" if remove_account(accounts, target, store, check=check) else "gone"
         except OnboardingError as exc:
@@ -316,7 +314,7 @@ def ensure(
     """
     with Sessions(source, statement_timeout) as sessions:
         todo = plan(sessions, desired)
-        accounts = SqlAccounts(sessions, desired)
+        accounts = SqlAccounts(sessions, desired.user)
         exists = bool(accounts.users(target.cluster))
         passwords = Passwords.of(secret.password, secret.store, target)
         did = decide(exists, passwords, target, secret.update)

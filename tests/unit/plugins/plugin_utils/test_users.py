@@ -17,7 +17,6 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import HIDDEN, Statement
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import by_api as _by_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users.by_sql import (
-    DesiredUser,
     Outcome,
     SqlAccounts,
     UserPlan,
@@ -282,7 +281,7 @@ def test_by_sql_the_same_decisions_become_statements():
     for existing, update, verb in ((), ON_CREATE, "CREATE"), (("ann",), ALWAYS, "ALTER"):
         sessions = ScriptedSessions(*existing)
         store = MemoryStore("stored")
-        assert ensure(SqlAccounts(sessions, DesiredUser("ann", ("shop",))), store, update=update) in (CREATE, SET)
+        assert ensure(SqlAccounts(sessions, "ann"), store, update=update) in (CREATE, SET)
         (statement,) = sessions.statements
         assert statement.shown == f'{verb} ROLE "ann" WITH LOGIN PASSWORD {HIDDEN}'
         assert "stored" not in repr(statement)
