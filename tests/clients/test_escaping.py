@@ -478,10 +478,15 @@ def right_xml(choice, made, scratch):
     return found
 
 
+PYTHON_DRIVERS = (
+    *("psycopg", "psycopg.conninfo", "psycopg2", "psycopg2.extensions", "psycopg_pool"),
+    *("sqlalchemy", "sqlalchemy.ext", "sqlalchemy.ext.asyncio"),
+)
+
+
 def right_python(choice, made, scratch):
     """Run as Python: what it makes of the connection, which is in the environment or in the file."""
-    found, fakes = [], {name: MagicMock() for name in ("psycopg2", "sqlalchemy", "sqlalchemy.ext.asyncio")}
-    fakes |= {"sqlalchemy.ext": MagicMock(), "psycopg2.extensions": MagicMock()}
+    found, fakes = [], {name: MagicMock() for name in PYTHON_DRIVERS}
     pool = {"connect_timeout": 15, "keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 10}
     pool["keepalives_count"] = 3
     for one in made:
