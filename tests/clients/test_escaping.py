@@ -479,7 +479,7 @@ def right_xml(choice, made, scratch):
 
 
 PYTHON_DRIVERS = (
-    *("psycopg", "psycopg.conninfo", "psycopg2", "psycopg2.extensions", "psycopg_pool"),
+    *("asyncpg", "psycopg", "psycopg.conninfo", "psycopg2", "psycopg2.extensions", "psycopg_pool"),
     *("sqlalchemy", "sqlalchemy.ext", "sqlalchemy.ext.asyncio"),
 )
 

@@ -308,10 +308,25 @@ async def ask() -> str:
 def name() -> str:
     return asyncio.run(ask())
 """
+BY_ASYNCPG = """import asyncio
+
+from shop.crdb_asyncpg import create_pool
+
+
+async def ask() -> str:
+    async with create_pool() as pool:
+        assert (pool.get_min_size(), pool.get_max_size(), pool.get_size()) == (10, 10, 10)
+        return str(await pool.fetchval("SELECT current_database()"))
+
+
+def name() -> str:
+    return asyncio.run(ask())
+"""
 SOURCES = {
     ("psycopg2", ""): BY_CONNECTION,
     ("psycopg", "sync"): BY_POOL,
     ("psycopg", "async"): BY_ASYNC_POOL,
+    ("asyncpg", ""): BY_ASYNCPG,
     ("sqlalchemy", "psycopg2"): BY_ENGINE,
     ("sqlalchemy", "psycopg"): BY_ENGINE,
     ("sqlalchemy", "asyncpg"): BY_ASYNC_ENGINE,
@@ -320,6 +335,7 @@ SOURCES = {
 IMPORTED = {
     "psycopg2": ("crdb_database", "connect"),
     "psycopg": ("crdb_pool", "pool"),
+    "asyncpg": ("crdb_asyncpg", "create_pool"),
     "sqlalchemy": ("crdb_engine", "engine"),
 }
 """The module that is written, and what the printed line imports from it."""

@@ -29,6 +29,8 @@ CATALOGUE = frameworks.load()
         ("github.com/lib/pq", "pq"),
         ("org.postgresql:postgresql@42.7.7", "jdbc"),
         ("hibernate-core", "hibernate"),
+        ("@prisma/client", "prisma"),
+        ("prisma@7", "prisma"),
     ],
 )
 def test_a_name_leads_to_its_framework(word, name):
@@ -39,7 +41,7 @@ def test_a_name_leads_to_its_framework(word, name):
     ("word", "candidates"),
     [
         ("pg", {"node-postgres", "ruby-pg"}),
-        ("postgres", {"psycopg", "psycopg2", "node-postgres", "pgx", "pq", "jdbc", "ruby-pg"}),
+        ("postgres", {"asyncpg", "psycopg", "psycopg2", "node-postgres", "pgx", "pq", "jdbc", "ruby-pg"}),
     ],
 )
 def test_a_name_of_several_is_a_question(word, candidates):
