@@ -31,6 +31,8 @@ CATALOGUE = frameworks.load()
         ("hibernate-core", "hibernate"),
         ("@prisma/client", "prisma"),
         ("prisma@7", "prisma"),
+        ("spring", "spring-boot"),
+        ("spring-boot-starter-data-jpa", "spring-boot"),
     ],
 )
 def test_a_name_leads_to_its_framework(word, name):
@@ -41,6 +43,7 @@ def test_a_name_leads_to_its_framework(word, name):
     ("word", "candidates"),
     [
         ("pg", {"node-postgres", "ruby-pg"}),
+        ("jpa", {"hibernate", "spring-boot"}),
         ("postgres", {"asyncpg", "psycopg", "psycopg2", "node-postgres", "pgx", "pq", "jdbc", "ruby-pg"}),
     ],
 )
