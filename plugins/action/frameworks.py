@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,10 +31,12 @@ def _entry(framework: Framework) -> dict[str, Any]:
         "title": framework.title,
         "language": framework.language,
         "documentation": framework.documentation,
+        "known_as": list(framework.known_as),
         "choices": [
             {
                 "versions": choice.versions,
                 "variant": choice.variant,
+                "legacy": choice.legacy,
                 "tested": {package.name: package.tested for package in choice.packages if package.run},
                 "files": [file.destination for file in choice.files],
                 "samples": [file.destination for file in choice.samples],
@@ -47,12 +50,17 @@ def _entry(framework: Framework) -> dict[str, Any]:
     }
 
 
-def _lines(framework: Framework) -> list[str]:
-    return [
-        f"{choice.label}: {', '.join(file.destination for file in choice.files)}; names the cluster by"
-        f" {', '.join(choice.routings)}; password in {' or '.join(choice.places)}; {install_line(choice)}"
-        for choice in framework.choices
-    ]
+def _lines(catalogue: Mapping[str, Framework]) -> list[str]:
+    """What the catalogue has, under a heading for each language; what is for old projects only comes last."""
+    lines: list[str] = []
+    for heading, choices in _catalogue.by_language(catalogue):
+        lines += [*([""] if lines else []), f"{heading}:"]
+        lines += [
+            f"{choice.label}: {', '.join(file.destination for file in choice.files)}; names the cluster by"
+            f" {', '.join(choice.routings)}; password in {' or '.join(choice.places)}; {install_line(choice)}"
+            for choice in choices
+        ]
+    return lines
 
 
 def _sources(inventory: HostInventory) -> tuple[dict[str, Source], list[str]]:
@@ -83,7 +91,7 @@ class ActionModule(OnboardingAction):
     def work(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the catalogue, and the files with their passwords masked."""
         catalogue = _catalogue.load()
-        report = [line for framework in catalogue.values() for line in _lines(framework)]
+        report = _lines(catalogue)
         files, notes = self._files(arguments) if arguments["preview"] else ([], [])
         report += ["", *notes] if notes else []
         for file in files:

@@ -4,7 +4,8 @@
 
 """What the last runs proved: `python -m tests.clients.report` prints the page, `--write` writes docs/frameworks.md.
 
-`--projects` writes only the part about projects, for which `make test-projects` is enough.
+`--projects` writes only the part about projects, for which `make test-projects` is enough. A choice of the catalogue of
+which no cell was run keeps its row, as long as the row is about the same packages.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import sys
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 
 from tests.clients.guide import PRINTED
@@ -52,44 +54,95 @@ def _same(one: Framework, other: Framework) -> bool:
 def page(reports: dict[str, dict[str, Any]]) -> str:
     """The whole page: what people wrote, around what the run proved."""
     text = TEMPLATE.read_text()
-    for name, part in (("proved", proved(reports)), ("guide", guide()), ("projects", projects())):
+    parts = {"proved": proved(reports), "guide": guide(), "projects": projects(), "frameworks": sections()}
+    for name, part in parts.items():
         text = text.replace(f"@{name}@", part)
     return text
+
+
+def _kept(begin: str, end: str) -> dict[str, str]:
+    """The rows of a table that the page has, by their first two fields: what, and what it was run with."""
+    text = PAGE.read_text() if PAGE.exists() else ""
+    lines = [line for line in text.partition(begin)[2].partition(end)[0].splitlines() if line.startswith("| ")]
+    return {line.split(" | ")[0].removeprefix("| "): line for line in lines}
 
 
 def projects() -> str:
     """The table of the projects, and what their own commands did with the written files in them."""
     found = json.loads(project.RESULTS.read_text()) if project.RESULTS.exists() else {}
-    lines = [_BEGIN, "| project | its own commands | passed |", "| --- | --- | --- |"]
-    for name, commands in sorted(found.items()):
+    head = ["| project | its own commands | passed |", "| --- | --- | --- |"]
+    rows = {name: line for name, line in _kept(_BEGIN, _END).items() if line not in head}
+    for name, commands in found.items():
         failed = [command for command, passed in commands.items() if not passed]
         passed = f"{len(commands) - len(failed)} of {len(commands)}"
         named = ", ".join(f"`{command}`" for command in commands)
-        lines.append(f"| {name} | {named} | {passed}{'; not: ' + ', '.join(failed) if failed else ''} |")
-    return "\n".join([*lines, _END])
+        rows[name] = f"| {name} | {named} | {passed}{'; not: ' + ', '.join(failed) if failed else ''} |"
+    return "\n".join([_BEGIN, *head, *(rows[name] for name in sorted(rows)), _END])
+
+
+def sections() -> str:
+    """One short section for each framework: what to type, what is written, how it is used, what is special."""
+    lines: list[str] = []
+    for heading, choices in _catalogue.by_language(_catalogue.load()):
+        lines += [f"### {heading}", ""]
+        for name in dict.fromkeys(choice.name for choice in choices):
+            lines += _section([choice for choice in choices if choice.name == name])
+    return "\n".join(lines[:-1])
+
+
+def _section(choices: list[Framework]) -> list[str]:
+    first = choices[0]
+    ranges = list(dict.fromkeys(choice.versions for choice in choices))
+    variants = list(dict.fromkeys(choice.variant for choice in choices if choice.variant))
+    destinations = list(dict.fromkeys(f"`{file.destination}`" for choice in choices for file in choice.files))
+    uses = [file for file in first.files if file.use]
+    lines = [f"#### {first.title}{' ' + ' and '.join(ranges) if first.legacy else ''}", ""]
+    typed = f"`{first.name}`"
+    if first.known_as:
+        typed += f"; also known as {', '.join(f'`{word}`' for word in first.known_as)}"
+    lines += [f"- Type {typed}. Versions: {', '.join(f'`{bounds}`' for bounds in ranges)}."]
+    if variants:
+        lines += [f"- Variants: {', '.join(f'`{variant}`' for variant in variants)}."]
+    names = ", ".join(f"`{name}`" for name in first.environment)
+    written = ", ".join(destinations) or "no file of its own"
+    lines += [f"- Written: {written}{f', and {names} in the environment file' if names else ''}."]
+    lines += [f"- Used by: {_used(file.use, file.where)}" for file in uses]
+    if first.special and not first.legacy:
+        lines += [f"- {first.special}"]
+    return [*lines, f"- Documentation: <{first.documentation}>", ""]
+
+
+def _used(use: str, where: str) -> str:
+    lines = " and ".join(f"`{line}`" if "`" not in line else f"`` {line} ``" for line in use.splitlines())
+    return f"{lines}{', ' + where if where else ''}."
 
 
 def proved(reports: dict[str, dict[str, Any]]) -> str:
-    """The table of what each framework was proved with, and its notes."""
+    """A table for each language of what each framework was proved with, and notes."""
     cells = listed(everything=True)
-    lines = ["| framework | run | " + " | ".join(FORMS) + " | refused |", "| --- " * (len(FORMS) + 3) + "|"]
-    notes = []
-    choices: dict[tuple[str, ...], Framework] = {
-        (cell.framework.name, cell.framework.versions, cell.framework.variant): cell.framework for cell in cells
-    }
-    for choice in choices.values():
-        row = [f"`{choice.name}` {choice.versions} {choice.variant}".rstrip()]
-        row.append(", ".join(f"{package.name} {package.tested}" for package in choice.packages if package.run))
-        for form in FORMS:
-            here = [cell for cell in cells if _same(cell.framework, choice) and cell.form == form]
-            row.append(cell_text([cell for cell in here if cell.trial == "inside"], reports))
-        row.append(refusals(choice, reports, cells))
-        lines.append("| " + " | ".join(row) + " |")
-        if choice.note:
-            notes.append(f"- {choice.title}: {choice.note}.")
-        if choice.loader == "process":
-            notes.append(f"- {choice.label}: start the process with the variables of the environment file.")
-    return "\n".join([*lines, "", *notes] if notes else lines)
+    head = ["| framework | run | " + " | ".join(FORMS) + " | refused |", "| --- " * (len(FORMS) + 3) + "|"]
+    lines, notes = [], []
+    kept = _kept("## What was proved", "## Where the guide's form fails")
+    for heading, choices in _catalogue.by_language(_catalogue.load()):
+        lines += [f"### {heading}: proved", "", *head]
+        for choice in choices:
+            row = [f"`{choice.name}` {choice.versions} {choice.variant}".rstrip()]
+            row.append(", ".join(f"{package.name} {package.tested}" for package in choice.packages if package.run))
+            line = kept.get(row[0], "")
+            run = any(cell.name in reports for cell in cells if _same(cell.framework, choice))
+            if run or not line.startswith("| " + " | ".join(row) + " |"):
+                for form in FORMS:
+                    here = [cell for cell in cells if _same(cell.framework, choice) and cell.form == form]
+                    row.append(cell_text([cell for cell in here if cell.trial == "inside"], reports))
+                row.append(refusals(choice, reports, cells))
+                line = "| " + " | ".join(row) + " |"
+            lines.append(line)
+            if choice.note:
+                notes.append(f"- {choice.title}: {choice.note}.")
+            if choice.loader == "process":
+                notes.append(f"- {choice.label}: start the process with the variables of the environment file.")
+        lines.append("")
+    return "\n".join([*lines, *dict.fromkeys(notes)] if notes else lines[:-1])
 
 
 def guide() -> str:

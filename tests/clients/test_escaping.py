@@ -478,10 +478,15 @@ def right_xml(choice, made, scratch):
     return found
 
 
+PYTHON_DRIVERS = (
+    *("asyncpg", "psycopg", "psycopg.conninfo", "psycopg2", "psycopg2.extensions", "psycopg_pool"),
+    *("sqlalchemy", "sqlalchemy.ext", "sqlalchemy.ext.asyncio"),
+)
+
+
 def right_python(choice, made, scratch):
     """Run as Python: what it makes of the connection, which is in the environment or in the file."""
-    found, fakes = [], {name: MagicMock() for name in ("psycopg2", "sqlalchemy", "sqlalchemy.ext.asyncio")}
-    fakes |= {"sqlalchemy.ext": MagicMock(), "psycopg2.extensions": MagicMock()}
+    found, fakes = [], {name: MagicMock() for name in PYTHON_DRIVERS}
     pool = {"connect_timeout": 15, "keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 10}
     pool["keepalives_count"] = 3
     for one in made:
@@ -597,6 +602,55 @@ def right_properties(choice, made, scratch):
     return [tuple(values[3 * n : 3 * n + 3]) == wanted[n] for n in range(len(made))]
 
 
+SPRING_READER = """
+import java.util.*;
+public class Reader {PRINT_UNITS
+    public static void main(String[] words) throws Exception {
+        try (Scanner input = new Scanner(System.in, "US-ASCII")) {
+            while (input.hasNextLine()) {
+                Properties found = new Properties();
+                found.load(new java.io.ByteArrayInputStream(Base64.getDecoder().decode(input.nextLine())));
+                print(new TreeMap<>(found).toString());
+            }
+        }
+    }
+}
+""".replace("PRINT_UNITS", PRINT_UNITS)
+HIKARI = {
+    **{"maximum-pool-size": 10, "minimum-idle": 10, "max-lifetime": 900000, "keepalive-time": 60000},
+    "connection-timeout": 15000,
+    "data-source-properties": {"connectTimeout": 15, "loginTimeout": 15, "tcpKeepAlive": True},
+}
+SPRING = {
+    "spring": {
+        "datasource": {
+            "url": "${JDBC_DATABASE_URL}", "driver-class-name": "org.postgresql.Driver", "hikari": HIKARI,
+        },
+        "jpa": {"database-platform": "org.hibernate.dialect.CockroachDialect"},
+    },
+    "logging": {"level": {"org.hibernate.orm.connections.pooling": "warn"}},
+}  # fmt: skip
+
+
+def flat(tree, prefix=""):
+    """The keys of properties that mean the same as a tree."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def right_spring(choice, made, scratch):
+    """crdb.properties and crdb.yml of Spring Boot: these keys and no others, and nothing of the connection."""
+    if choice.variant == "yml":
+        return [yaml.safe_load(one.texts["crdb.yml"]) == SPRING for one in made]
+    (scratch / "Reader.java").write_text(SPRING_READER)
+    printed = ask(["java", "Reader.java"], encoded(one.texts["crdb.properties"] for one in made), cwd=scratch)
+    wanted = ", ".join(f"{key}={value}" for key, value in sorted(flat(SPRING)))
+    return [text == f"{{{wanted}}}" for text in from_units(printed)]
+
+
 READERS: dict[str, Callable[[Framework, Sequence[Made], Path], list[bool]]] = {
     "typeorm json": right_json,
     "typeorm yml": right_json,
@@ -604,6 +658,7 @@ READERS: dict[str, Callable[[Framework, Sequence[Made], Path], list[bool]]] = {
     "typeorm xml": right_xml,
     "hibernate": right_xml,
     "jdbc properties": right_properties,
+    "spring-boot": right_spring,
     "python": right_python,
     "javascript": right_javascript,
     "ruby": right_ruby,

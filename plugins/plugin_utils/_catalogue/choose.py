@@ -13,7 +13,6 @@ import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -24,6 +23,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks
     Framework,
     Package,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.names import find_name
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import Project
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from jinja2 import Environment, StrictUndefined, TemplateError
@@ -37,13 +37,6 @@ _ANY = "*"
 """As the value of a fact in `when`: whatever it is, but not nothing."""
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(?:[.+-].*)?")
 _WIDTH = 6
-# What people ask for by a name that is near to another framework's.
-_ELSEWHERE = {
-    "psycopg": "version 3 of the driver; psycopg2 is version 2",
-    "psycopg3": "version 3 of the driver; psycopg2 is version 2",
-    "postgres": "postgres.js; pg is node-postgres",
-    "sqlx": "a driver of Rust, and a library of Go",
-}
 
 
 def _release(text: str) -> Version:
@@ -63,17 +56,6 @@ def _fits(when: Mapping[str, str], facts: Mapping[str, str]) -> bool:
     return all(bool(facts.get(name)) if value == _ANY else facts.get(name) == value for name, value in when.items())
 
 
-def _unknown(name: Any, catalogue: Mapping[str, Framework]) -> OnboardingError:
-    """The error for a framework that the catalogue does not have."""
-    known = f"The frameworks are {', '.join(catalogue)}."
-    elsewhere = _ELSEWHERE.get(str(name).lower())
-    if elsewhere:
-        return OnboardingError(f"The catalogue does not have {name} ({elsewhere}). {known}")
-    near = get_close_matches(str(name).lower(), catalogue, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return OnboardingError(f"There is no framework {name!r} in the catalogue.{hint} {known}")
-
-
 def find(
     entry: Any,
     catalogue: Mapping[str, Framework],
@@ -82,8 +64,9 @@ def find(
 ) -> Framework:
     """The framework that a name stands for, or a mapping with a name, and a version, a variant, a password_place.
 
-    `place` is the app's own choice of password_place; `projects` are those of its folder, by language. A version that
-    is declared counts before the one that the project has. Raises OnboardingError that names the choices.
+    The name may be any that people use for it, also with a version as in `sequelize@6`. `place` is the app's own choice
+    of password_place; `projects` are those of its folder, by language. A version that is declared counts before the one
+    that the project has. Raises OnboardingError that names the choices.
     """
     facts = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
     unknown = sorted(set(facts) - {"name", "version", "variant", "password_place"})
@@ -92,14 +75,14 @@ def find(
             f"frameworks: unknown key: {', '.join(map(str, unknown))}."
             " The keys of an entry are name, version, variant and password_place."
         )
-    name = facts.get("name")
-    if not isinstance(name, str) or name not in catalogue:
-        raise _unknown(name, catalogue)
+    name, behind = find_name(facts.get("name"), catalogue)
     version = "" if facts.get("version") is None else facts["version"]
     if not isinstance(version, str):
         raise OnboardingError(f"{name}: version {version!r} must be quoted: as numbers, 6.10 and 6.1 are the same.")
+    if behind and version:
+        raise OnboardingError(f"{name}: there are two versions, {behind} and {version}: give one of them.")
     project = (projects or {}).get(catalogue[name].language, catalogue[name].project)
-    era, version, notes = _era(catalogue[name].choices, version, project)
+    era, version, notes = _era(catalogue[name].choices, version or behind, project, partial=bool(behind))
     variant = facts.get("variant") or era[0].variant
     framework = next((f for f in era if f.variant == variant), None)
     if framework is None:
@@ -173,8 +156,13 @@ def _package(framework: Framework, number: int, package: Package) -> Package:
     return replace(package, name=name, version=version)
 
 
-def _era(choices: tuple[Framework, ...], declared: str, project: Project) -> tuple[list[Framework], str, list[str]]:
-    """The choices of the one era that the version is in, the version, and notes on it; without one, the newest."""
+def _era(
+    choices: tuple[Framework, ...], declared: str, project: Project, *, partial: bool
+) -> tuple[list[Framework], str, list[str]]:
+    """The choices of the one era that the version is in, the version, and notes on it; without one, the newest.
+
+    `partial`: the declared version means the newest that begins so, as package managers take it.
+    """
     ranges = list(dict.fromkeys(f.versions for f in choices))
     version, package = declared, ""
     if not version:
@@ -210,7 +198,7 @@ def _era(choices: tuple[Framework, ...], declared: str, project: Project) -> tup
         )
         lowest = ranges[:1]
     elif lowest != highest:
-        if declared:
+        if declared and not partial:
             raise OnboardingError(
                 f"{choices[0].title} {version} could be in more than one range ({' and '.join(ranges)}):"
                 " give the full version, such as 6.10.0."

@@ -9,7 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,7 @@ PUBLIC_CA_SOURCES = ("libpq_default", "own_roots", "trust_store", "none")
 CLIENT_CERTIFICATES = ("pem", "pkcs8", "none")
 PLACES = ("env", "inline")
 LOADERS = ("config", "process")
+_LANGUAGES = {"javascript": "JavaScript and TypeScript", "php": "PHP"}
 
 # libyaml, where available, takes a tenth of the time.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -52,6 +53,9 @@ _DEFAULTS: dict[str, Any] = {
     "loader": "config",
     "samples": [],
     "note": "",
+    "known_as": [],
+    "special": "",
+    "legacy": False,
 }
 _CHOICES = {"eras", "variants", "projects"}
 _FILE_KEYS = ({"template", "destination"}, {"mode", "use", "where"})
@@ -115,7 +119,8 @@ class Framework:
     is written, or whoever starts the `process`. `choices`: all eras and variants of the folder, the newest first.
     `forms`: what is different in a project, by its facts; the first that fits counts. `parameters`: which of a URL's
     parameters its driver knows, a name of `_catalogue.parameters`. `refused`: versions that are known not to work, and
-    why. `notes`: what a person should know about this choice.
+    why. `notes`: what a person should know about this choice. `known_as`: other names that people use; several
+    frameworks may have the same. `special`: what is special about CockroachDB here. `legacy`: for old projects only.
     """
 
     name: str
@@ -146,6 +151,9 @@ class Framework:
     refused: tuple[tuple[str, str], ...] = ()
     project: Project = NOTHING_FOUND
     notes: tuple[str, ...] = ()
+    known_as: tuple[str, ...] = ()
+    special: str = ""
+    legacy: bool = False
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -157,6 +165,22 @@ class Framework:
         """The name with what tells it from the folder's other choices."""
         kept = [self.name, f"({self.versions})" if self.several_eras else "", self.variant]
         return " ".join(part for part in kept if part)
+
+
+def language_title(language: str) -> str:
+    """How a language is written, from the name of its folder."""
+    return _LANGUAGES.get(language, language.capitalize())
+
+
+def by_language(catalogue: Mapping[str, Framework]) -> Iterator[tuple[str, list[Framework]]]:
+    """The choices of a catalogue under the titles of their languages; at the end, those for old projects."""
+    choices = [choice for framework in catalogue.values() for choice in framework.choices]
+    for language in dict.fromkeys(choice.language for choice in choices):
+        current = [choice for choice in choices if choice.language == language and not choice.legacy]
+        if current:
+            yield language_title(language), current
+    if legacy := [choice for choice in choices if choice.legacy]:
+        yield "Legacy", legacy
 
 
 def _files(data: list[dict[str, Any]]) -> tuple[CatalogueFile, ...]:
@@ -259,6 +283,9 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         note=data["note"],
         place=data["places"][0],
         parameters=data["parameters"],
+        known_as=tuple(data["known_as"]),
+        special=data["special"],
+        legacy=bool(data["legacy"]),
         refused=tuple((entry["versions"], entry["reason"]) for entry in data["refused"]),
         project=none(path.parent.parent.name),
     )

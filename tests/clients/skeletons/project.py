@@ -61,7 +61,9 @@ class Skeleton:
         """Take everything away again: every file is as it was before, byte for byte, and none is left."""
         run = self.controller.playbook("offboard", {**self.variables(), "crdb_hosts": "localhost"})
         assert run.status == 0, run.output
-        assert files_below(self.folder) == self.before
+        after = files_below(self.folder)
+        changed = {name for name in {*after, *self.before} if after.get(name) != self.before.get(name)}
+        assert not changed, f"not as before: {sorted(changed)}"
 
     def usage(self, run: Run) -> str:
         """The part of a run's output that tells how files are used, without the line breaks of the display."""

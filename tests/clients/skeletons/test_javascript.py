@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -57,7 +59,7 @@ IMPORTS = {
 
 def packages(folder: Path, framework: str, versions: str) -> None:
     """A node_modules with the packages that the locks of the tests name."""
-    found = _installed("node-postgres", "sequelize", "typeorm", "tools")
+    found = _installed(framework, "tools")
     for key in ((framework, versions, ""), ("tools", "", "javascript")):
         installed = Path(found[key]["folder"]) / "node_modules"
         for path in installed.iterdir():
@@ -364,4 +366,90 @@ def test_typeorm_with_an_entity_and_a_migration(node: Node, kind: str, module: s
         node.folder / "src" / "index.ts",
     ]:
         path.unlink()
+    skeleton.offboard()
+
+
+PRISMA_SCHEMA = """generator client {
+  provider = "prisma-client"
+  output   = "../src/generated"
+}
+
+datasource db {
+  provider = "cockroachdb"
+}
+
+model Item {
+  id   String @id @default(uuid())
+  name String
+
+  @@map("crdb_skeleton_prisma")
+}
+"""
+PRISMA_CONFIG = """import { defineConfig } from 'prisma/config';
+import { datasource } from './src/crdb_prisma';
+
+export default defineConfig({
+  schema: 'prisma/schema.prisma',
+  datasource: datasource(),
+});
+"""
+PRISMA_APP = """
+async function main(): Promise<void> {
+  await prisma.$executeRaw`CREATE TABLE IF NOT EXISTS crdb_skeleton_prisma (id TEXT PRIMARY KEY, name TEXT NOT NULL)`;
+  await prisma.item.create({ data: { name: 'tea' } });
+  const { name } = await prisma.item.findFirstOrThrow({ where: { name: 'tea' } });
+  await prisma.$transaction([prisma.item.deleteMany(), prisma.$executeRaw`DROP TABLE crdb_skeleton_prisma`]);
+  await prisma.$disconnect();
+  const pool = (await createAdapter().connect()).underlyingDriver();
+  const settings = KEYS.map((key) => [key, (pool.options as unknown as Record<string, unknown>)[key]]);
+  console.log(JSON.stringify({ name, ...Object.fromEntries(settings) }));
+  await pool.end();
+}
+
+void main();
+""".replace("KEYS", json.dumps(list(POOL)))
+# What `prisma generate` would otherwise download, and does not use.
+NO_DOWNLOAD = {"PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true", "PRISMA_HIDE_UPDATE_MESSAGE": "1", "CHECKPOINT_DISABLE": "1"}
+PRISMA = ("prisma", ">=7,<8")
+
+
+@pytest.mark.parametrize(("kind", "module"), [("module", "nodenext"), ("commonjs", "commonjs")])
+def test_prisma_with_a_generated_client(node: Node, kind: str, module: str):
+    skeleton = node.project(f"Prisma, {module}", *PRISMA, kind=kind, typescript=module)
+    end = ".js" if kind == "module" else ""
+    config = {"compilerOptions": {**COMPILED, "module": module}, "include": ["src"]}
+    node.write("tsconfig.json", json.dumps(config))
+    node.write("prisma/schema.prisma", PRISMA_SCHEMA)
+    node.write("prisma.config.ts", PRISMA_CONFIG.replace("./src/crdb_prisma'", f"./src/crdb_prisma{end}'"))
+    node.write("src/other.ts", "export const other: number = 1;\n")
+    run = skeleton.onboard(**SETTINGS)
+    line = f"import {{ createAdapter }} from './crdb_prisma{end}';"
+    line += " const prisma = new PrismaClient({ adapter: createAdapter() })"
+    assert line in skeleton.usage(run)
+    assert "Proved by their own drivers" in skeleton.usage(run)
+    cli = ["node", "node_modules/prisma/build/index.js"]
+    skeleton.command("prisma validate", [*cli, "validate"], **NO_DOWNLOAD)
+    skeleton.command("prisma generate", [*cli, "generate"], **NO_DOWNLOAD, DATABASE_URL="")
+    # As in the build of an image, where nobody gives it a URL.
+    (node.folder / ".env").rename(node.folder / "kept")
+    skeleton.command("prisma generate without DATABASE_URL", [*cli, "generate"], **NO_DOWNLOAD, DATABASE_URL="")
+    (node.folder / "kept").rename(node.folder / ".env")
+    client = f"import {{ PrismaClient }} from './generated/client{end}';\n"
+    node.write("src/index.ts", f"{client}{line};\n{PRISMA_APP}")
+    compiler = ["node", "node_modules/typescript/bin/tsc"]
+    skeleton.command("tsc --noEmit", [*compiler, "--noEmit"])
+    skeleton.command("tsc", compiler)
+    assert start(skeleton, "dist/index.js") == [{"name": "tea", **POOL}] * 3
+    without_url(skeleton, "dist/index.js")
+    engine = "import { datasource } from './crdb_prisma.js';\nconsole.log(datasource().url);\n"
+    node.write("dist/engine.mjs", engine)
+    url = skeleton.command("the URL of the prisma commands", ["node", "dist/engine.mjs"], DATABASE_URL="").stdout
+    query = parse_qs(urlsplit(url.strip()).query)
+    assert (query["sslmode"], query["sslaccept"]) == (["require"], ["strict"])
+    assert Path(query["sslcert"][0]).is_file()
+    assert query["options"][0].startswith("--cluster=")
+    # The prisma commands keep what they compiled of prisma.config.ts and of what it imports.
+    for folder in ("dist", "src/generated", "node_modules/.cache"):
+        shutil.rmtree(node.folder / folder)
+    (node.folder / "src" / "index.ts").unlink()
     skeleton.offboard()

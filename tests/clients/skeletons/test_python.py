@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -266,12 +267,69 @@ async def ask() -> str:
 def name() -> str:
     return asyncio.run(ask())
 """
+BY_POOL = """from typing import LiteralString
+
+from shop.crdb_pool import pool
+
+QUERY: LiteralString = "SELECT current_database()"
+
+
+def name() -> str:
+    assert (pool.min_size, pool.max_size, pool.max_lifetime) == (10, 10, 900)
+    with pool, pool.connection() as connection:
+        used = connection.info.get_parameters()
+        assert (used["connect_timeout"], used["keepalives_idle"], used["sslmode"]) == ("15", "60", "verify-full")
+        row = connection.execute(QUERY).fetchone()
+    return str(row[0]) if row else ""
+"""
+BY_ASYNC_POOL = """import asyncio
+
+from shop.crdb_pool import pool
+
+
+async def ask() -> str:
+    assert (pool.min_size, pool.max_size, pool.max_lifetime) == (10, 10, 900)
+    async with pool, pool.connection() as connection:
+        used = connection.info.get_parameters()
+        assert (used["connect_timeout"], used["keepalives_idle"], used["sslmode"]) == ("15", "60", "verify-full")
+        row = await (await connection.execute("SELECT current_database()")).fetchone()
+    return str(row[0]) if row else ""
+
+
+def name() -> str:
+    return asyncio.run(ask())
+"""
+BY_ASYNCPG = """import asyncio
+
+from shop.crdb_asyncpg import create_pool
+
+
+async def ask() -> str:
+    async with create_pool() as pool:
+        assert (pool.get_min_size(), pool.get_max_size(), pool.get_size()) == (10, 10, 10)
+        return str(await pool.fetchval("SELECT current_database()"))
+
+
+def name() -> str:
+    return asyncio.run(ask())
+"""
 SOURCES = {
     ("psycopg2", ""): BY_CONNECTION,
+    ("psycopg", "sync"): BY_POOL,
+    ("psycopg", "async"): BY_ASYNC_POOL,
+    ("asyncpg", ""): BY_ASYNCPG,
     ("sqlalchemy", "psycopg2"): BY_ENGINE,
     ("sqlalchemy", "psycopg"): BY_ENGINE,
     ("sqlalchemy", "asyncpg"): BY_ASYNC_ENGINE,
 }
+
+IMPORTED = {
+    "psycopg2": ("crdb_database", "connect"),
+    "psycopg": ("crdb_pool", "pool"),
+    "asyncpg": ("crdb_asyncpg", "create_pool"),
+    "sqlalchemy": ("crdb_engine", "engine"),
+}
+"""The module that is written, and what the printed line imports from it."""
 
 
 def quality(project: Project, files: list[str], samples: list[str]) -> None:
@@ -299,7 +357,7 @@ def sample(project: Project, path: str) -> None:
 def test_src_layout(sandbox: Sandbox, controller: Controller, tmp_path: Path, kind: tuple[str, str]) -> None:
     framework, variant = kind
     folder = tmp_path / "project"
-    module = {"psycopg2": "crdb_database", "sqlalchemy": "crdb_engine"}[framework]
+    module, imported = IMPORTED[framework]
     write(folder, {
         "pyproject.toml": PYPROJECT,
         "src/shop/__init__.py": "",
@@ -314,8 +372,8 @@ def test_src_layout(sandbox: Sandbox, controller: Controller, tmp_path: Path, ki
     title = f"{framework} {variant}, a package below src".replace(" ,", ",")
     project = Project(title, entry, folder, controller, sandbox, environment)
     run = project.onboard()
-    line = f"from shop.{module} import {'connect' if framework == 'psycopg2' else 'engine'}"
-    assert f"in any module of src/shop: {line}" in project.usage(run)
+    line = f"from shop.{module} import {imported}"
+    assert re.search(rf"in any module of src/shop[^:]*: {re.escape(line)}", project.usage(run))
     assert f"Proved by their own drivers: shop ({framework})" in project.usage(run)
     assert (folder / "src/shop" / f"{module}.py").exists()
     place = folder / "src/shop/place.py"

@@ -131,13 +131,6 @@ def test_refused_is_what_is_known_not_to_work_and_what_is_too_old(catalogue, ver
         find("toad", catalogue, None, projects({"toad": version}, modules="commonjs"))
 
 
-@pytest.mark.parametrize("name", ["psycopg", "psycopg3", "Postgres"])
-def test_a_framework_that_is_not_there_is_not_taken_for_another_one(name):
-    with pytest.raises(OnboardingError, match=r"The catalogue does not have .* \(") as caught:
-        find(name, frameworks.load())
-    assert "Did you mean" not in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
