@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,22 @@ FORMS = (
 """Deployment, and how the cluster is named, the user proved, or the CA found: the sandbox's CA counted as public."""
 TRIALS = ("inside", "stranger", "impostor", "outside")
 CLUSTERS = {"serverless": "funky-skunk", "dedicated": "steady-heron", "self_hosted": "lone-badger"}
+
+
+REFUSED = {
+    "stranger": re.compile(
+        r"certificate verify failed|unable to (verify|get)|self.signed certificate|unknown authority|PKIX path"
+        r"|not standards compliant|SELF_SIGNED_CERT",
+        re.IGNORECASE,
+    ),
+    "impostor": re.compile(
+        r"does not match (host name|certificate)|ALTNAME_INVALID|is valid for impostor|hostname mismatch"
+        r"|could not be verified by hostnameverifier|not valid for|does not match",
+        re.IGNORECASE,
+    ),
+    "outside serverless": re.compile(r"codeProxyRefusedConnection: connection refused"),
+    "outside": re.compile(r"time(d )?out|no answer within|deadline exceeded|attempt failed", re.IGNORECASE),
+}
 
 
 @dataclass(frozen=True)
@@ -133,6 +150,12 @@ def listed(everything: bool, catalogue: Path = _catalogue.CATALOGUE) -> list[Cel
                     refused = {cell.deployment: cell for cell in reversed(able) if not cell.impossible}
                     cells += [Cell(placed, cell.form, trial) for cell in refused.values() for trial in TRIALS[1:]]
     return cells
+
+
+def is_refused(cell: Cell, report: Mapping[str, Any]) -> bool:
+    """Whether a trial that has to fail failed for its own reason, and not because a driver was slow or is missing."""
+    words = REFUSED.get(f"{cell.trial} {cell.deployment}", REFUSED.get(cell.trial))
+    return report["verdict"] == "failed" and words is not None and bool(words.search(report["message"]))
 
 
 def installed(cells: list[Cell]) -> dict[tuple[str, ...], dict[str, str]]:

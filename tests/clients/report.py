@@ -19,7 +19,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import fra
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 
 from tests.clients.guide import PRINTED
-from tests.clients.matrix import FORMS, RESULTS, TRIALS, Cell, listed
+from tests.clients.matrix import FORMS, RESULTS, TRIALS, Cell, is_refused, listed
 from tests.clients.skeletons import project
 from tests.conftest import CHECKOUT
 
@@ -41,10 +41,10 @@ def cell_text(cells: list[Cell], reports: dict[str, dict[str, Any]]) -> str:
 
 
 def refusals(choice: Framework, reports: dict[str, dict[str, Any]], cells: list[Cell]) -> str:
-    """How many of the trials that have to fail did."""
+    """How many of the trials that have to fail did, each for its own reason."""
     tried = [cell for cell in cells if cell.trial in TRIALS[1:] and _same(cell.framework, choice)]
-    failed = [cell for cell in tried if reports.get(cell.name, NOT_RUN)["verdict"] == "failed"]
-    return f"{len(failed)} of {len(tried)}"
+    refused = [cell for cell in tried if is_refused(cell, reports.get(cell.name, NOT_RUN))]
+    return f"{len(refused)} of {len(tried)}"
 
 
 def _same(one: Framework, other: Framework) -> bool:

@@ -8,27 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 
 import pytest
 
-from tests.clients.matrix import ALL, CLUSTERS, RESULTS, listed, run_all
+from tests.clients.matrix import ALL, CLUSTERS, RESULTS, is_refused, listed, run_all
 
 CELLS = listed(bool(os.environ.get(ALL)))
-REFUSED = {
-    "stranger": re.compile(
-        r"certificate verify failed|unable to (verify|get)|self.signed certificate|unknown authority|PKIX path"
-        r"|not standards compliant|SELF_SIGNED_CERT",
-        re.IGNORECASE,
-    ),
-    "impostor": re.compile(
-        r"does not match (host name|certificate)|ALTNAME_INVALID|is valid for impostor|hostname mismatch"
-        r"|could not be verified by hostnameverifier|not valid for|does not match",
-        re.IGNORECASE,
-    ),
-    "outside serverless": re.compile(r"codeProxyRefusedConnection: connection refused"),
-    "outside": re.compile(r"time(d )?out|no answer within|deadline exceeded|attempt failed", re.IGNORECASE),
-}
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +37,7 @@ def test_cell(reports, sandbox, cell):
         assert report["verdict"] == "impossible"
         return
     if cell.trial != "inside":
-        expected = REFUSED.get(f"{cell.trial} {cell.deployment}", REFUSED.get(cell.trial))
-        assert report["verdict"] == "failed", report
-        assert expected.search(report["message"]), report["message"]
+        assert is_refused(cell, report), report
         return
     assert report["verdict"] == "proved", report
     cluster = sandbox.clusters[CLUSTERS[cell.deployment]]
