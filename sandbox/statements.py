@@ -187,9 +187,10 @@ def _list(names: Optional[str]) -> list[str]:
 
 
 def _quoted(names: Iterable[str]) -> str:
-    # PostgreSQL has these words, which are no roles, without quotes only.
-    words = ("public", "current_user", "session_user")
-    return ", ".join(name if name in words else '"' + name.replace('"', '""') + '"' for name in names)
+    # PostgreSQL has these words, which are no roles, without quotes only. What runs with the engine's rights has the
+    # engine's role as its current user, so that both are the session's user.
+    words = {"public": "public", "current_user": "session_user", "session_user": "session_user"}
+    return ", ".join(words.get(name) or '"' + name.replace('"', '""') + '"' for name in names)
 
 
 def _array(names: Optional[str]) -> str:

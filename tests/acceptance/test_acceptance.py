@@ -467,7 +467,8 @@ def test_a_role_that_owns_something_is_swept(sandbox: Sandbox) -> None:
         for word in ("first", "second"):
             session.execute(f'CREATE ROLE "{names(word)}"'.encode())
         session.execute(f'GRANT "{names("first")}" TO "{names("second")}"'.encode())
-        session.execute(f'CREATE SCHEMA acceptance_owned AUTHORIZATION "{names("first")}"'.encode())
+        session.execute(b"CREATE SCHEMA acceptance_owned")
+        session.execute(f'ALTER SCHEMA acceptance_owned OWNER TO "{names("first")}"'.encode())
         assert leftovers(target, names.run) == [f"role {names('first')}", f"role {names('second')}"]
         try:
             assert sweep(target, names.run) == []
