@@ -27,6 +27,7 @@ from sandbox import organization as cloud_organization
 from sandbox import pages
 from tests import vendor
 from tests.acceptance import checks, report
+from tests.acceptance.__main__ import main
 from tests.acceptance.api import Api
 from tests.acceptance.names import Names, belongs, new_run
 from tests.acceptance.run import CHECKS, Check, CheckError, Result, Run, SkippedError
@@ -573,6 +574,53 @@ def test_the_checks_that_are_needed_are_made_too() -> None:
 def test_a_weaker_connection_string_is_refused() -> None:
     with pytest.raises(RefusedError, match="must have sslmode=verify-full"):
         of_url("postgresql://root@db.example.com/?sslmode=require")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://root:s3%cret@db.example.com/?sslmode=verify-full",
+        "host=db.example.com password=not s3%cret",
+        "postgresql://root:s3%25cret/more@db.example.com/?sslmode=verify-full",
+        "postgresql://root:s3%25cret@/?sslmode=verify-full",
+    ],
+)
+def test_a_connection_string_that_cannot_be_used_is_refused_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRDB_ACCEPTANCE_URL", url)
+    assert main([]) == 2
+    shown = capsys.readouterr().err
+    assert "acceptance: CRDB_ACCEPTANCE_URL" in shown
+    assert "s3%cret" not in shown
+
+
+def test_a_password_of_the_store_is_in_no_report(tmp_path: Path) -> None:
+    def breaks(run: Run) -> str | None:
+        users = {"ann": {"password": "s3cret-of-ann"}}
+        run.store.write_text(json.dumps({"clusters": {"id": {"users": users}}}))
+        raise CheckError("The playbook printed s3cret-of-ann.")
+
+    def breaks_at_length(run: Run) -> str | None:
+        raise OSError("x" * 880 + " s3cret-of-ann and more")
+
+    run = a_run(tmp_path)
+    for work in (breaks, breaks_at_length):
+        text = report.line(run.make(Check("x", "x", "claim", work)), run)
+        assert "s3cret" not in text, text
+
+
+def test_the_cause_of_a_failed_playbook_shows_no_part_of_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["sh", "-c", 'printf "[ERROR] %0880d s3cret-of-the-key and more" 0; exit 4', "sh"]
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda _words, **more: start(words, **more))
+    run = a_run(tmp_path, **{"s3cret-of-the-key": "********"})
+    with pytest.raises(CheckError, match="ended with 4") as caught:
+        run.playbook("sql_user")
+    assert "********" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_the_text_of_a_check_is_one_line_and_its_answer(tmp_path: Path) -> None:
