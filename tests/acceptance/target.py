@@ -25,7 +25,7 @@ from tests.acceptance.api import Api, segment
 URL_VARIABLE = "CRDB_ACCEPTANCE_URL"
 """The connection string of an administrator of a self-hosted cluster; never an argument, which everybody could read."""
 
-SYSTEM_DATABASES = ("defaultdb", "postgres", "system", "template0", "template1", "data")
+SYSTEM_DATABASES = ("defaultdb", "postgres", "system", "template0", "template1")
 _UNREADABLE = (
     f"{URL_VARIABLE} is not a connection string with one host and a port. In a password, write %, /, ?, #, @ and spaces"
     " as %25, %2F, %3F, %23, %40 and %20."

@@ -28,7 +28,7 @@ from sandbox import pages
 from tests import vendor
 from tests.acceptance import checks, report
 from tests.acceptance.__main__ import main
-from tests.acceptance.api import Api
+from tests.acceptance.api import Answer, Api
 from tests.acceptance.names import Names, belongs, new_run
 from tests.acceptance.run import CHECKS, Check, CheckError, Result, Run, SkippedError
 from tests.acceptance.sweep import leftovers, sweep
@@ -382,6 +382,7 @@ def test_a_cluster_in_use_is_refused_before_the_first_change(sandbox: Sandbox, c
     [
         ({"defaultdb": 0}, ""),
         ({"defaultdb": 0, "crdb_acc_0123abcd_sample": 2}, ""),
+        ({"defaultdb": 0, "data": 3}, "has 1 databases beside those of a new cluster"),
         ({"defaultdb": 1}, "has tables in defaultdb"),
         ({"defaultdb": 0, "shop": 0}, "has 1 databases beside those of a new cluster"),
     ],
@@ -628,6 +629,26 @@ def test_the_text_of_a_check_is_one_line_and_its_answer(tmp_path: Path) -> None:
     item = Check("x", "is it?", "question", lambda run: None)
     assert report.line(Result(item, "answered", "yes", 1.0), run) == "said  x: is it? (1.0 s)\n      yes"
     assert report.line(Result(item, "passed", "", 0.04), run) == "ok    x: is it? (0.0 s)"
+
+
+def test_a_user_with_a_password_of_one_letter_is_removed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Careless:
+        def ask(self, method: str, path: str, body: Any = None) -> Answer:
+            asked.append((method, path))
+            return Answer(200, {}, "", b"{}")
+
+    run = a_run(tmp_path)
+    run.target.cluster = {"id": "7"}
+    monkeypatch.setattr(run.target, "api", Careless())
+    assert run.make(CHECKS["short-password"]).outcome == "answered"
+    assert asked == [
+        ("POST", "clusters/7/sql-users"),
+        ("DELETE", f"clusters/7/sql-users/{run.names('short')}"),
+    ]
 
 
 def test_a_list_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
