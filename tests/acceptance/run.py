@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -91,15 +92,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Playbooks:
-    """What a run of playbooks printed, and how it ended."""
+    """What a run of playbooks printed, and how it ended; `text` is the output on one line, without secrets."""
 
     status: int
     output: str
-
-    @property
-    def text(self) -> str:
-        """The output on one line."""
-        return " ".join(self.output.split())
+    text: str
 
     @property
     def changed(self) -> int:
@@ -213,9 +210,11 @@ class Run:
         finally:
             self.watch(0)
             path.unlink(missing_ok=True)
-        done = Playbooks(process.returncode, output)
+        # Parts of it become sentences, and no report could find a part of a secret.
+        told = self.redact(output, show_names=True)
+        done = Playbooks(process.returncode, output, " ".join(told.split()))
         if status is not None and done.status != status:
-            raise CheckError(f"{program} {words[0]} ended with {done.status}, expected {status}: {_cause(output)}")
+            raise CheckError(f"{program} {words[0]} ended with {done.status}, expected {status}: {_cause(told)}")
         return done
 
     def _environment(self) -> dict[str, str]:
@@ -236,6 +235,11 @@ class Run:
 
     def redact(self, text: str, *, show_names: bool = False) -> str:
         """A text without secrets and, unless they are asked for, without the names and addresses of the cluster."""
+        # A playbook may print a password that no check has asked for.
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            clusters = json.loads(self.store.read_text())["clusters"].values()
+            users = [user for cluster in clusters for user in cluster["users"].values()]
+            self.target.private.update({str(user["password"]): "********" for user in users if user.get("password")})
         replaced = {real: word for real, word in self.target.private.items() if not show_names or word == "********"}
         for real in sorted(replaced, key=len, reverse=True):
             text = text.replace(real, replaced[real])
@@ -276,7 +280,7 @@ class Run:
         except CheckError as error:
             return FAILED, str(error)
         except Exception as error:
-            return FAILED, f"{type(error).__name__}: {clean(str(error), _SHOWN)}"
+            return FAILED, f"{type(error).__name__}: {clean(self.redact(str(error), show_names=True), _SHOWN)}"
         return (ANSWERED, answer) if answer else (PASSED, "")
 
 

@@ -25,7 +25,11 @@ from tests.acceptance.api import Api, segment
 URL_VARIABLE = "CRDB_ACCEPTANCE_URL"
 """The connection string of an administrator of a self-hosted cluster; never an argument, which everybody could read."""
 
-SYSTEM_DATABASES = ("defaultdb", "postgres", "system", "template0", "template1", "data")
+SYSTEM_DATABASES = ("defaultdb", "postgres", "system", "template0", "template1")
+_UNREADABLE = (
+    f"{URL_VARIABLE} is not a connection string with one host and a port. In a password, write %, /, ?, #, @ and spaces"
+    " as %25, %2F, %3F, %23, %40 and %20."
+)
 _CONNECT_TIMEOUT = 30
 _STATEMENT_TIMEOUT = "300s"
 
@@ -145,7 +149,13 @@ def of_cloud(name: str, options: Mapping[str, Any], network: Mapping[str, Any], 
 
 def of_url(url: str, *, is_sandbox: bool = False) -> Target:
     """A self-hosted cluster, by an administrator's connection string, whose paths are on this machine."""
-    conninfo = conninfo_to_dict(url)
+    try:
+        conninfo = conninfo_to_dict(url)
+    except psycopg.Error:
+        # libpq's words show the part that it cannot read, which may be the password.
+        raise RefusedError(_UNREADABLE) from None
+    if not conninfo.get("host") or not str(conninfo.get("port", 26257)).isdecimal():
+        raise RefusedError(_UNREADABLE)
     if conninfo.get("sslmode") != "verify-full":
         raise RefusedError(
             "The connection string must have sslmode=verify-full, and sslrootcert with the path of the CA."

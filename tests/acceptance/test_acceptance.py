@@ -27,7 +27,8 @@ from sandbox import organization as cloud_organization
 from sandbox import pages
 from tests import vendor
 from tests.acceptance import checks, report
-from tests.acceptance.api import Api
+from tests.acceptance.__main__ import main
+from tests.acceptance.api import Answer, Api
 from tests.acceptance.names import Names, belongs, new_run
 from tests.acceptance.run import CHECKS, Check, CheckError, Result, Run, SkippedError
 from tests.acceptance.sweep import leftovers, sweep
@@ -381,6 +382,7 @@ def test_a_cluster_in_use_is_refused_before_the_first_change(sandbox: Sandbox, c
     [
         ({"defaultdb": 0}, ""),
         ({"defaultdb": 0, "crdb_acc_0123abcd_sample": 2}, ""),
+        ({"defaultdb": 0, "data": 3}, "has 1 databases beside those of a new cluster"),
         ({"defaultdb": 1}, "has tables in defaultdb"),
         ({"defaultdb": 0, "shop": 0}, "has 1 databases beside those of a new cluster"),
     ],
@@ -576,11 +578,78 @@ def test_a_weaker_connection_string_is_refused() -> None:
         of_url("postgresql://root@db.example.com/?sslmode=require")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://root:s3%cret@db.example.com/?sslmode=verify-full",
+        "host=db.example.com password=not s3%cret",
+        "postgresql://root:s3%25cret/more@db.example.com/?sslmode=verify-full",
+        "postgresql://root:s3%25cret@/?sslmode=verify-full",
+    ],
+)
+def test_a_connection_string_that_cannot_be_used_is_refused_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRDB_ACCEPTANCE_URL", url)
+    assert main([]) == 2
+    shown = capsys.readouterr().err
+    assert "acceptance: CRDB_ACCEPTANCE_URL" in shown
+    assert "s3%cret" not in shown
+
+
+def test_a_password_of_the_store_is_in_no_report(tmp_path: Path) -> None:
+    def breaks(run: Run) -> str | None:
+        users = {"ann": {"password": "s3cret-of-ann"}}
+        run.store.write_text(json.dumps({"clusters": {"id": {"users": users}}}))
+        raise CheckError("The playbook printed s3cret-of-ann.")
+
+    def breaks_at_length(run: Run) -> str | None:
+        raise OSError("x" * 880 + " s3cret-of-ann and more")
+
+    run = a_run(tmp_path)
+    for work in (breaks, breaks_at_length):
+        text = report.line(run.make(Check("x", "x", "claim", work)), run)
+        assert "s3cret" not in text, text
+
+
+def test_the_cause_of_a_failed_playbook_shows_no_part_of_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["sh", "-c", 'printf "[ERROR] %0880d s3cret-of-the-key and more" 0; exit 4', "sh"]
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda _words, **more: start(words, **more))
+    run = a_run(tmp_path, **{"s3cret-of-the-key": "********"})
+    with pytest.raises(CheckError, match="ended with 4") as caught:
+        run.playbook("sql_user")
+    assert "********" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_the_text_of_a_check_is_one_line_and_its_answer(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     item = Check("x", "is it?", "question", lambda run: None)
     assert report.line(Result(item, "answered", "yes", 1.0), run) == "said  x: is it? (1.0 s)\n      yes"
     assert report.line(Result(item, "passed", "", 0.04), run) == "ok    x: is it? (0.0 s)"
+
+
+def test_a_user_with_a_password_of_one_letter_is_removed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Careless:
+        def ask(self, method: str, path: str, body: Any = None) -> Answer:
+            asked.append((method, path))
+            return Answer(200, {}, "", b"{}")
+
+    run = a_run(tmp_path)
+    run.target.cluster = {"id": "7"}
+    monkeypatch.setattr(run.target, "api", Careless())
+    assert run.make(CHECKS["short-password"]).outcome == "answered"
+    assert asked == [
+        ("POST", "clusters/7/sql-users"),
+        ("DELETE", f"clusters/7/sql-users/{run.names('short')}"),
+    ]
 
 
 def test_a_list_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ def verify(content: bytes, source: str, *, path: str = "", now: datetime | None 
         cure = f"{words.cure.format(path=where, file=shlex.quote(where), form=form)}."
         if not path:
             save = "Save it as ca.crt. " if "`" in cure else ""
-            cure = f"{save}{cure} Then set ca_file to the path of ca.crt."
+            cure = f"{save}{cure} Then set ca_file (crdb_connection_ca_file) to the path of ca.crt."
         raise OnboardingError(f"{source}: {words.text}. {cure}")
     foreign = [block.label for block in blocks if block.label != CERTIFICATE]
     if foreign:

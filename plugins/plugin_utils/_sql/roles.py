@@ -16,7 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions, Statement, identifier
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import (
+    Sessions,
+    SqlError,
+    Statement,
+    identifier,
+)
 
 ADMIN_ROLE = "admin"
 
@@ -112,7 +117,7 @@ def revoke_membership(database: str, role: str, member: str) -> Statement:
 def borrowed(sessions: Sessions, names: Iterable[str], done: list[str]) -> Iterator[None]:
     """Make the sessions' user a member of roles for a while, and take that back after, also on failure.
 
-    Raises OnboardingError that names the statement to run where it could not be taken back.
+    Raises OnboardingError that names each statement to run where one could not be taken back.
     """
     taken: list[str] = []
     failure: BaseException | None = None
@@ -120,7 +125,12 @@ def borrowed(sessions: Sessions, names: Iterable[str], done: list[str]) -> Itera
         for name in names:
             # Noted first: a statement without an answer may have taken effect.
             taken.append(name)
-            sessions.run([grant_membership(sessions.database, name, sessions.user)], done)
+            try:
+                sessions.run([grant_membership(sessions.database, name, sessions.user)], done)
+            except SqlError as exc:
+                if not exc.uncertain:
+                    taken.remove(name)
+                raise
         yield
     except BaseException as exc:
         failure = exc
@@ -130,10 +140,12 @@ def borrowed(sessions: Sessions, names: Iterable[str], done: list[str]) -> Itera
 
 
 def _give_back(sessions: Sessions, taken: list[str], done: list[str], failure: BaseException | None) -> None:
+    left = []
     for name in reversed(taken):
         statement = revoke_membership(sessions.database, name, sessions.user)
         try:
             sessions.run([statement], done, cleanup=True)
         except OnboardingError as exc:
-            text = f"{sessions.user} may still be a member of {name}. Run {statement.shown} by hand: {exc}"
-            raise OnboardingError(f"{failure} {text}" if failure else text) from None
+            left.append(f"{sessions.user} may still be a member of {name}. Run {statement.shown} by hand: {exc}")
+    if left:
+        raise OnboardingError(" ".join([str(failure), *left] if failure else left)) from None

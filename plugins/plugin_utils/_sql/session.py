@@ -145,9 +145,12 @@ class Session:
             return self._wire.query(sql)
         except ServerError as exc:
             self.close()
-            uncertain = _MAY_HAVE_RUN if changes and exc.sqlstate == _COMPLETION_UNKNOWN else ""
+            uncertain = changes and exc.sqlstate == _COMPLETION_UNKNOWN
             raise SqlError(
-                f"SQL as {self._who}: {shown}: the server refused it: {_reason(exc, secret)}.{uncertain}", exc.sqlstate
+                f"SQL as {self._who}: {shown}: the server refused it: {_reason(exc, secret)}."
+                f"{_MAY_HAVE_RUN if uncertain else ''}",
+                exc.sqlstate,
+                uncertain=uncertain,
             ) from None
         except WireError as exc:
             self.close()

@@ -248,7 +248,8 @@ def _revoke_all(content: _Contents, user: str) -> Iterator[Statement]:
             yield revoke(f"ALL {kind.upper()} IN SCHEMA", map(identifier, schemas))
     if content.types:
         yield revoke("TYPE", (f"{identifier(schema)}.{identifier(name)}" for schema, name in content.types))
-    yield revoke("SCHEMA", map(identifier, content.schemas))
+    if content.schemas:
+        yield revoke("SCHEMA", map(identifier, content.schemas))
 
 
 def _revoke_global(sessions: Sessions, user: str) -> Iterator[Statement]:

@@ -137,7 +137,7 @@ def test_the_cure_of_what_is_no_file_yet_leads_to_one(tmp_path):
     quoted = b'"' + text.strip() + b'"\n'
     with pytest.raises(OnboardingError, match=r"^ca_text: has quotes") as caught:
         load(CaSource("ca_text", quoted.decode()))
-    assert str(caught.value).endswith("Then set ca_file to the path of ca.crt.")
+    assert str(caught.value).endswith("Then set ca_file (crdb_connection_ca_file) to the path of ca.crt.")
     (command,) = re.findall("`([^`]+)`", str(caught.value))
     (tmp_path / "ca.crt").write_bytes(quoted)
     subprocess.run(["sh", "-c", command], check=True, cwd=tmp_path)

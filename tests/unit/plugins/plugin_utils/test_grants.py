@@ -16,6 +16,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._sql import session a
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.defaults import Default
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.grants import Grant
 from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.roles import Roles, borrowed, to_borrow
+from ansible_collections.crdb.onboard.plugins.plugin_utils._users.removal import removal
 
 ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 WRITTEN = [
@@ -242,6 +243,29 @@ def test_a_membership_that_is_not_taken_back_is_told_with_the_statement_to_run()
     assert 'Run REVOKE "ann" FROM "boss" by hand: the connection is lost' in str(caught.value)
 
 
+def test_every_membership_is_taken_back_whatever_becomes_of_the_others():
+    sessions = Lending(REVOKE=_sql.SqlError("the connection is lost"))
+    with pytest.raises(OnboardingError) as caught, borrowed(sessions, ["ann", "bob"], []):
+        pass
+    assert sessions.sent[2:] == ['REVOKE "bob" FROM "boss"', 'REVOKE "ann" FROM "boss"']
+    for statement in sessions.sent[2:]:
+        assert f"Run {statement} by hand: the connection is lost" in str(caught.value)
+
+
+def test_a_membership_that_was_refused_is_not_taken_back():
+    class Refusing(Lending):
+        def run(self, statements, done, *, cleanup=False):
+            super().run(statements, done, cleanup=cleanup)
+            if 'GRANT "bob"' in self.sent[-1] or 'REVOKE "bob"' in self.sent[-1]:
+                raise _sql.SqlError("boss lacks the ADMIN OPTION", "42501")
+
+    sessions = Refusing()
+    with pytest.raises(_sql.SqlError) as caught, borrowed(sessions, ["ann", "bob"], []):
+        pass
+    assert sessions.sent == [LENT[0], 'GRANT "bob" TO "boss"', LENT[1]]
+    assert str(caught.value) == "boss lacks the ADMIN OPTION"
+
+
 def test_names_of_roles_are_folded_and_those_of_objects_are_not():
     entries = [{"role": " Reader"}, {"tables": "all", "privileges": "SELECT", "future": True, "creator": "Ann"}]
     ((grant,), names) = _grants.parse(entries, "Shop")
@@ -288,3 +312,30 @@ def test_what_public_has_is_not_a_users_own_also_where_there_is_no_other_user(sh
 def test_nothing_is_taken_from_who_owns_it():
     found = _grants.look(Tables(None), "shop", "s", "tables", _grants.Grantee("ann", members=("boss",)), EVERYBODY)
     assert found["orders"].own == frozenset()
+
+
+class NoSchema:
+    """A server of PostgreSQL with the role ann and one database, whose schema public was dropped."""
+
+    database = "shop"
+    user = "boss"
+
+    def query(self, sql, database=""):
+        rows = {
+            "pg_roles": [("1", "boss", "t"), ("2", "ann", "f")],
+            "SELECT datname": [("shop",)],
+            "pg_namespace": [("11", "pg_catalog", "1")],
+            "SELECT datdba": [("1",)],
+        }
+        return next((found for word, found in rows.items() if word in sql), [])
+
+    def query_if_known(self, statement, sql, database=""):
+        return None
+
+
+def test_a_user_is_removed_where_a_database_has_no_schema_for_users():
+    plan = removal(NoSchema(), "ann", "")
+    assert [statement.shown for statement in plan.statements] == [
+        'REVOKE ALL ON DATABASE "shop" FROM "ann"',
+        'DROP ROLE "ann"',
+    ]
