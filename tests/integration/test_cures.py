@@ -123,6 +123,12 @@ class TestWithTheCloudApi:
         shutil.copy(of_cluster.ca_file, ca_file)
         return _checked_by_the_playbook(controller, {**variables, "crdb_connections": {"shop": facts}})["shop"]
 
+    def close(self, controller, network):
+        """Take the entry away again, which locks this machine out."""
+        undone = {**network, "crdb_network_state": "absent", "crdb_network_allow_lockout": True}
+        run = controller.playbook("authorize_network", undone)
+        assert run.status == 0, run.output
+
     def test_an_entry_is_added(self, controller, sandbox, variables):
         cluster = sandbox.clusters["funky-skunk"]
         facts = {**sandbox.connections["funky_skunk"], "port": cluster.ports["newcomer"]}
@@ -136,7 +142,7 @@ class TestWithTheCloudApi:
             assert run.status == 0, run.output
             assert self.check(controller, variables, cluster, facts)["code"] == "ok", before["cure"]
         finally:
-            controller.playbook("authorize_network", {**network, "crdb_network_state": "absent"})
+            self.close(controller, network)
 
     def test_an_entry_is_added_and_then_turned_on_for_sql(self, controller, sandbox, variables):
         cluster = sandbox.clusters["steady-heron"]
@@ -156,7 +162,7 @@ class TestWithTheCloudApi:
             assert run.status == 0, run.output
             assert self.check(controller, variables, cluster, facts)["code"] == "ok", between["cure"]
         finally:
-            controller.playbook("authorize_network", {**network, "crdb_network_state": "absent"})
+            self.close(controller, network)
 
     def test_a_user_is_created_and_then_given_its_password(self, controller, sandbox, variables):
         cluster = sandbox.clusters["funky-skunk"]
