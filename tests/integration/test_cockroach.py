@@ -331,6 +331,17 @@ def test_an_owner_of_a_schedule_is_told_of_it_and_keeps_everything(direct, boss)
         boss.execute("DROP ROLE ann")
 
 
+def test_a_user_of_a_policy_is_told_of_it_and_keeps_everything(direct, boss):
+    direct.applied(GRANTS)
+    boss.execute("CREATE POLICY own_rows ON shop.orders TO ann USING (true)")
+    before = everything(boss, "ann")
+    with pytest.raises(OnboardingError, match=r"policies own_rows on shop\.orders"):
+        direct.remove(reassign_to="root")
+    assert everything(boss, "ann") == before
+    boss.execute("DROP POLICY own_rows ON shop.orders")
+    assert 'DROP ROLE "ann"' in direct.remove(reassign_to="root").statements
+
+
 def test_the_schema_public_of_a_leaver_is_reassigned_on_every_release(direct, boss):
     direct.applied(GRANTS)
     boss.execute("ALTER SCHEMA public OWNER TO ann")

@@ -26,12 +26,20 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.roles import (
     roles,
     to_borrow,
 )
-from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import Sessions, Statement, identifier, literal
+from ansible_collections.crdb.onboard.plugins.plugin_utils._sql.session import (
+    Sessions,
+    SqlError,
+    Statement,
+    identifier,
+    literal,
+)
 
 _RELATIONS = {"r": "tables", "p": "tables", "v": "tables", "m": "tables", "S": "sequences"}
 _OWN_SCHEMAS = ("information_schema", "crdb_internal")
 _PUBLIC_SCHEMA = "public"
 _SHOWN_OWNED = 5
+# An undefined table or column: CockroachDB has policies from v25.2 on.
+_NOT_IN_CATALOGUE = ("42P01", "42703")
 
 
 @dataclass
@@ -87,6 +95,7 @@ def removal(sessions: Sessions, user: str, heir: str) -> Removal:
         )
     _require_heir(found, user, heir)
     _require_no_schedule(sessions, user)
+    _require_no_policy(sessions, user, found.id_of(user))
     contents = [_contents(sessions, database, found.id_of(user)) for database in databases(sessions)]
     owned = [(content.database, content.owned) for content in contents if content.owned]
     if owned and not heir:
@@ -145,6 +154,32 @@ def _require_no_schedule(sessions: Sessions, user: str) -> None:
             f"The SQL user {user} owns {count} schedules, which cannot get another owner. SHOW SCHEDULES lists them:"
             " create them again as another user, and drop these. Nothing was changed."
         )
+
+
+def _require_no_policy(sessions: Sessions, user: str, number: str) -> None:
+    # A policy of row-level security names its roles, and DROP ROLE is refused for as long as it does.
+    named = []
+    for database in databases(sessions):
+        try:
+            rows = sessions.query(
+                "SELECT polname, polrelid::regclass::text, polroles::text FROM pg_catalog.pg_policy", database
+            )
+        except SqlError as exc:
+            if exc.sqlstate not in _NOT_IN_CATALOGUE:
+                raise
+            continue
+        named += [f"{name} on {table} in {database}" for name, table, roles_ in rows if _holds(str(roles_), number)]
+    if named:
+        more = " and more" if len(named) > _SHOWN_OWNED else ""
+        raise OnboardingError(
+            f"The SQL user {user} is named by the row-level security policies {', '.join(named[:_SHOWN_OWNED])}{more}."
+            " Take it out of them (ALTER POLICY), or drop them. Nothing was changed."
+        )
+
+
+def _holds(numbers: str, number: str) -> bool:
+    """Whether an array of numbers in PostgreSQL's text form has this one."""
+    return number in numbers.strip("{}").split(",")
 
 
 def _without_heir(user: str, owned: list[tuple[str, list[str]]]) -> str:
