@@ -149,7 +149,7 @@ def commands(report: Report) -> list[str]:
 
 
 @case("login_denied")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _login_denied(world: World, _folder: Path) -> Iterator[Report]:
     report = world.check(user="nologin")
     yield report
     world.sql(*commands(report))
@@ -157,40 +157,40 @@ def _(world: World, _folder: Path) -> Iterator[Report]:
 
 
 @case("password_rejected")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _password_rejected(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(user="forgot", password="the one from before")
     world.sql("ALTER ROLE forgot PASSWORD 'a new one'")
     yield world.check(user="forgot", password="a new one")
 
 
 @case("password_rejected")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _password_rejected_of_a_user_that_is_missing(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(user="newcomer")
     world.sql(f"CREATE ROLE newcomer LOGIN PASSWORD '{SECRET}'")
     yield world.check(user="newcomer")
 
 
 @case("password_encoded_twice")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _password_encoded_twice(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(user="encoded", password="p%40ss")
     yield world.check(user="encoded", password="p@ss")
 
 
 @case("password_missing")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _password_missing(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(password=None)
     yield world.check(password=SECRET)
 
 
 @case("auth_method_unsupported")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _auth_method_unsupported(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(user="old_hash")
     world.sql("SET password_encryption = 'scram-sha-256'", f"ALTER ROLE old_hash PASSWORD '{SECRET}'")
     yield world.check(user="old_hash")
 
 
 @case("database_missing")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _database_missing(world: World, _folder: Path) -> Iterator[Report]:
     report = world.check(database="orders")
     yield report
     world.sql(*(f"{command} orders" for command in commands(report)))
@@ -198,7 +198,7 @@ def _(world: World, _folder: Path) -> Iterator[Report]:
 
 
 @case("connect_denied")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _connect_denied(world: World, _folder: Path) -> Iterator[Report]:
     report = world.check(database="closed")
     yield report
     world.sql(*commands(report))
@@ -206,7 +206,7 @@ def _(world: World, _folder: Path) -> Iterator[Report]:
 
 
 @case("role_at_limit")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _role_at_limit(world: World, _folder: Path) -> Iterator[Report]:
     report = world.check(user="full")
     yield report
     world.sql(f"{commands(report)[0]} 2")
@@ -214,7 +214,7 @@ def _(world: World, _folder: Path) -> Iterator[Report]:
 
 
 @case("too_many_connections")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _too_many_connections(world: World, _folder: Path) -> Iterator[Report]:
     with contextlib.ExitStack() as pool:
         with contextlib.suppress(psycopg.OperationalError):
             for _number in range(50):
@@ -224,7 +224,7 @@ def _(world: World, _folder: Path) -> Iterator[Report]:
 
 
 @case("hba_refused")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _hba_refused(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(user="outside")
     rules = world.node.folder / "data" / "pg_hba.conf"
     rules.write_text("hostssl all outside 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
@@ -233,19 +233,19 @@ def _(world: World, _folder: Path) -> Iterator[Report]:
 
 
 @case("startup_cluster_refused")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _startup_cluster_refused(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(options="--cluster=funky-skunk-123 -c statement_timeout=60000")
     yield world.check(options="-c statement_timeout=60000")
 
 
 @case("startup_option_refused")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _startup_option_refused(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(options="-c statement_timout=60000")
     yield world.check(options="-c statement_timeout=60000")
 
 
 @case("server_stopping")
-def _(world: World, folder: Path) -> Iterator[Report]:
+def _server_stopping(world: World, folder: Path) -> Iterator[Report]:
     site = Path(tempfile.mkdtemp(dir=world.folder))
     site.chmod(0o755)
     statements = [f"CREATE ROLE maxroach LOGIN PASSWORD '{SECRET}'", "CREATE DATABASE shop"]
@@ -262,7 +262,7 @@ def _(world: World, folder: Path) -> Iterator[Report]:
 
 
 @case("tcp_refused")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _tcp_refused(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(poolers.free_port())
     yield world.check(world.node.port)
 
@@ -321,14 +321,14 @@ CASES += [
 
 
 @case("pooler_option_refused")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _pooler_option_refused(world: World, _folder: Path) -> Iterator[Report]:
     with world.pooler() as server:
         yield world.check(server.port, options="-c statement_timeout=60000")
         yield world.check(server.port)
 
 
 @case("pooler_console")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _pooler_console(world: World, _folder: Path) -> Iterator[Report]:
     with world.pooler() as server:
         yield world.check(server.port, database="pgbouncer")
         yield world.check(server.port, database="shop")
@@ -373,7 +373,7 @@ CASES += [
 
 
 @case("ca_unreadable")
-def _(world: World, folder: Path) -> Iterator[Report]:
+def _ca_unreadable(world: World, folder: Path) -> Iterator[Report]:
     path = folder / "ca.crt"
     path.mkdir()
     yield world.check(ca_file=str(path))
@@ -383,13 +383,13 @@ def _(world: World, folder: Path) -> Iterator[Report]:
 
 
 @case("tls_not_public")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _tls_not_public(world: World, _folder: Path) -> Iterator[Report]:
     yield world.check(ca_file="public")
     yield world.check(ca_file=world.files.ca)
 
 
 @case("public_roots_missing")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _public_roots_missing(world: World, _folder: Path) -> Iterator[Report]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SSL_CERT_FILE", "/nonexistent")
         yield world.check(ca_file="public")
@@ -399,7 +399,7 @@ def _(world: World, _folder: Path) -> Iterator[Report]:
 
 
 @case("ca_incomplete")
-def _(world: World, folder: Path) -> Iterator[Report]:
+def _ca_incomplete(world: World, folder: Path) -> Iterator[Report]:
     path = folder / "ca.crt"
     path.write_bytes(world.files.middle.path.read_bytes())
     with BrokenServer(shows("by_middle")) as server:
@@ -409,7 +409,7 @@ def _(world: World, folder: Path) -> Iterator[Report]:
 
 
 @case("tls_missing_intermediate")
-def _(world: World, folder: Path) -> Iterator[Report]:
+def _tls_missing_intermediate(world: World, folder: Path) -> Iterator[Report]:
     path = folder / "ca.crt"
     path.write_bytes(world.files.root.path.read_bytes())
     with BrokenServer(shows("by_middle_alone")) as server:
@@ -419,7 +419,7 @@ def _(world: World, folder: Path) -> Iterator[Report]:
 
 
 @case("tls_missing_intermediate")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _tls_missing_intermediate_on_the_server(world: World, _folder: Path) -> Iterator[Report]:
     ca_file = str(world.files.root.path)
     with BrokenServer(shows("by_middle_alone")) as server:
         yield _at(world, server, ca_file=ca_file)
@@ -562,6 +562,7 @@ _by_certificate(
 
 # Certificates of the server, renewed by its owner
 
+BY_NAME = {fault.name: fault for fault in FAULTS}
 RENEWED = {
     "self-signed certificate": "tls_self_signed",
     "another host's certificate": "tls_wrong_host",
@@ -575,17 +576,18 @@ RENEWED = {
 
 def _renewed(name: str, good: str = "good") -> Case:
     def follow(world: World, _folder: Path) -> Iterator[Report]:
-        fault = next(fault for fault in FAULTS if fault.name == name)
+        fault = BY_NAME[name]
         with target(fault) as (_port, server):
             assert server is not None
-            yield _at(world, server, **fault.endpoint)
+            before = _at(world, server, **fault.endpoint)
+        yield before
         with BrokenServer(shows(good)) as server:
             yield _at(world, server, **fault.endpoint)
 
     return follow
 
 
-CASES += [(code, _renewed(name)) for name, code in RENEWED.items() if any(fault.name == name for fault in FAULTS)]
+CASES += [(code, _renewed(name)) for name, code in RENEWED.items() if name in BY_NAME]
 CASES += [
     ("tls_chain_expired", _renewed("intermediate expired", "by_middle")),
     ("tls_chain_not_yet_valid", _renewed("intermediate not yet valid", "by_middle")),
@@ -594,10 +596,11 @@ CASES += [
 
 def _current_ca(code: str, name: str) -> tuple[str, Case]:
     def follow(world: World, folder: Path) -> Iterator[Report]:
-        fault = next(fault for fault in FAULTS if fault.name == name)
+        fault = BY_NAME[name]
         with target(fault) as (_port, server):
             assert server is not None
-            yield _at(world, server, **fault.endpoint)
+            before = _at(world, server, **fault.endpoint)
+        yield before
         with BrokenServer(shows("good")) as server:
             yield _at(world, server, ca_file=world.files.ca)
 
@@ -608,7 +611,7 @@ CASES += [_current_ca("ca_expired", "CA expired"), _current_ca("ca_not_yet_valid
 
 
 @case("tls_wrong_host")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _tls_wrong_host(world: World, _folder: Path) -> Iterator[Report]:
     certificate = world.files.authority.issue("by-name-only", addresses=())
 
     def behaviour(peer: Peer) -> None:
@@ -645,7 +648,7 @@ _corrected("server_hang_sslrequest", table.silent, {})
 
 
 @case("server_hang_startup")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _server_hang_startup(world: World, _folder: Path) -> Iterator[Report]:
     def wakes_up(peer: Peer) -> None:
         peer.tls(world.files.good)
         peer.startup()
@@ -660,7 +663,7 @@ def _(world: World, _folder: Path) -> Iterator[Report]:
 
 
 @case("reply_too_long")
-def _(world: World, _folder: Path) -> Iterator[Report]:
+def _reply_too_long(world: World, _folder: Path) -> Iterator[Report]:
     """psql, which the cure names, shows the same message: the server is what has to change."""
     with BrokenServer(table.sends_in_query(b"S\0\1\0\1")) as server:
         yield _at(world, server)
