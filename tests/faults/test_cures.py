@@ -574,15 +574,18 @@ RENEWED = {
 }
 
 
+def _with_fault(world: World, name: str) -> Report:
+    fault = BY_NAME[name]
+    with target(fault) as (_port, server):
+        assert server is not None
+        return _at(world, server, **fault.endpoint)
+
+
 def _renewed(name: str, good: str = "good") -> Case:
     def follow(world: World, _folder: Path) -> Iterator[Report]:
-        fault = BY_NAME[name]
-        with target(fault) as (_port, server):
-            assert server is not None
-            before = _at(world, server, **fault.endpoint)
-        yield before
+        yield _with_fault(world, name)
         with BrokenServer(shows(good)) as server:
-            yield _at(world, server, **fault.endpoint)
+            yield _at(world, server, **BY_NAME[name].endpoint)
 
     return follow
 
@@ -596,11 +599,7 @@ CASES += [
 
 def _current_ca(code: str, name: str) -> tuple[str, Case]:
     def follow(world: World, folder: Path) -> Iterator[Report]:
-        fault = BY_NAME[name]
-        with target(fault) as (_port, server):
-            assert server is not None
-            before = _at(world, server, **fault.endpoint)
-        yield before
+        yield _with_fault(world, name)
         with BrokenServer(shows("good")) as server:
             yield _at(world, server, ca_file=world.files.ca)
 
