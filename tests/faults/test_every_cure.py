@@ -9,7 +9,7 @@ from __future__ import annotations
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE
 
 from tests.faults import test_cures, test_networks
-from tests.integration import test_cures as of_clusters
+from tests.integration import test_cures_of_clusters as of_clusters
 
 # By tests that are about more than the cure.
 ELSEWHERE = {
