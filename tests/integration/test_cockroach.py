@@ -424,6 +424,14 @@ def test_an_administrator_is_no_superuser_of_postgresql(boss):
     assert kept == ("********",)
 
 
+def test_a_revoked_connect_does_not_stop_a_login(direct, boss):
+    """It only hides the database's metadata; in the sandbox that holds for as long as PUBLIC keeps it."""
+    direct.applied(GRANTS)
+    boss.execute("REVOKE CONNECT ON DATABASE defaultdb FROM ann")
+    with direct.login() as ann:
+        assert ann.execute("SELECT current_user").fetchone() == ("ann",)
+
+
 def test_names_of_users_and_roles_are_folded_everywhere(direct, boss, cockroach, reader):
     for name in ("funky-skunk", "steady-heron", "lone-badger"):
         cluster = cockroach.clusters[name]
