@@ -24,7 +24,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 def folder() -> Path | None:
     """The folder `crdb_onboard` in Ansible's own (`ANSIBLE_HOME`, by default `~/.ansible`), made when it is missing.
 
-    What is in it is run as code, so it is None where somebody else could write to it, and where it cannot be made.
+    None where somebody else could write to it, because its content runs as code, and where it cannot be made.
     """
     home = Path(str(constants.config.get_config_value("ANSIBLE_HOME"))).expanduser()
     path = home / "crdb_onboard"
