@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
@@ -153,15 +152,12 @@ def drivers() -> dict[str, Any]:
     """The variables that let the probes run, once the drivers are installed (kept in build/drivers)."""
     folder = CHECKOUT / "build" / "drivers"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as turn:
-        # Several test processes install the same, of which the first one removes what was there.
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        for language in ("python", "javascript"):
-            done = subprocess.run(
-                [CHECKOUT / "scripts" / "install-drivers", language, folder], capture_output=True, text=True, check=True
-            )
-            found = done.stdout.strip()
-            assert found in ("installed", "present"), f"{found}: make system-deps installs it"
+    for language in ("python", "javascript"):
+        done = subprocess.run(
+            [CHECKOUT / "scripts" / "install-drivers", language, folder], capture_output=True, text=True, check=True
+        )
+        found = done.stdout.strip()
+        assert found in ("installed", "present"), f"{found}: make system-deps installs it"
     return {
         "crdb_check_drivers": True,
         "crdb_check_interpreters": {"python": str(folder / "python" / "bin" / "python"), "node": "node"},

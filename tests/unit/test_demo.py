@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,21 @@ def test_an_installed_driver_is_present_the_next_time(install):
     assert install().stdout == "present\n"
 
 
+def test_two_installations_at_once_take_turns(install, tmp_path):
+    """The second one once removed what the first had written, and both called it installed."""
+    together = tmp_path / "together"
+    ending = f"mkdir {together} || exit 1; sleep 1; rmdir {together}; echo >>{tmp_path}/installations"
+    for name in ("sleep", "rmdir"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    assert install(npm=False).stdout == "npm is missing\n"
+    (tmp_path / "bin" / "npm").write_text(NPM.format(folder=tmp_path, ending=ending))
+    (tmp_path / "bin" / "npm").chmod(0o755)
+    with ThreadPoolExecutor(2) as pool:
+        said = [done.stdout for done in pool.map(lambda _: install(npm=False), range(2))]
+    assert sorted(said) == ["installed\n", "present\n"]
+    assert (tmp_path / "installations").read_text() == "\n"
+
+
 def test_a_program_that_is_missing_is_named(install):
     done = install(npm=False)
     assert (done.returncode, done.stdout) == (0, "npm is missing\n")
@@ -72,7 +90,7 @@ def test_an_installation_that_fails_is_one_line_and_no_error(install, ending, ca
 
 def test_python_without_an_index_is_no_error_either(install, tmp_path):
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho no index >&2\nexit 1\n")
+    python.write_text(f'#!/bin/sh\n[ "$1" = -m ] || exec {sys.executable} "$@"\necho no index >&2\nexit 1\n')
     python.chmod(0o755)
     done = install("python", CRDB_PYTHON=str(python))
     assert (done.returncode, done.stdout) == (0, "The python drivers cannot be installed: no index\n")
