@@ -100,7 +100,12 @@ def _section(choices: list[Framework]) -> list[str]:
     typed = f"`{first.name}`"
     if first.known_as:
         typed += f"; also known as {', '.join(f'`{word}`' for word in first.known_as)}"
-    lines += [f"- Type {typed}. Versions: {', '.join(f'`{bounds}`' for bounds in ranges)}."]
+    needs = {
+        choice.versions: f" ({_catalogue.language_title(choice.language)} `{choice.runtime}`)"
+        for choice in choices
+        if choice.runtime
+    }
+    lines += [f"- Type {typed}. Versions: {', '.join(f'`{bounds}`' + needs.get(bounds, '') for bounds in ranges)}."]
     if variants:
         lines += [f"- Variants: {', '.join(f'`{variant}`' for variant in variants)}."]
     names = ", ".join(f"`{name}`" for name in first.environment)

@@ -22,6 +22,16 @@ _COMMENT = re.compile(r"<!--.*?-->", re.S)
 _ELEMENT = re.compile(r"<(?P<name>[\w.-]+)>\s*(?P<text>[^<>]*?)\s*</(?P=name)>")
 _DEPENDENCY = re.compile(r"<dependency>(?P<body>.*?)</dependency>", re.S)
 _COORDINATES = re.compile(r"['\"](?P<name>[\w.-]+:[\w.-]+):(?P<version>[\w.-]+)['\"]")
+# Groovy's other way: group: 'org.postgresql', name: 'postgresql', version: '42.7.7'.
+_BY_NAME = re.compile(
+    r"group\s*[:=]\s*['\"](?P<group>[\w.-]+)['\"]\s*,\s*name\s*[:=]\s*['\"](?P<name>[\w.-]+)['\"]"
+    r"(?:\s*,\s*version\s*[:=]\s*['\"](?P<version>[\w.-]+)['\"])?"
+)
+_CATALOG = "gradle/libs.versions.toml"
+_CATALOG_TABLE = re.compile(r"^[ \t]*\[(?P<table>[\w-]+)\][^\n]*$(?P<body>.*?)(?=^[ \t]*\[|\Z)", re.M | re.S)
+_CATALOG_LINE = re.compile(r"^[ \t]*(?P<alias>[\w.-]+)[ \t]*=[ \t]*(?P<value>[^\n#]+)", re.M)
+_CATALOG_PART = re.compile(r"(?P<key>module|group|name|version\.ref|version)\s*=\s*[\"'](?P<text>[^\"']*)[\"']")
+_ALIAS = re.compile(r"\blibs(?:\.\w+)+")
 _LOCKED = re.compile(r"^(?P<name>[\w.-]+:[\w.-]+):(?P<version>[\w.-]+)=", re.M)
 _PROPERTY = re.compile(r"\$\{([\w.-]+)\}")
 _PACKAGE = re.compile(r"^\s*package\s+([A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*)\s*;", re.M)
@@ -55,18 +65,46 @@ def _used(folder: Folder) -> str:
     text = _COMMENT.sub("", folder.text("pom.xml") or "")
     text = re.sub(r"<(dependencyManagement|build|profiles)>.*?</\1>", "", text, flags=re.S)
     kept = [m["body"] for m in _DEPENDENCY.finditer(text) if not re.search(r"<scope>\s*(test|provided)\s*<", m["body"])]
+    libraries = _catalog(folder)
     for name in _GRADLE:
-        lines = (folder.text(name) or "").splitlines()
+        lines = _build_file(folder, name, libraries).splitlines()
         kept += [line for line in lines if not re.match(r"\s*(//|test|annotationProcessor|constraints)", line)]
     return "\n".join(kept)
+
+
+def _catalog(folder: Folder) -> dict[str, tuple[str, str]]:
+    """The libraries of Gradle's version catalog, by the name that build files use: `group:artifact` and the version."""
+    text = next((found for above in folder.upwards() if (found := above.text(_CATALOG)) is not None), "")
+    tables = {match["table"]: match["body"] for match in _CATALOG_TABLE.finditer(text)}
+    versions = {m["alias"]: m["value"].strip().strip("\"'") for m in _CATALOG_LINE.finditer(tables.get("versions", ""))}
+    libraries = {}
+    for match in _CATALOG_LINE.finditer(tables.get("libraries", "")):
+        value = match["value"].strip()
+        parts = {part["key"]: part["text"] for part in _CATALOG_PART.finditer(value)}
+        module = parts.get("module") or f"{parts.get('group', '')}:{parts.get('name', '')}"
+        version = parts.get("version") or versions.get(parts.get("version.ref", ""), "")
+        if not parts:
+            module, _colon, version = value.strip("\"'").rpartition(":")
+        libraries["libs." + re.sub(r"[-_]", ".", match["alias"])] = (module, version)
+    return libraries
+
+
+def _build_file(folder: Folder, name: str, libraries: dict[str, tuple[str, str]]) -> str:
+    """A build file of Gradle with every dependency as `'group:artifact'`, whichever way it is written."""
+    text = _BY_NAME.sub(lambda m: f"'{m['group']}:{m['name']}:{m['version'] or ''}'", folder.text(name) or "")
+    return _ALIAS.sub(lambda m: f"'{libraries[m[0]][0]}'" if m[0] in libraries else m[0], text)
 
 
 def _gradle(folder: Folder) -> Iterator[tuple[str, str, str]]:
     for match in _LOCKED.finditer(folder.text("gradle.lockfile") or ""):
         yield match["name"], match["version"], "gradle.lockfile"
+    libraries = _catalog(folder)
     for name in _GRADLE:
-        for match in _COORDINATES.finditer(folder.text(name) or ""):
+        for match in _COORDINATES.finditer(_build_file(folder, name, libraries)):
             yield match["name"], match["version"], name
+        for alias in _ALIAS.findall(folder.text(name) or ""):
+            if alias in libraries:
+                yield (*libraries[alias], _CATALOG)
 
 
 def _own_group(folder: Folder) -> str:

@@ -22,6 +22,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks
     CatalogueFile,
     Framework,
     Package,
+    language_title,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.names import find_name
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import Project
@@ -187,8 +188,10 @@ def _era(
     highest = [r for r in ranges if _latest(release) in SpecifierSet(r)]
     notes = []
     if not lowest and not highest:
-        newest = next(f for f in choices if f.versions == ranges[0])
-        if not _is_newer(release, ranges[0]):
+        # The first range is the one to choose today, which need not be the newest.
+        highest_range = max(ranges, key=_upper)
+        newest = next(f for f in choices if f.versions == highest_range)
+        if release < _upper(highest_range):
             raise OnboardingError(
                 f"{choices[0].title} {version}{where} is outside the supported ranges: {' and '.join(ranges)}."
             )
@@ -196,7 +199,7 @@ def _era(
         notes.append(
             f"{choices[0].title} {version}{where}: not tested with this version. The newest tested is {tested}."
         )
-        lowest = ranges[:1]
+        lowest = [highest_range]
     elif lowest != highest:
         if declared and not partial:
             raise OnboardingError(
@@ -205,7 +208,10 @@ def _era(
             )
         # A manifest says at least 6: what gets installed is the newest.
         lowest = highest or lowest
-    return [f for f in choices if f.versions == lowest[0]], version, notes
+    era = [f for f in choices if f.versions == lowest[0]]
+    if era[0].runtime and declared:
+        notes.append(f"{era[0].title} {version} needs {language_title(era[0].language)} {era[0].runtime}.")
+    return era, version, notes
 
 
 def _of_package(choices: tuple[Framework, ...], package: str) -> list[str]:
@@ -214,7 +220,8 @@ def _of_package(choices: tuple[Framework, ...], package: str) -> list[str]:
     return list(dict.fromkeys(f.versions for f in named))
 
 
-def _is_newer(release: Version, bounds: str) -> bool:
-    """Whether a release is newer than all that a range allows."""
-    upper = [Version(part.version) for part in SpecifierSet(bounds) if part.operator in ("<", "<=")]
-    return bool(upper) and release >= min(upper)
+def _upper(bounds: str) -> Version:
+    """The version from which on a range allows none."""
+    return min(
+        (Version(part.version) for part in SpecifierSet(bounds) if part.operator in ("<", "<=")), default=Version("0")
+    )

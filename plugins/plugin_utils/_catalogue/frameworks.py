@@ -56,6 +56,7 @@ _DEFAULTS: dict[str, Any] = {
     "known_as": [],
     "special": "",
     "legacy": False,
+    "runtime": "",
 }
 _CHOICES = {"eras", "variants", "projects"}
 _FILE_KEYS = ({"template", "destination"}, {"mode", "use", "where"})
@@ -121,6 +122,8 @@ class Framework:
     parameters its driver knows, a name of `_catalogue.parameters`. `refused`: versions that are known not to work, and
     why. `notes`: what a person should know about this choice. `known_as`: other names that people use; several
     frameworks may have the same. `special`: what is special about CockroachDB here. `legacy`: for old projects only.
+    `runtime`: bounds of the version of the language that these versions need, such as ``>=3.12`` for Python; empty
+    where any will do.
     """
 
     name: str
@@ -154,6 +157,7 @@ class Framework:
     known_as: tuple[str, ...] = ()
     special: str = ""
     legacy: bool = False
+    runtime: str = ""
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -231,7 +235,7 @@ def _check_values(data: Mapping[str, Any], wrong: Callable[[str], OnboardingErro
     for variable, form in data["environment"].items():
         if form not in ENVIRONMENT_FORMS:
             raise wrong(f"environment {variable}: {form!r}: must be one of {', '.join(ENVIRONMENT_FORMS)}")
-    for bounds in (data["versions"], *(entry["versions"] for entry in data["refused"])):
+    for bounds in (data["versions"], data["runtime"], *(entry["versions"] for entry in data["refused"])):
         try:
             SpecifierSet(bounds)
         except InvalidSpecifier:
@@ -286,6 +290,7 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         known_as=tuple(data["known_as"]),
         special=data["special"],
         legacy=bool(data["legacy"]),
+        runtime=data["runtime"],
         refused=tuple((entry["versions"], entry["reason"]) for entry in data["refused"]),
         project=none(path.parent.parent.name),
     )

@@ -43,6 +43,18 @@ POM = """<project><groupId>org.example</groupId><properties><pg.version>42.7.4</
 DRIVER = "org.postgresql:postgresql"
 PNPM = "packages:\n  pg@8.12.0:\n"
 YARN = '"pg@^8.0.0":\n  version "8.7.1"\n'
+CATALOG = """[versions]
+driver = "42.7.5"
+
+[libraries]  # with the driver in three ways
+postgresql-driver = { module = "org.postgresql:postgresql", version.ref = "driver" }
+inline = "org.postgresql:postgresql:42.7.6"
+parts = { group = "org.postgresql", name = "postgresql", version = '42.7.1' }
+hikari = { module = "com.zaxxer:HikariCP", version = "7.0.2" }
+
+[plugins]
+boot = { id = "org.springframework.boot", version = "4.0.0" }
+"""
 GRADLE = "implementation 'org.postgresql:postgresql:42.7.3'\n"
 VERSIONS: list[tuple[str, dict[str, str], str, tuple[str, str]]] = [
     ("python", {"requirements.txt": "Django==4.2.16 ; python_version > '3.8'\n"}, "Django",
@@ -66,6 +78,16 @@ VERSIONS: list[tuple[str, dict[str, str], str, tuple[str, str]]] = [
      "github.com/lib/pq", ("1.10.9", "go.mod")),
     ("java", {"pom.xml": POM}, DRIVER, ("42.7.4", "pom.xml")),
     ("java", {"build.gradle": GRADLE}, DRIVER, ("42.7.3", "build.gradle")),
+    ("java", {"build.gradle": "implementation group: 'org.postgresql', name: 'postgresql', version: '42.7.2'"},
+     DRIVER, ("42.7.2", "build.gradle")),
+    ("java", {"build.gradle.kts": "implementation(libs.postgresql.driver)", "gradle/libs.versions.toml": CATALOG},
+     DRIVER, ("42.7.5", "gradle/libs.versions.toml")),
+    ("java", {"build.gradle": "implementation libs.inline", "gradle/libs.versions.toml": CATALOG},
+     DRIVER, ("42.7.6", "gradle/libs.versions.toml")),
+    ("java", {"build.gradle": "implementation libs.hikari", "gradle/libs.versions.toml": CATALOG}, DRIVER, ("", "")),
+    ("java", {"build.gradle": "implementation libs.parts", "gradle/libs.versions.toml": CATALOG},
+     DRIVER, ("42.7.1", "gradle/libs.versions.toml")),
+    ("java", {"build.gradle": "implementation libs.parts"}, DRIVER, ("", "")),
     ("ruby", {"Gemfile.lock": "GEM\n  specs:\n    pg (1.5.4)\n", "Gemfile": ""}, "pg", ("1.5.4", "Gemfile.lock")),
     ("ruby", {"Gemfile": 'gem "activerecord", "~> 7.1"\n'}, "activerecord", ("7.1", "Gemfile")),
 ]  # fmt: skip
@@ -90,7 +112,7 @@ def test_what_is_installed_counts_before_a_lock_and_a_lock_before_the_manifest(t
     assert javascript.look(folder, ["pg"]).versions == {"pg": "8.16.0"}
 
 
-FACTS: list[tuple[str, dict[str, str], dict[str, str]]] = [
+FACTS: list[tuple[str, dict[str, str], dict[str, str | None]]] = [
     ("javascript", {"package.json": "{}"}, {"modules": "commonjs"}),
     ("javascript", {"package.json": '{"type": "module"}'}, {"modules": "esm"}),
     ("javascript", {"package.json": "{}", "tsconfig.json": '{// c\n"compilerOptions": {"rootDir": "./src",},}'},
@@ -99,6 +121,12 @@ FACTS: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("java", {"pom.xml": POM, "src/main/java/com/shop/App.java": "package com.shop;\n"},
      {"build": "maven", "package": "com.shop", "source": "src/main/java/com/shop"}),
     ("java", {"pom.xml": POM}, {"build": "maven", "package": "org.example", "source": "src/main/java/org/example"}),
+    ("java", {"build.gradle": "implementation libs.hikari", "gradle/libs.versions.toml": CATALOG},
+     {"build": "gradle", "hikari": "true"}),
+    ("java", {"build.gradle": "testImplementation libs.hikari", "gradle/libs.versions.toml": CATALOG},
+     {"build": "gradle", "hikari": None}),
+    ("java", {"build.gradle": "implementation group: 'com.zaxxer', name: 'HikariCP', version: '7.0.2'"},
+     {"hikari": "true"}),
     ("python", {"manage.py": 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")\n'},
      {"settings": "mysite.settings", "settings_file": "mysite/settings.py"}),
     ("python", {"pyproject.toml": "", "src/shop/__init__.py": ""}, {"package": "shop", "source": "src/shop"}),
@@ -108,7 +136,7 @@ FACTS: list[tuple[str, dict[str, str], dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("language", "files", "expected"), FACTS)
-def test_facts(language: str, files: dict[str, str], expected: dict[str, str], tmp_path: Path) -> None:
+def test_facts(language: str, files: dict[str, str], expected: dict[str, str | None], tmp_path: Path) -> None:
     found = LOOK[language](write(tmp_path, files), [])
     assert found is not None
     assert {name: found.facts.get(name) for name in expected} == expected

@@ -268,7 +268,7 @@ class TestFrameworks:
             (
                 {"name": "django", "variant": "json"},
                 {},
-                "there is no variant 'json' for >=3.2,<6.2. The variants are: none",
+                "there is no variant 'json' for >=5,<6. The variants are: none",
             ),
             ({"name": "django", "password_place": "vault"}, {}, "password_place 'vault' must be one of env, inline"),
             (

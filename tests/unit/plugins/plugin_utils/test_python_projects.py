@@ -59,21 +59,38 @@ def test_an_older_version_has_its_own_install_line(tmp_path: Path) -> None:
 
 def test_the_adapter_follows_django(tmp_path: Path) -> None:
     line = install_line(framework_in(tmp_path, {"name": "django", "version": "6.0.4"}))
-    assert line.startswith("pip install 'Django==6.0.4' 'django-cockroachdb==6.0.*' 'psycopg2==")
+    assert line.startswith("pip install 'Django==6.0.4' 'django-cockroachdb==6.0.1' 'psycopg2==")
+    # One that was not run with it: what is known is the series.
+    line = install_line(framework_in(tmp_path, {"name": "django", "version": "5.1.3"}))
+    assert line.startswith("pip install 'Django==5.1.3' 'django-cockroachdb==5.1.*' ")
     # Also where the project has the adapter of another one.
     installed(tmp_path, Django="5.2.19", django_cockroachdb="5.2.2")
     line = install_line(framework_in(tmp_path, {"name": "django", "version": "6.0.4"}))
     assert line.startswith("pip install 'Django==6.0.4' 'django-cockroachdb==6.0.*' ")
 
 
-@pytest.mark.parametrize(("version", "notes"), [("6.1.2", 0), ("6.2", 1)])
-def test_a_newer_django(tmp_path: Path, version: str, notes: int) -> None:
+@pytest.mark.parametrize(("version", "adapter", "notes"), [("6.1.2", "6.1.1", 0), ("6.2", "6.2.*", 1)])
+def test_a_newer_django(tmp_path: Path, version: str, adapter: str, notes: int) -> None:
     installed(tmp_path, django=version)
     framework = framework_in(tmp_path, "django")
     assert len(framework.notes) == notes
-    assert f"'Django=={version}' 'django-cockroachdb=={version[:3]}.*'" in install_line(framework)
+    assert f"'Django=={version}' 'django-cockroachdb=={adapter}'" in install_line(framework)
     if notes:
-        assert framework.notes[0].startswith("Django 6.2 of .venv: not tested with this version.")
+        assert framework.notes[0] == ("Django 6.2 of .venv: not tested with this version. The newest tested is 6.1.3.")
+
+
+def test_without_a_version_django_is_the_release_with_long_term_support(tmp_path: Path) -> None:
+    framework = framework_in(tmp_path, "django")
+    assert (framework.versions, framework.notes) == (">=5,<6", ())
+    assert install_line(framework).startswith("pip install 'Django==5.2.19' 'django-cockroachdb==5.2.2' ")
+
+
+@pytest.mark.parametrize(
+    ("version", "needs"), [("6.1.3", "Python >=3.12"), ("3.2.25", "Python <3.11"), ("4.2.30", ""), ("5.2.1", "")]
+)
+def test_a_declared_version_tells_which_python_it_needs(tmp_path: Path, version: str, needs: str) -> None:
+    notes = framework_in(tmp_path, {"name": "django", "version": version}).notes
+    assert notes == ((f"Django {version} needs {needs}.",) if needs else ())
 
 
 def test_sqlalchemy_2_1_is_refused_with_the_reason(tmp_path: Path) -> None:
