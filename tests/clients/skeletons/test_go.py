@@ -35,6 +35,21 @@ func lifetime(pool *sql.DB) float64 {
     return time.Duration(reflect.ValueOf(pool).Elem().FieldByName("maxLifetime").Int()).Seconds()
 }
 """
+# pq shows no connection of its own; the process has this one only.
+KEPT = """
+func kept() int {
+    for fd := 3; fd < 256; fd++ {
+        if _, err := syscall.Getpeername(fd); err != nil {
+            continue
+        }
+        on, _ := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE)
+        seconds, _ := syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE)
+        return on * seconds
+    }
+    return 0
+}
+"""
+HELPERS = {"crypto/tls": SOCKET, "reflect": LIFETIME, "kept()": KEPT}
 STORES = {
     "pgx": (
         '"context"\n\t"crypto/tls"\n\t"fmt"\n\t"syscall"',
@@ -58,7 +73,7 @@ STORES = {
         "maxroach 3 3 100 10 7 45",
     ),
     "pq": (
-        '"database/sql"\n\t"fmt"\n\t"reflect"\n\t"time"',
+        '"database/sql"\n\t"fmt"\n\t"reflect"\n\t"syscall"\n\t"time"',
         """    pool, err := crdbpq.Open()
     if err != nil {
         return "", err
@@ -66,8 +81,8 @@ STORES = {
     defer pool.Close()
     var user string
     err = pool.QueryRow("SELECT current_user").Scan(&user)
-    return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, pool.Stats().Idle, lifetime(pool)), err""",
-        "maxroach 3 1 100",
+    return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, pool.Stats().Idle, lifetime(pool), kept()), err""",
+        "maxroach 3 1 100 45",
     ),
     "gorm": (
         '"context"\n\t"crypto/tls"\n\t"database/sql"\n\t"fmt"\n\t"reflect"\n\t"syscall"\n\t"time"'
@@ -137,7 +152,7 @@ def module(skeleton: Skeleton, name: str, path: str = "example.com/shop") -> Non
     imports, body, _expected = STORES[name]
     line = f'import "{path}/crdb{name}"'
     text = f"// Package store has a test.\npackage store\n\n{line}\n\nimport (\n\t{imports}\n)\n\n"
-    helpers = (SOCKET if "syscall" in imports else "") + (LIFETIME if "reflect" in imports else "")
+    helpers = "".join(text for word, text in HELPERS.items() if word in imports + body)
     text += f"// User connects.\nfunc User() (string, error) {{\n{body}\n}}\n{helpers}"
     (skeleton.folder / "store").mkdir(parents=True)
     (skeleton.folder / "store" / "store.go").write_text(with_tabs(text))

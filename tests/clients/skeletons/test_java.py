@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Maven projects with a package: compiled and tested offline with the collection's files, run from three folders."""
+"""Maven and Gradle projects: compiled and tested offline with the collection's files, run from three folders."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ DOTENV = "io.github.cdimascio:dotenv-java:3.2.0"
 HIKARI = "com.zaxxer:HikariCP:7.0.2"
 HIBERNATE = "org.hibernate.orm:hibernate-core:7.4.15.Final"
 HIBERNATE_HIKARI = "org.hibernate.orm:hibernate-hikaricp:7.4.15.Final"
+HIGHER = ("org.jboss.logging:jboss-logging:3.6.3.Final", "jakarta.xml.bind:jakarta.xml.bind-api:4.0.5")
 JUNIT = "junit:junit:4.13.2:test"
 CACHE = Path(os.environ.get("CRDB_CLIENTS") or Path.home() / ".cache" / "crdb-onboard" / "clients") / "maven"
 TEST = """package com.example.shop;
@@ -209,6 +210,79 @@ def test_a_maven_project(controller, sandbox, tmp_path, maven, form):
     skeleton.command("the line at the end (must fail)", [maven, "-o", "-q", "-B", "compile"], status=1)
     source.write_text(app)
     shutil.rmtree(folder / "target")
+    skeleton.offboard()
+
+
+BUILD_GRADLE = """plugins {{
+    id 'java'
+    id 'application'
+}}
+group = 'com.example'
+mainClassName = 'com.example.shop.App'
+repositories {{
+    maven {{ url '{repository}' }}
+}}
+dependencies {{
+    {dependencies}
+}}
+task classpath {{
+    doLast {{ println sourceSets.main.runtimeClasspath.asPath }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def gradle(maven: str) -> tuple[str, str]:
+    """Debian's Gradle, and Maven's local repository, from which it takes all packages; skipped without it."""
+    program = shutil.which("gradle")
+    if not program:
+        pytest.skip("there is no gradle on this machine (Debian: apt-get install gradle)")
+    words = [maven, "-o", "-q", "-B", "help:evaluate", "-Dexpression=settings.localRepository", "-DforceStdout"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    # Of two versions that are asked for, Gradle takes the higher one, and Maven the nearer one.
+    for artifact in HIGHER:
+        subprocess.run([maven, "-q", "-B", "dependency:get", f"-Dartifact={artifact}"], capture_output=True, check=True)
+    folder = done.stdout.strip() if done.returncode == 0 else str(Path.home() / ".m2" / "repository")
+    return program, Path(folder).as_uri()
+
+
+@pytest.mark.parametrize("form", ["JDBC", "JDBC with HikariCP", "Hibernate with HikariCP"])
+def test_a_gradle_project(controller, sandbox, tmp_path, gradle, form):
+    program, repository = gradle
+    name, dependencies, imports, body, expected = FORMS[form]
+    folder = tmp_path / "shop"
+    skeleton = Skeleton(f"Gradle with {form}", name, folder, controller, sandbox)
+    line = LINES[form].replace("YourEntity", "Item")
+    app = APP.replace("IMPORTS", imports).replace("BODY", body.replace("LINE", line))
+    write(folder, [], app, TEST.replace("EXPECTED", expected))
+    (folder / "pom.xml").unlink()
+    listed = [f"implementation '{text}'" for text in (*dependencies, DOTENV)] + [f"testImplementation '{JUNIT[:-5]}'"]
+    build = BUILD_GRADLE.format(repository=repository, dependencies="\n    ".join(listed))
+    (folder / "build.gradle").write_text(build)
+    (folder / "settings.gradle").write_text("rootProject.name = 'shop'\n")
+    if name == "hibernate":
+        (folder / PLACE / "Item.java").write_text(ENTITY)
+    run = skeleton.onboard(samples=True, **POOL)
+    assert LINES[form].replace(" ", "") in skeleton.usage(run).replace(" ", "")
+    assert (folder / PLACE / ("CrdbHibernate.java" if name == "hibernate" else "CrdbDataSource.java")).is_file()
+    words = [program, "--offline", "--no-daemon", "--quiet", "--project-cache-dir", str(tmp_path / "cache")]
+    home = {"GRADLE_USER_HOME": str(tmp_path / "gradle")}
+    skeleton.command("gradle test", [*words, "test"], **home)
+    done = skeleton.command("gradle run", [*words, "run"], **home)
+    assert done.stdout.splitlines()[-1] == expected
+    path = skeleton.command("gradle, the class path", [*words, "classpath"], **home).stdout.splitlines()[-1]
+    java = ["java", "-cp", path, "com.example.shop.App"]
+    for title, cwd in (("app's folder", "."), ("sub-folder", "src/main"), ("/", "/")):
+        done = skeleton.command(f"java, from {title}", java, cwd=cwd)
+        assert done.stdout.splitlines()[-1] == expected
+        assert sandbox.connections[skeleton.cluster]["password"] not in done.stdout
+    samples(skeleton, path, tmp_path)
+    broken(skeleton, java)
+    source = folder / PLACE / "App.java"
+    source.write_text(app + line + "\n")
+    skeleton.command("the line at the end (must fail)", [*words, "compileJava"], status=1, **home)
+    source.write_text(app)
+    shutil.rmtree(folder / "build")
     skeleton.offboard()
 
 

@@ -2,15 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ruby projects: a plain one with pg, one with ActiveRecord, and the folder of a Rails app.
+"""Ruby projects: a plain one with pg, one with ActiveRecord, the folder of a Rails app, and what `rails new` makes.
 
-There is no Rails here: config/application.rb has as much of it as ActiveRecord's own tasks ask for. PostgreSQL's
+Where Rails is not installed, config/application.rb has as much of it as ActiveRecord's own tasks ask for. PostgreSQL's
 adapter takes the place of CockroachDB's.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +53,10 @@ def without_url(skeleton: Skeleton, *argv: str) -> None:
     done = skeleton.command("start with an empty DATABASE_URL fails", argv, status=1)
     assert "DATABASE_URL is not set: neither in the environment nor in .env" in done.stdout
     env.write_bytes(content)
-    # Without the gem dotenv, too, it says what is missing.
+
+
+def without_dotenv(skeleton: Skeleton, *argv: str) -> None:
+    """Without the gem dotenv, the program says what is missing."""
     hidden = skeleton.folder.parent / "hidden" / "dotenv.rb"
     hidden.parent.mkdir(exist_ok=True)
     hidden.write_text('raise LoadError, "cannot load such file -- dotenv"\n')
@@ -97,6 +103,7 @@ def test_a_plain_project_with_pg(tmp_path: Path, controller: Controller, sandbox
     assert "account 1: " in done.stdout
     skeleton.command("the sample with --remove", ["ruby", "samples/pg_accounts.rb", "--remove"])
     without_url(skeleton, "ruby", program)
+    without_dotenv(skeleton, "ruby", program)
     # In another folder, the line ends the program at once.
     write(skeleton, "lib/wrong.rb", SHOP % line)
     skeleton.command("the line in another folder fails", ["ruby", "lib/wrong.rb"], status=1)
@@ -183,7 +190,9 @@ def administrator(sandbox: Sandbox) -> Iterator[psycopg.Connection[tuple[object,
     with psycopg.connect(**cluster.conninfo(**own), autocommit=True) as connection:
         connection.execute(f"ALTER ROLE {cluster.user} CREATEDB".encode())
         yield connection
-        connection.execute(b"DROP DATABASE IF EXISTS defaultdb_test WITH (FORCE)")
+        # Not even an administrator may drop a database of somebody else.
+        with psycopg.connect(**cluster.conninfo(), autocommit=True) as own_connection:
+            own_connection.execute(b"DROP DATABASE IF EXISTS defaultdb_test WITH (FORCE)")
         for table in ("crdb_skeleton_items", "schema_migrations", "ar_internal_metadata"):
             connection.execute(f"DROP TABLE IF EXISTS {table}".encode())
         connection.execute(f"ALTER ROLE {cluster.user} NOCREATEDB".encode())
@@ -228,9 +237,99 @@ def test_a_rails_app(tmp_path: Path, controller: Controller, sandbox: Sandbox, a
         skeleton.command("the sample", runner)
     skeleton.command("the sample with --remove", [*runner, "--remove"])
     without_url(skeleton, "ruby", program)
+    without_dotenv(skeleton, "ruby", program)
     write(skeleton, "config/application.rb", APPLICATION)
     (skeleton.folder / "db" / "schema.rb").unlink()
     skeleton.offboard()
+
+
+GEMS = ("railties", "actionpack", "activerecord", "pg", "dotenv")
+GEMFILE = 'source "https://rubygems.org"\n' + "".join(f'gem "{name}"\n' for name in GEMS)
+ITEM_TEST = """require "test_helper"
+
+class ItemTest < ActiveSupport::TestCase
+  test "items are kept in the database of the tests" do
+    Item.create!(name: "milk")
+    assert_equal ["milk"], Item.pluck(:name)
+    assert_equal "defaultdb_test", Item.connection.current_database
+  end
+end
+"""
+REPORT = """
+pool = Item.connection_pool
+settings = Item.connection.raw_connection.conninfo_hash
+puts({
+  database: Item.connection.current_database, size: pool.size, checkout: pool.checkout_timeout,
+  idle: Item.connection_db_config.idle_timeout, **settings.slice(:connect_timeout, :keepalives, :keepalives_idle),
+}.to_json)
+"""
+
+
+@pytest.fixture
+def rails(tmp_path: Path, controller: Controller, sandbox: Sandbox) -> Skeleton:
+    """What `rails new` makes, with PostgreSQL in its own database.yml, a model and a test; skipped without Rails."""
+    if subprocess.run(["ruby", "-e", 'gem "railties"; gem "bundler"'], capture_output=True, check=False).returncode:
+        pytest.skip("there is no Rails on this machine (Debian: apt-get install ruby-railties ruby-actionpack bundler)")
+    # Assets, the server and the watcher need more gems.
+    options = ["--minimal", "--skip-sprockets", "--skip-puma", "--skip-listen", "--skip-bundle", "--skip-git"]
+    skeleton = Skeleton(
+        "rails new", "activerecord", tmp_path / "shop", controller, sandbox, dict(STAND_IN), cluster=CLUSTER
+    )
+    new = ["rails", "new", "shop", "--database=postgresql", *options]
+    done = subprocess.run(
+        new, cwd=tmp_path, env={**os.environ, "HOME": str(controller.home)}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    # Several processes of tests would each want a database.
+    skeleton.environment["PARALLEL_WORKERS"] = "1"
+    write(skeleton, "Gemfile", GEMFILE)
+    write(
+        skeleton,
+        "app/models/item.rb",
+        'class Item < ApplicationRecord\n  self.table_name = "crdb_skeleton_items"\nend\n',
+    )
+    write(skeleton, "db/migrate/20260101000000_create_items.rb", MIGRATION)
+    write(skeleton, "test/models/item_test.rb", ITEM_TEST)
+    write(skeleton, "test/fixtures/.keep", "")
+    write(skeleton, "config/initializers/dumper.rb", "ActiveRecord::SchemaDumper.ignore_tables = [/\\Apg_/]\n")
+    # CockroachDB's adapter brings tasks of its own.
+    tasks = 'tasks.register_task(/cockroachdb/, "ActiveRecord::Tasks::PostgreSQLDatabaseTasks")'
+    write(skeleton, "lib/tasks/adapter.rake", f"tasks = ActiveRecord::Tasks::DatabaseTasks\n{tasks}\n")
+    skeleton.command("bundle install --local", ["bundle", "install", "--local", "--quiet"])
+    return skeleton
+
+
+def test_rails_new(rails: Skeleton, administrator):
+    run = rails.onboard(samples=True, **SETTINGS)
+    line = 'config.paths["config/database"] = "config/crdb_database.yml"'
+    assert line in rails.usage(run)
+    application = rails.folder / "config" / "application.rb"
+    original = application.read_text()
+    rails.command("rails db:migrate without the line fails", ["bin/rails", "db:migrate"], status=1)
+    application.write_text(original.replace("    config.load_defaults", f"    {line}\n    config.load_defaults"))
+    program = str(rails.folder / "bin" / "rails")
+    rails.command("rails db:migrate", [program, "db:migrate"])
+    administrator.execute(b"INSERT INTO crdb_skeleton_items (name) VALUES ('tea')")
+    write(rails, "report.rb", REPORT)
+    assert (
+        start(rails, program, "runner", str(rails.folder / "report.rb")) == [{"database": "defaultdb", **EXPECTED}] * 3
+    )
+    url = (rails.folder / ".env").read_text().partition('DATABASE_URL="')[2].partition('"')[0]
+    for title, environment in (("", {}), (" with DATABASE_URL exported", {"DATABASE_URL": url})):
+        rails.command(f"rails db:test:prepare{title}", [program, "db:test:prepare"], **environment)
+        done = rails.command(f"rails test{title}", [program, "test"], **environment)
+        assert "1 runs, 2 assertions, 0 failures, 0 errors" in done.stdout
+        assert administrator.execute(b"SELECT name FROM crdb_skeleton_items").fetchall() == [("tea",)]
+    assert "up" in rails.command("rails db:migrate:status", [program, "db:migrate:status"]).stdout
+    rails.command("the sample", [program, "runner", "samples/active_record_accounts.rb"])
+    rails.command("the sample with --remove", [program, "runner", "samples/active_record_accounts.rb", "--remove"])
+    without_url(rails, program, "runner", "puts Item.count")
+    application.write_text(original)
+    for name in ("db/schema.rb", "report.rb", "log/development.log", "log/test.log"):
+        (rails.folder / name).unlink(missing_ok=True)
+    shutil.rmtree(rails.folder / "tmp", ignore_errors=True)
+    rails.before = {name: data for name, data in rails.before.items() if not name.startswith("tmp/")}
+    rails.offboard()
 
 
 def test_a_plain_project_with_activerecord(tmp_path: Path, controller: Controller, sandbox: Sandbox):
@@ -247,5 +346,6 @@ def test_a_plain_project_with_activerecord(tmp_path: Path, controller: Controlle
     skeleton.command("the sample", ["ruby", sample], DATABASE_URL="")
     skeleton.command("the sample with --remove", ["ruby", sample, "--remove"], DATABASE_URL="")
     without_url(skeleton, "ruby", program)
+    without_dotenv(skeleton, "ruby", program)
     (skeleton.folder / "app.rb").unlink()
     skeleton.offboard()
