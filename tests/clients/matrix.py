@@ -139,6 +139,8 @@ def listed(everything: bool, catalogue: Path = _catalogue.CATALOGUE) -> list[Cel
     """
     cells = []
     for newest in _catalogue.load(catalogue).values():
+        if newest.probe is None:
+            continue
         for framework in newest.choices if everything else newest.choices[:1]:
             for place in framework.places if everything else framework.places[:1]:
                 placed = _catalogue.replace(framework, place=place)

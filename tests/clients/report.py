@@ -105,7 +105,8 @@ def _section(choices: list[Framework]) -> list[str]:
         for choice in choices
         if choice.runtime
     }
-    lines += [f"- Type {typed}. Versions: {', '.join(f'`{bounds}`' + needs.get(bounds, '') for bounds in ranges)}."]
+    versions = ", ".join(f"`{bounds}`" + needs.get(bounds, "") for bounds in ranges if bounds)
+    lines += [f"- Type {typed}.{f' Versions: {versions}.' if versions else ''}"]
     if variants:
         lines += [f"- Variants: {', '.join(f'`{variant}`' for variant in variants)}."]
     names = ", ".join(f"`{name}`" for name in first.environment)
@@ -129,8 +130,11 @@ def proved(reports: dict[str, dict[str, Any]]) -> str:
     lines, notes = [], []
     kept = _kept("## What was proved", "## Where the guide's form fails")
     for heading, choices in _catalogue.by_language(_catalogue.load()):
+        probed = [choice for choice in choices if choice.probe]
+        if not probed:
+            continue
         lines += [f"### {heading}: proved", "", *head]
-        for choice in choices:
+        for choice in probed:
             row = [f"`{choice.name}` {choice.versions} {choice.variant}".rstrip()]
             row.append(", ".join(f"{package.name} {package.tested}" for package in choice.packages if package.run))
             line = kept.get(row[0], "")

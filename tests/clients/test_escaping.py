@@ -651,6 +651,80 @@ def right_spring(choice, made, scratch):
     return [text == f"{{{wanted}}}" for text in from_units(printed)]
 
 
+def right_secret(choice, made, scratch):
+    """The manifest: the connection strings, and the CA's text where it is a key of it."""
+    verdicts = []
+    for one in made:
+        key = {"ca.crt": f"CA {one.hostile.ca_path}"} if choice.variant == "secret-with-ca" else {}
+        wanted = {"DATABASE_URL": one.connection.url(), "JDBC_DATABASE_URL": one.connection.jdbc_url(), **key}
+        verdicts.append(yaml.safe_load(one.texts["kubernetes/crdb-secret.yml"])["stringData"] == wanted)
+    return verdicts
+
+
+def right_compose(choice, made, scratch):
+    """Lines that are taken as they are, whatever is in them."""
+    wanted = [("DATABASE_URL", "url"), ("JDBC_DATABASE_URL", "jdbc_url")]
+    return [
+        [line for line in one.texts["crdb.compose.env"].split("\n") if line and not line.startswith("#")]
+        == [f"{name}={getattr(one.connection, form)()}" for name, form in wanted]
+        for one in made
+    ]
+
+
+def right_binding(choice, made, scratch):
+    """Files that hold one value each, as it is."""
+    verdicts = []
+    for one in made:
+        found = {name.removeprefix("bindings/crdb/"): text for name, text in one.texts.items()}
+        connection = one.connection
+        wanted = {
+            "type": "postgresql", "provider": "cockroachdb", "host": connection.host, "port": str(connection.port),
+            "database": connection.startup_database, "username": connection.user, "password": connection.password,
+            "uri": connection.url(), "jdbc-url": connection.jdbc_url(), "sslmode": connection.sslmode,
+            "sslrootcert": connection.sslrootcert, "options": connection.startup_options or "",
+        }  # fmt: skip
+        verdicts.append({name: found.get(name) for name in wanted} == wanted and set(found) == {*wanted, "ca.crt"})
+    return verdicts
+
+
+def right_pgadmin(choice, made, scratch):
+    """pgAdmin's file: libpq's parameters, decoded."""
+    verdicts = []
+    for one in made:
+        server = json.loads(one.texts["crdb-pgadmin.json"])["Servers"]["1"]
+        wanted = {"Host": one.connection.host, "Port": one.connection.port, "Username": one.connection.user}
+        parameters = {**templates.driver_options(one.connection), "connect_timeout": 15}
+        verdicts.append(
+            {name: server[name] for name in wanted} == wanted
+            and server["MaintenanceDB"] == one.connection.startup_database
+            and server["ConnectionParameters"] == parameters
+        )
+    return verdicts
+
+
+def right_dbeaver(choice, made, scratch):
+    """DBeaver's file: the URL without the password."""
+    found = [json.loads(one.texts["dbeaver/data-sources-crdb.json"])["connections"] for one in made]
+    return [
+        [entry["configuration"]["url"] for entry in connections.values()] == [one.connection.jdbc_url("omitted")]
+        for connections, one in zip(found, made, strict=True)
+    ]
+
+
+def right_datagrip(choice, made, scratch):
+    """DataGrip's file: the URL, with the password only where it is asked for."""
+    password = "encoded" if choice.place == "inline" else "omitted"
+    texts = [one.texts["crdb-datagrip.xml"] for one in made]
+    sources = [
+        ET.fromstring(text.partition("#BEGIN#")[2].partition("#END#")[0])  # noqa: S314 - our own text
+        for text in texts
+    ]
+    return [
+        source.findtext("jdbc-url") == one.connection.jdbc_url(password)
+        for source, one in zip(sources, made, strict=True)
+    ]
+
+
 READERS: dict[str, Callable[[Framework, Sequence[Made], Path], list[bool]]] = {
     "typeorm json": right_json,
     "typeorm yml": right_json,
@@ -659,6 +733,12 @@ READERS: dict[str, Callable[[Framework, Sequence[Made], Path], list[bool]]] = {
     "hibernate": right_xml,
     "jdbc properties": right_properties,
     "spring-boot": right_spring,
+    "kubernetes": right_secret,
+    "compose": right_compose,
+    "servicebinding": right_binding,
+    "pgadmin": right_pgadmin,
+    "dbeaver": right_dbeaver,
+    "datagrip": right_datagrip,
     "python": right_python,
     "javascript": right_javascript,
     "ruby": right_ruby,

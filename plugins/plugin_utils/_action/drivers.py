@@ -44,9 +44,9 @@ def prove(
     `arguments` has `interpreters` and `environment`, and `probe_timeout` in seconds; `withheld` has codes by app.
     """
     probes = [
-        {**templates.probe(app, framework), "folder": action.folder(app, homes), "user": app.user}
+        {**probe, "folder": action.folder(app, homes), "user": app.user}
         for app in apps
-        for framework in app.frameworks
+        for probe in templates.probes(app)
     ]
     options = {name: arguments[name] for name in ("interpreters", "environment")}
     options["timeout"] = arguments["probe_timeout"]

@@ -39,11 +39,12 @@ PUBLIC_CA_SOURCES = ("libpq_default", "own_roots", "trust_store", "none")
 CLIENT_CERTIFICATES = ("pem", "pkcs8", "none")
 PLACES = ("env", "inline")
 LOADERS = ("config", "process")
-_LANGUAGES = {"javascript": "JavaScript and TypeScript", "php": "PHP"}
+_NO_LANGUAGE = "output"
+_LANGUAGES = {_NO_LANGUAGE: "Files for other programs", "javascript": "JavaScript and TypeScript", "php": "PHP"}
 
 # libyaml, where available, takes a tenth of the time.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_REQUIRED = {"title", "documentation", "versions", "packages", "files", "environment", "routings", "ca", "probe"}
+_REQUIRED = {"title", "documentation", "versions", "packages", "files", "environment", "routings", "ca"}
 _DEFAULTS: dict[str, Any] = {
     "parameters": "libpq",
     "refused": [],
@@ -57,6 +58,8 @@ _DEFAULTS: dict[str, Any] = {
     "special": "",
     "legacy": False,
     "runtime": "",
+    "probe": None,
+    "mount": "",
 }
 _CHOICES = {"eras", "variants", "projects"}
 _FILE_KEYS = ({"template", "destination"}, {"mode", "use", "where"})
@@ -123,7 +126,8 @@ class Framework:
     why. `notes`: what a person should know about this choice. `known_as`: other names that people use; several
     frameworks may have the same. `special`: what is special about CockroachDB here. `legacy`: for old projects only.
     `runtime`: bounds of the version of the language that these versions need, such as ``>=3.12`` for Python; empty
-    where any will do.
+    where any will do. `probe`: None for files that another program reads. `mount`: the CA's path where that program
+    runs, such as a container; empty for one on the host.
     """
 
     name: str
@@ -142,7 +146,7 @@ class Framework:
     client_certificate: str
     places: tuple[str, ...]
     loader: str
-    probe: Probe
+    probe: Probe | None
     samples: tuple[CatalogueFile, ...]
     note: str
     place: str = "env"
@@ -158,6 +162,7 @@ class Framework:
     special: str = ""
     legacy: bool = False
     runtime: str = ""
+    mount: str = ""
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -177,9 +182,12 @@ def language_title(language: str) -> str:
 
 
 def by_language(catalogue: Mapping[str, Framework]) -> Iterator[tuple[str, list[Framework]]]:
-    """The choices of a catalogue under the titles of their languages; at the end, those for old projects."""
+    """The choices of a catalogue under the titles of their languages; then the files for other programs, and what only
+    old projects use.
+    """
     choices = [choice for framework in catalogue.values() for choice in framework.choices]
-    for language in dict.fromkeys(choice.language for choice in choices):
+    languages = list(dict.fromkeys(choice.language for choice in choices))
+    for language in sorted(languages, key=lambda language: language == _NO_LANGUAGE):
         current = [choice for choice in choices if choice.language == language and not choice.legacy]
         if current:
             yield language_title(language), current
@@ -208,7 +216,7 @@ def _check_keys(path: Path, data: Mapping[str, Any]) -> None:
     if problems := _key_problems(data, _REQUIRED, set(_DEFAULTS) | _CHOICES):
         raise OnboardingError(f"{path}: {problems}")
     for key, (required, optional) in _NESTED.items():
-        entries = data.get(key, [])
+        entries = data.get(key) or []
         for entry in entries if isinstance(entries, list) else [entries]:
             if not isinstance(entry, Mapping):
                 raise OnboardingError(f"{path}: {key}: {entry!r} must be a mapping")
@@ -253,7 +261,8 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
     data = {**_DEFAULTS, **data}
     _check_values(data, wrong)
     files, samples = _files(data["files"]), _files(data["samples"])
-    for name in [f.template for f in (*files, *samples)] + [data["probe"]["program"]]:
+    probe = Probe(data["probe"]["program"], data["probe"]["interpreter"]) if data["probe"] else None
+    for name in [f.template for f in (*files, *samples)] + ([probe.program] if probe else []):
         if not (path.parent / name).is_file():
             raise wrong(f"file {name} is missing from this folder")
     return Framework(
@@ -282,7 +291,7 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         client_certificate=data["client_certificate"],
         places=tuple(data["places"]),
         loader=data["loader"],
-        probe=Probe(data["probe"]["program"], data["probe"]["interpreter"]),
+        probe=probe,
         samples=samples,
         note=data["note"],
         place=data["places"][0],
@@ -291,6 +300,7 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         special=data["special"],
         legacy=bool(data["legacy"]),
         runtime=data["runtime"],
+        mount=data["mount"],
         refused=tuple((entry["versions"], entry["reason"]) for entry in data["refused"]),
         project=none(path.parent.parent.name),
     )

@@ -154,14 +154,18 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
         secret = inline and connection.password is not None
         for file in (*framework.files, *(framework.samples if app.samples else ())):
             holds = secret and file in framework.files
+            content = render(framework, file, values)
+            if not content:
+                # Such as the start-up options of a connection that has none.
+                continue
             files.append(
                 RenderedFile(
                     str(PurePosixPath(folder, file.destination)),
-                    render(framework, file, values),
+                    content,
                     0o600 if holds else file.mode,
                     secret=holds,
                     requires=_requires(app, connection),
-                    trusts=_trusts(app, connection),
+                    trusts=() if framework.mount else _trusts(app, connection),
                 )
             )
     if app.frameworks and not variables:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -83,6 +84,17 @@ def ruby_literal(value: str) -> str:
     """A Ruby double-quoted literal of ASCII characters, in which nothing is interpolated."""
     named = {'"': '\\"', "\\": "\\\\", "#": "\\#"}
     return f'"{_escaped(value, named, lambda code: chr(92) + f"u{{{code:x}}}")}"'
+
+
+def dns_label(value: str) -> str:
+    """A name as Kubernetes allows it: small letters, digits, hyphens and dots, with a letter or digit at both ends."""
+    words = re.split(r"[^a-z0-9]+", value.lower())
+    return "-".join(word for word in words if word) or "app"
+
+
+def stable_uuid(value: str) -> str:
+    """A UUID that is always the same for a text."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, value))
 
 
 def comment_text(value: str) -> str:

@@ -32,8 +32,10 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._render.literals impo
     LITERALS,
     bare_url,
     comment_text,
+    dns_label,
     dotenv_value,
     has_bare_url,
+    stable_uuid,
     xml_text,
 )
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined, TemplateError
@@ -57,7 +59,8 @@ def _environment(catalogue: Path) -> Environment:
         lstrip_blocks=True,
         bytecode_cache=_compiled(),
     )
-    environment.filters.update({**LITERALS, "comment": comment_text, "dotenv": dotenv_value, "bare_url": bare_url})
+    names = {"comment": comment_text, "dns_label": dns_label, "uuid": stable_uuid}
+    environment.filters.update({**LITERALS, **names, "dotenv": dotenv_value, "bare_url": bare_url})
     return environment
 
 
@@ -135,6 +138,7 @@ def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str)
     the guide's form has none. `guide_url`: the guide's URL without its query, for a client that does not decode the
     database in it; None if there is none.
     """
+    ca_path = framework.mount or ca_path
     connection = app.trusting(framework, ca_path)
     named = connection.sslrootcert is not None
     return {
@@ -159,8 +163,18 @@ def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str)
     }
 
 
+def probes(app: App) -> list[dict[str, Any]]:
+    """The probes of an app's frameworks: entries of the module `probe` without their folder and user."""
+    return [probe(app, framework) for framework in app.frameworks if framework.probe]
+
+
 def probe(app: App, framework: Framework) -> dict[str, Any]:
-    """The probe of a framework of an app: an entry of the module `probe` without its folder and user."""
+    """The probe of a framework of an app: an entry of the module `probe` without its folder and user.
+
+    Raises ValueError for one that has none.
+    """
+    if framework.probe is None:
+        raise ValueError(f"{framework.name} has no probe")
     program = framework.probe.program
     if program.endswith(".j2"):
         names = {"name": framework.name, "variant": framework.variant, "versions": framework.versions}

@@ -24,6 +24,10 @@ CATALOGUE = frameworks.load()
         ("SQLAlchemy", "sqlalchemy"),
         ("rails", "activerecord"),
         ("Ruby on Rails", "activerecord"),
+        ("k8s", "kubernetes"),
+        ("docker-compose", "compose"),
+        ("servicebinding.io", "servicebinding"),
+        ("pgAdmin", "pgadmin"),
         ("Django==5.2.19", "django"),
         ("TypeORM", "typeorm"),
         ("github.com/lib/pq", "pq"),
@@ -109,8 +113,8 @@ def test_no_name_of_a_framework_is_taken_by_another():
 def test_the_choices_are_grouped_by_language_and_what_is_old_comes_last():
     groups = list(frameworks.by_language(CATALOGUE))
     titles = [title for title, _choices in groups]
-    assert titles[-1] == "Legacy"
-    assert titles[:-1] == sorted(titles[:-1])
+    assert titles[-2:] == ["Files for other programs", "Legacy"]
+    assert titles[:-2] == sorted(titles[:-2])
     assert {(choice.name, choice.versions) for choice in groups[-1][1]} == {("typeorm", ">=0.2,<0.3")}
     assert len(groups[-1][1]) == 6
     assert sum(len(choices) for _title, choices in groups) == sum(len(f.choices) for f in CATALOGUE.values())

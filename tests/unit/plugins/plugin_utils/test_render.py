@@ -72,8 +72,10 @@ def test_the_environment_file_means_the_same_to_a_shell(tmp_path):
 
 @pytest.mark.parametrize("framework", CATALOGUE.values(), ids=lambda framework: framework.name)
 def test_a_template_and_its_values_must_fit(framework):
+    # A file with a fixed text fits anything.
+    varying = [file for file in framework.files if "{" in (framework.folder / file.template).read_text()]
     with pytest.raises(OnboardingError, match=r"UndefinedError: '\w+' is undefined"):
-        templates.render(framework, framework.files[0], {})
+        templates.render(framework, varying[0], {})
 
 
 @pytest.mark.parametrize(
