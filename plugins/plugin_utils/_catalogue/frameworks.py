@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import parameters
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages, parameters
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import NOTHING_FOUND, Project, none
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import ROUTINGS
@@ -39,7 +39,6 @@ PUBLIC_CA_SOURCES = ("libpq_default", "own_roots", "trust_store", "none")
 CLIENT_CERTIFICATES = ("pem", "pkcs8", "none")
 PLACES = ("env", "inline")
 LOADERS = ("config", "process")
-_LANGUAGES = {"javascript": "JavaScript and TypeScript", "php": "PHP"}
 
 # libyaml, where available, takes a tenth of the time.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -61,7 +60,7 @@ _CHOICES = {"eras", "variants", "projects"}
 _FILE_KEYS = ({"template", "destination"}, {"mode", "use", "where"})
 FOLLOWS = ("major", "minor")
 _NESTED = {
-    "packages": ({"name", "tested"}, {"run", "alternatives", "follows"}),
+    "packages": ({"name", "tested"}, {"run", "alternatives", "follows", "options"}),
     "refused": ({"versions", "reason"}, set[str]()),
     "files": _FILE_KEYS,
     "samples": _FILE_KEYS,
@@ -76,7 +75,8 @@ class Package:
 
     `run`: false for one that the framework needs and that could not be run with it here. `alternatives`: packages that
     serve as well, where a project has one. `follows`: how much of its version is the framework's, ``minor`` or
-    ``major``. `version`: the one that the project has, else the tested one, or the series that follows.
+    ``major``. `version`: the one that the project has, else the tested one, or the series that follows. `options`: for
+    the package manager, such as ``--features postgres``.
     """
 
     name: str
@@ -85,6 +85,7 @@ class Package:
     alternatives: tuple[str, ...] = ()
     follows: str = ""
     version: str = ""
+    options: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,18 +168,13 @@ class Framework:
         return " ".join(part for part in kept if part)
 
 
-def language_title(language: str) -> str:
-    """How a language is written, from the name of its folder."""
-    return _LANGUAGES.get(language, language.capitalize())
-
-
 def by_language(catalogue: Mapping[str, Framework]) -> Iterator[tuple[str, list[Framework]]]:
     """The choices of a catalogue under the titles of their languages; at the end, those for old projects."""
     choices = [choice for framework in catalogue.values() for choice in framework.choices]
     for language in dict.fromkeys(choice.language for choice in choices):
         current = [choice for choice in choices if choice.language == language and not choice.legacy]
         if current:
-            yield language_title(language), current
+            yield languages.of(language).title, current
     if legacy := [choice for choice in choices if choice.legacy]:
         yield "Legacy", legacy
 
@@ -267,6 +263,7 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
                 bool(p.get("run", True)),
                 tuple(p.get("alternatives", ())),
                 p.get("follows", ""),
+                options=p.get("options", ""),
             )
             for p in data["packages"]
         ),

@@ -24,6 +24,9 @@ CATALOGUE = frameworks.load()
         ("SQLAlchemy", "sqlalchemy"),
         ("rails", "activerecord"),
         ("Ruby on Rails", "activerecord"),
+        ("deadpool", "tokio-postgres"),
+        ("diesel@2", "diesel"),
+        ("sqlx-rs", "sqlx-rust"),
         ("Django==5.2.19", "django"),
         ("TypeORM", "typeorm"),
         ("github.com/lib/pq", "pq"),
@@ -44,7 +47,22 @@ def test_a_name_leads_to_its_framework(word, name):
     [
         ("pg", {"node-postgres", "ruby-pg"}),
         ("jpa", {"hibernate", "spring-boot"}),
-        ("postgres", {"asyncpg", "psycopg", "psycopg2", "node-postgres", "pgx", "pq", "jdbc", "ruby-pg"}),
+        (
+            "postgres",
+            {
+                "asyncpg",
+                "psycopg",
+                "psycopg2",
+                "node-postgres",
+                "pgx",
+                "pq",
+                "jdbc",
+                "ruby-pg",
+                "diesel",
+                "sqlx-rust",
+                "tokio-postgres",
+            },
+        ),
     ],
 )
 def test_a_name_of_several_is_a_question(word, candidates):
