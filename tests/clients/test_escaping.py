@@ -714,8 +714,15 @@ def reading(choice, scratch):
     names = (f"{choice.name} {choice.variant}", choice.name, choice.language)
     reader = next((READERS[name] for name in names if name in READERS), None)
     if reader is None:
-        own = languages.find(choice.language).right
-        return lambda sets: own(choice, [make(choice, one, n) for n, one in enumerate(sets)], scratch, ask)
+        own = languages.find(choice.language)
+        taken = getattr(own, "WITHOUT", "")
+
+        def able(one):
+            """The set without what the language's clients refuse."""
+            kept = {name: getattr(one, name) for name in ("database", "folder", "key")}
+            return replace(one, **{name: text.replace(taken, ".") if taken else text for name, text in kept.items()})
+
+        return lambda sets: own.right(choice, [make(choice, able(one), n) for n, one in enumerate(sets)], scratch, ask)
     return lambda sets: reader(choice, [make(choice, one, number) for number, one in enumerate(sets)], scratch)
 
 

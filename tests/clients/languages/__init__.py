@@ -24,6 +24,8 @@ class Language(Protocol):
     """The toolchain that has to be on the machine."""
     LOCKS: Sequence[str]
     """The suffixes of the lock of a set of packages; none by default."""
+    WITHOUT: str
+    """A character that its clients cannot take in a database's name or a path, and that is refused."""
     SLOW: bool
     """Whether a set of packages is compiled for minutes, which `make test` does not wait for; by default it is not."""
 

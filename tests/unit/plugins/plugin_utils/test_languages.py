@@ -12,7 +12,13 @@ from ansible_collections.crdb.onboard.plugins.module_utils._project.folder impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages, project
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import load
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import install_line
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import (
+    framework_values,
+    install_line,
+    render,
+)
 
 LOCK = (
     '[[package]]\nname = "sqlx"\nversion = "0.9.0"\nsource = "x"\n\n[[package]]\nname = "tokio"\nversion = "1.40.0"\n'
@@ -91,3 +97,27 @@ def test_a_language_that_is_wrong(tmp_path, text, error):
     (tmp_path / "frog" / "language.yml").write_text(text)
     with pytest.raises(OnboardingError, match=error):
         languages.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [({"database": "a;b"}, "database"), ({"sslrootcert": "/srv/a;b/ca.crt"}, "sslrootcert")],
+)
+def test_what_pdo_takes_apart_is_refused_before_anything_is_written(facts, name):
+    framework = load()["pdo"]
+    described = {"host": "h", "user": "u", "password": "p;q", "database": "d", "sslrootcert": "/ca.crt", **facts}
+    source = connections.source("shop", described)
+    app = App("shop", source, "/srv", "", "", (framework,), ".env")
+    values = framework_values(app, framework, described["sslrootcert"], "")
+    with pytest.raises(OnboardingError, match=f"{name}: .* must not contain ';': PDO"):
+        render(framework, framework.files[0], values)
+
+
+def test_a_project_of_composer(tmp_path):
+    text = '{"require": {"vlucas/phpdotenv": "^5.6"}, "autoload": {"psr-4": {"Example\\\\Shop\\\\": "src/"}}}'
+    (tmp_path / "composer.json").write_text(text)
+    answer = look(Folder(str(tmp_path)), ["vlucas/phpdotenv"], languages.of("php").project)
+    assert answer is not None
+    facts = {"namespace": "Example\\\\Shop", "source": "src"}
+    assert (answer.versions, answer.facts) == ({"vlucas/phpdotenv": "5.6"}, facts)
+    assert project.read("php", answer._asdict()).facts == facts
