@@ -258,7 +258,7 @@ def jobs(cells: list[Cell], folders: dict[str, Path], home: Path, sandbox: Sandb
         params = toolchain(framework, folder)
         if cell.trial == "outside":
             # Nobody answers: a program that is compiled and starts a framework needs some of this for itself.
-            params["timeout"] = 30.0 if framework.language == "java" else 10.0
+            params["timeout"] = 30.0 if framework.language in ("go", "java") else 10.0
         if cell.form.endswith("public_ca"):
             ca_file = sandbox.clusters[CLUSTERS[cell.deployment]].ca_file
             params["environment"].update(counted_as_public(framework, ca_file, home))

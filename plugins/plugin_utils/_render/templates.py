@@ -90,7 +90,7 @@ def compile_all(catalogue: Path = CATALOGUE) -> None:
 def render(framework: Framework, file: CatalogueFile, values: dict[str, Any]) -> bytes:
     """One file of a framework. Raises OnboardingError when the template and the values do not fit."""
     language = framework.folder.parent
-    # A file of the language is named as it is from the framework's folder.
+    # A file of the language, or of another framework, is named as it is from the framework's folder.
     name = f"{language.name}/{framework.folder.name}/{file.template}".replace(f"{framework.folder.name}/../", "")
     try:
         return _environment(language.parent).get_template(name).render(values).encode("utf-8")

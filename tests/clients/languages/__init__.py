@@ -26,8 +26,9 @@ class Language(Protocol):
     """The suffixes of the lock of a set of packages; none by default."""
     WITHOUT: str
     """A character that its clients cannot take in a database's name or a path, and that is refused."""
-    SLOW: bool
-    """Whether a set of packages is compiled for minutes, which `make test` does not wait for; by default it is not."""
+
+    def is_slow(self, packages: Any) -> bool:
+        """Whether a set of packages is compiled for minutes, for which `make test` does not wait; by default not."""
 
     def install(self, packages: Any, folder: Path, lock: bool, run: Callable[..., None]) -> None:
         """Install a set of packages of scripts/install-clients into a folder, or only write its lock."""

@@ -17,8 +17,13 @@ from typing import Any
 
 PROGRAM = "cargo"
 LOCKS = ("lock",)
-# Each set is compiled for one to two minutes of processor time.
-SLOW = True
+
+
+def is_slow(packages: Any) -> bool:
+    """A driver with what it needs is compiled for one to two minutes of processor time."""
+    return any(packages.options)
+
+
 # As in templates/rust/_probe.toml.j2, so that the crates are compiled once.
 PROFILE = """
 [profile.dev]

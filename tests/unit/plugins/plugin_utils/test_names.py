@@ -28,6 +28,10 @@ CATALOGUE = frameworks.load()
         ("diesel@2", "diesel"),
         ("sqlx-rs", "sqlx-rust"),
         ("PHP", "pdo"),
+        ("entgo", "ent"),
+        ("migrate@4", "golang-migrate"),
+        ("github.com/pressly/goose/v3", "goose"),
+        ("github.com/uptrace/bun", "bun"),
         ("ext-pdo_pgsql", "pdo"),
         ("Django==5.2.19", "django"),
         ("TypeORM", "typeorm"),
@@ -47,6 +51,7 @@ def test_a_name_leads_to_its_framework(word, name):
 @pytest.mark.parametrize(
     ("word", "candidates"),
     [
+        ("sqlx", {"sqlx-rust", "sqlx-go"}),
         ("pg", {"node-postgres", "ruby-pg"}),
         ("jpa", {"hibernate", "spring-boot"}),
         (
@@ -64,6 +69,7 @@ def test_a_name_leads_to_its_framework(word, name):
                 "sqlx-rust",
                 "tokio-postgres",
                 "pdo",
+                *("bun", "ent", "golang-migrate", "goose", "sqlx-go"),
             },
         ),
     ],
