@@ -12,7 +12,8 @@ DEMO := $(CURDIR)/.demo
 PIP_CACHE := $(shell [ -n "$$PIP_CACHE_DIR" ] || grep -qs '^ *cache-dir' "$${PIP_CONFIG_FILE:-/dev/null}" "$$HOME/.config/pip/pip.conf" \
     "$$HOME/.pip/pip.conf" /etc/pip.conf || echo "--cache-dir $(DEMO)/cache/pip")
 DEBIAN_PACKAGES := acl aardvark-dns chromium chromium-driver containernetworking-plugins debootstrap fonts-dejavu-core git \
-    iptables make netavark openssh-client openssh-server pgbouncer podman postgresql procps python3 python3-venv ruby \
+    iptables make netavark openssh-client openssh-server pgbouncer php-cli php-pgsql php-vlucas-phpdotenv podman \
+    postgresql procps python3 python3-venv ruby \
     ruby-activerecord ruby-dotenv ruby-pg runc shellcheck util-linux
 
 .PHONY: help

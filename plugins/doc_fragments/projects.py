@@ -32,6 +32,12 @@ options:
         description: The packages whose versions are looked for, as a list by language.
         type: dict
         required: true
+      rules:
+        description:
+          - How the project of a language is found that declares it in the catalogue, by language.
+          - C(manifests), C(versions) and C(facts), as in a C(language.yml).
+        type: dict
+        default: {}
       assumed:
         description: What RV(projects) is expected to say of this app.
         type: dict

@@ -76,6 +76,34 @@ options:
         type: list
         elements: str
         default: []
+      files:
+        description:
+          - Files of a program that O(probes[].steps) build, by their path in a scratch folder; O(probes[].program) is
+            one of them. C(@NAME@) in their text is the name of the scratch folder.
+        type: dict
+        default: {}
+      copies:
+        description: Files of O(probes[].folder), or of a folder above it, that are copied to the scratch folder.
+        type: list
+        elements: str
+        default: []
+      steps:
+        description:
+          - Commands that build and run the program, the last one runs it. C(@INTERPRETER@), C(@SCRATCH@), C(@NAME@) and
+            C(@CACHE@) in their words stand for the interpreter, the scratch folder, its name, and the folder
+            C(crdb-onboard/probes) in the user's cache, or E(CRDB_PROBE_CACHE).
+        type: list
+        elements: list
+        default: []
+      afterwards:
+        description: Commands like O(probes[].steps) that remove what these left outside of the scratch folder.
+        type: list
+        elements: list
+        default: []
+      missing:
+        description: A pattern of the errors that say that a driver is not installed.
+        type: str
+        default: ""
       environment_file:
         description: A file in O(probes[].folder) with environment variables for the program.
         type: str
@@ -157,6 +185,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import
     mask_urls,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner, UnknownOwnerError
+from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
 from ansible_collections.crdb.onboard.plugins.module_utils._project.look import PROJECTS, differing
 
 # The driver is not installed for this interpreter, which says nothing about the connection.
@@ -174,6 +203,7 @@ _PARALLEL = 4
 _VIRTUAL_ENVIRONMENTS = (".venv", "venv")
 # Seconds; a sleeping Serverless cluster takes some to wake up. libpq reads the variable, or else the probe does.
 _CONNECT_TIMEOUT = "15"
+_BUILD_TIMEOUT = 900.0
 
 
 def _environment(extra: dict[str, Any], home: Optional[str]) -> dict[str, str]:
@@ -271,15 +301,61 @@ def _java(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[st
     return built if built.returncode != 0 else _silent([interpreter, *probe["arguments"], name], common)
 
 
+def _steps(interpreter: str, probe: dict[str, Any], scratch: str, common: dict[str, Any]) -> Answer:
+    """Build and run the program by the commands that its language declares, in a scratch folder."""
+    environment = common["env"]
+    kept = environment.get("XDG_CACHE_HOME") or os.path.join(environment.get("HOME", scratch), ".cache")
+    cache = environment.get("CRDB_PROBE_CACHE") or os.path.join(kept, "crdb-onboard", "probes")
+    named = {"@INTERPRETER@": interpreter, "@SCRATCH@": scratch, "@NAME@": os.path.basename(scratch), "@CACHE@": cache}
+
+    def filled(text: str) -> str:
+        for name, value in named.items():
+            text = text.replace(name, value)
+        return text
+
+    theirs = Owner(probe["user"]).does(_TheirFiles())
+    try:
+        for name in probe["copies"]:
+            theirs.copy(probe["folder"], name, os.path.join(scratch, name))
+        for name, text in probe["files"].items():
+            theirs.write(os.path.join(scratch, name), filled(text))
+    finally:
+        theirs.close()
+    *builds, start = [[filled(str(word)) for word in step] for step in probe["steps"]]
+    # A compiler needs longer than a driver does, and waits for others.
+    patient = {**common, "timeout": max(common["timeout"], _BUILD_TIMEOUT)}
+    try:
+        for step in builds:
+            built = _silent(step, patient)
+            if built.returncode != 0:
+                return built
+        return _silent(start, common)
+    finally:
+        for step in probe["afterwards"]:
+            _silent([filled(str(word)) for word in step], patient)
+
+
 _COMPILED = {"go": _go, "java": _java}
 
 
-class _EnvironmentFile:
-    """An app's environment file, read with the rights of its user: a link there leads no further than they do."""
+class _TheirFiles:
+    """Files of an app, with the rights of its user: a link there leads no further than they do."""
 
     def read(self, path: str) -> str:
         """The text of the file. Raises OSError."""
         return tree.read_file(path).content.decode("utf-8", "surrogateescape")
+
+    def write(self, path: str, text: str) -> None:
+        """Make a file, and the folders that it needs."""
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def copy(self, folder: str, name: str, target: str) -> None:
+        """Copy a file of a folder, or of one above it; where there is none, nothing is done."""
+        text = next((text for above in Folder(folder).upwards() if (text := above.text(name)) is not None), None)
+        if text is not None:
+            self.write(target, text)
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
@@ -287,7 +363,7 @@ class _EnvironmentFile:
 
 def _assignments(probe: dict[str, Any]) -> dict[str, str]:
     """The variables that the app's environment file sets. Raises OSError, and FormatError where loaders differ."""
-    reader = Owner(probe["user"]).does(_EnvironmentFile())
+    reader = Owner(probe["user"]).does(_TheirFiles())
     try:
         text = reader.read(os.path.join(probe["folder"], probe["environment_file"]))
     finally:
@@ -348,7 +424,8 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         if ids:
             os.chown(scratch, ids["user"], ids["group"])
         common = {"cwd": probe["folder"], "env": environment, "timeout": params["timeout"], **ids}
-        answer = _COMPILED.get(kind, _interpreted)(interpreter, probe, scratch, common)
+        start = _steps if probe.get("steps") else _COMPILED.get(kind, _interpreted)
+        answer = start(interpreter, probe, scratch, common)
     except subprocess.TimeoutExpired:
         return {**report, "verdict": "failed", "message": f"no answer within {params['timeout']:g} s"}
     except OSError as exc:
@@ -359,7 +436,7 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         shutil.rmtree(scratch, ignore_errors=True)
     error = answer.stderr.decode("utf-8", "replace")
     if answer.returncode != 0:
-        missing = _missing_driver(error)
+        missing = _missing_driver(error, probe.get("missing", ""))
         message = missing or _last_lines(error) or f"exit code {answer.returncode}"
         return {
             **report,
@@ -378,11 +455,12 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     return {**report, "verdict": "proved", "facts": facts}
 
 
-def _missing_driver(error: str) -> str:
+def _missing_driver(error: str, pattern: str = "") -> str:
     """The line that says that a driver is not installed; empty when the error is another one."""
     if _NO_GO_MODULE.search(error):
         return "there is no go.mod in the app's folder or above it: `go mod init NAME` makes one"
-    return next((_last_lines(line) for line in error.splitlines() if _NO_DRIVER.search(line)), "")
+    own = re.compile(pattern) if pattern else _NO_DRIVER
+    return next((_last_lines(line) for line in error.splitlines() if own.search(line)), "")
 
 
 def _line(probe: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 
 from tests.clients.guide import PRINTED
@@ -101,7 +102,7 @@ def _section(choices: list[Framework]) -> list[str]:
     if first.known_as:
         typed += f"; also known as {', '.join(f'`{word}`' for word in first.known_as)}"
     needs = {
-        choice.versions: f" ({_catalogue.language_title(choice.language)} `{choice.runtime}`)"
+        choice.versions: f" ({languages.of(choice.language).title} `{choice.runtime}`)"
         for choice in choices
         if choice.runtime
     }

@@ -16,7 +16,12 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
 @pytest.mark.parametrize(
     ("cluster", "facts", "framework", "choices"),
     [
-        ("funky_skunk", {}, "sqlite", "The frameworks are gorm, pgx, pq, hibernate, jdbc"),
+        (
+            "funky_skunk",
+            {},
+            "sqlite",
+            "The frameworks are bun, ent, golang-migrate, goose, gorm, pgx, pq, sqlx-go, hibernate",
+        ),
         (
             "funky_skunk",
             {},

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.clients import languages
 from tests.clients.matrix import ALL, Cell, installed, listed, toolchain, write
 from tests.integration.conftest import Controller, environment_values
 
@@ -47,6 +48,9 @@ def command(cell: Cell, folder: Path, app: Path):
         binary = app / "sample"
         subprocess.run(["go", "build", "-o", binary, program], cwd=app, env=environment, check=True)
         return [binary], environment
+    if languages.find(framework.language):
+        languages.call(framework.language, "prepare", folder, app)
+        return languages.call(framework.language, "sample", program, app, environment), environment
     if framework.language == "java":
         sources = [file.destination for file in framework.files if file.destination.endswith(".java")]
         subprocess.run(["javac", "-d", "build", *sources, program], cwd=app, env=environment, check=True)

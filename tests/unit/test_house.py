@@ -24,6 +24,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action import option
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 
+from tests.clients import languages
 from tests.clients.guide import PUBLIC
 
 GUIDE = {name for name, _versions, _variant in PUBLIC}
@@ -145,7 +146,7 @@ def test_every_choice_of_the_guides_frameworks_has_a_lock_of_its_own():
     expected = set()
     for names, packages in script["sets"]():
         suffixes = {"python": ["txt"], "javascript": ["json"], "go": ["mod", "sum"], "java": ["sha256"], "ruby": []}
-        for suffix in suffixes[packages.language]:
+        for suffix in suffixes.get(packages.language, getattr(languages.find(packages.language), "LOCKS", ())):
             path = packages.lock(suffix)
             expected.add(path)
             # One that was just added is installed by its versions alone.

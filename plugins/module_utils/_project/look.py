@@ -12,7 +12,14 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner
-from ansible_collections.crdb.onboard.plugins.module_utils._project import go, java, javascript, python, ruby
+from ansible_collections.crdb.onboard.plugins.module_utils._project import (
+    declared,
+    go,
+    java,
+    javascript,
+    python,
+    ruby,
+)
 from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
 from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
 
@@ -33,6 +40,7 @@ PROJECTS: dict[str, Any] = {
         "folder": {"type": "path", "required": True},
         "user": {"type": "str", "default": ""},
         "packages": {"type": "dict", "required": True},
+        "rules": {"type": "dict", "default": {}},
         "assumed": {"type": "dict", "default": {}},
     },
 }
@@ -41,13 +49,17 @@ PROJECTS: dict[str, Any] = {
 class _Looker:
     """Looks at folders with the rights of the process that it is in."""
 
-    def look(self, folder: str, packages: dict[str, list[str]]) -> dict[str, dict[str, dict[str, str]]]:
+    def look(
+        self, folder: str, packages: dict[str, list[str]], rules: dict[str, Any]
+    ) -> dict[str, dict[str, dict[str, str]]]:
         """What the project in a folder is, by language: `facts`, `versions` and `sources`."""
         here = Folder(folder)
         found = {
-            language: _LANGUAGES[language](here, names)
+            language: declared.look(here, names, rules[language])
+            if language in rules
+            else _LANGUAGES[language](here, names)
             for language, names in packages.items()
-            if language in _LANGUAGES
+            if language in rules or language in _LANGUAGES
         }
         return {language: result._asdict() for language, result in found.items() if result is not None}
 
@@ -68,7 +80,7 @@ def differing(projects: list[dict[str, Any]]) -> dict[str, Any]:
         looker = Owner(user).does(_Looker())
         try:
             for project in theirs:
-                found[project["app"]] = looker.look(project["folder"], project["packages"])
+                found[project["app"]] = looker.look(project["folder"], project["packages"], project.get("rules") or {})
         finally:
             looker.close()
     same = all(found[project["app"]] == project["assumed"] for project in projects)

@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import project as _project
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
@@ -86,6 +87,7 @@ class Projects:
                 "folder": self._action.folder(app, homes),
                 "user": app.user,
                 "packages": _packages(app),
+                "rules": _rules(app),
                 "assumed": self._answers[app.name],
             }
             for app in apps
@@ -100,3 +102,9 @@ def _packages(app: App) -> dict[str, list[str]]:
             for package in choice.packages:
                 names.setdefault(framework.language, []).extend((package.name, *package.alternatives))
     return {language: sorted(set(packages)) for language, packages in names.items()}
+
+
+def _rules(app: App) -> dict[str, Any]:
+    """How the projects of the app's languages are found, where the catalogue declares it."""
+    rules = {framework.language: languages.of(framework.language).project for framework in app.frameworks}
+    return {language: dict(rule) for language, rule in rules.items() if rule}

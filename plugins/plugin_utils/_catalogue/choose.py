@@ -16,13 +16,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import (
     FOLLOWS,
     PLACES,
     CatalogueFile,
     Framework,
     Package,
-    language_title,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.names import find_name
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import Project
@@ -210,7 +210,7 @@ def _era(
         lowest = highest or lowest
     era = [f for f in choices if f.versions == lowest[0]]
     if era[0].runtime and declared:
-        notes.append(f"{era[0].title} {version} needs {language_title(era[0].language)} {era[0].runtime}.")
+        notes.append(f"{era[0].title} {version} needs {languages.of(era[0].language).title} {era[0].runtime}.")
     return era, version, notes
 
 

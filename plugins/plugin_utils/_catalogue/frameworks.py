@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import parameters
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages, parameters
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.project import NOTHING_FOUND, Project, none
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import ROUTINGS
@@ -40,7 +40,6 @@ CLIENT_CERTIFICATES = ("pem", "pkcs8", "none")
 PLACES = ("env", "inline")
 LOADERS = ("config", "process")
 _NO_LANGUAGE = "output"
-_LANGUAGES = {_NO_LANGUAGE: "Files for other programs", "javascript": "JavaScript and TypeScript", "php": "PHP"}
 
 # libyaml, where available, takes a tenth of the time.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -65,7 +64,7 @@ _CHOICES = {"eras", "variants", "projects"}
 _FILE_KEYS = ({"template", "destination"}, {"mode", "use", "where"})
 FOLLOWS = ("major", "minor")
 _NESTED = {
-    "packages": ({"name", "tested"}, {"run", "alternatives", "follows"}),
+    "packages": ({"name", "tested"}, {"run", "alternatives", "follows", "options"}),
     "refused": ({"versions", "reason"}, set[str]()),
     "files": _FILE_KEYS,
     "samples": _FILE_KEYS,
@@ -80,7 +79,8 @@ class Package:
 
     `run`: false for one that the framework needs and that could not be run with it here. `alternatives`: packages that
     serve as well, where a project has one. `follows`: how much of its version is the framework's, ``minor`` or
-    ``major``. `version`: the one that the project has, else the tested one, or the series that follows.
+    ``major``. `version`: the one that the project has, else the tested one, or the series that follows. `options`: for
+    the package manager, such as ``--features postgres``.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Package:
     alternatives: tuple[str, ...] = ()
     follows: str = ""
     version: str = ""
+    options: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,21 +177,16 @@ class Framework:
         return " ".join(part for part in kept if part)
 
 
-def language_title(language: str) -> str:
-    """How a language is written, from the name of its folder."""
-    return _LANGUAGES.get(language, language.capitalize())
-
-
 def by_language(catalogue: Mapping[str, Framework]) -> Iterator[tuple[str, list[Framework]]]:
     """The choices of a catalogue under the titles of their languages; then the files for other programs, and what only
     old projects use.
     """
     choices = [choice for framework in catalogue.values() for choice in framework.choices]
-    languages = list(dict.fromkeys(choice.language for choice in choices))
-    for language in sorted(languages, key=lambda language: language == _NO_LANGUAGE):
+    names = list(dict.fromkeys(choice.language for choice in choices))
+    for language in sorted(names, key=lambda name: name == _NO_LANGUAGE):
         current = [choice for choice in choices if choice.language == language and not choice.legacy]
         if current:
-            yield language_title(language), current
+            yield languages.of(language).title, current
     if legacy := [choice for choice in choices if choice.legacy]:
         yield "Legacy", legacy
 
@@ -280,6 +276,7 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
                 bool(p.get("run", True)),
                 tuple(p.get("alternatives", ())),
                 p.get("follows", ""),
+                options=p.get("options", ""),
             )
             for p in data["packages"]
         ),

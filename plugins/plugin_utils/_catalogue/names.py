@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework, language_title
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages as _languages
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 # As package managers write a version behind a name: sequelize@6, django==5.2. The @ of @prisma/client begins a scope.
@@ -53,7 +54,7 @@ def question(name: str, candidates: list[Framework]) -> OnboardingError:
     """The error for a name that stands for several frameworks: it asks which one is meant."""
     languages: dict[str, list[str]] = {}
     for framework in candidates:
-        languages.setdefault(language_title(framework.language), []).append(framework.name)
+        languages.setdefault(_languages.of(framework.language).title, []).append(framework.name)
     choices = "; ".join(f"{language}: {' or '.join(names)}" for language, names in languages.items())
     return OnboardingError(f"{name} can be one of several frameworks. Which one do you use? {choices}.")
 

@@ -55,6 +55,12 @@ KNOWN: Mapping[str, frozenset[str]] = {
         *("replication", "sslnegotiation", "statement_timeout", "uselibpqcompat"),
     },
     "asyncpg": _EVERYWHERE | _SESSION,
+    "sqlx": _EVERYWHERE | {"statement-cache-capacity"},
+    "tokio-postgres": _EVERYWHERE
+    | {
+        *("channel_binding", "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval"),
+        *("keepalives_retries", "load_balance_hosts", "sslnegotiation", "target_session_attrs", "tcp_user_timeout"),
+    },
     "jdbc": _EVERYWHERE
     | {
         *(

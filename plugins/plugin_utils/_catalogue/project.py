@@ -15,24 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_NAME = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages
+
 _PATH = r"[A-Za-z0-9_][\w.-]*(?:/[A-Za-z0-9_][\w.-]*)*"
-FACTS: Mapping[str, Mapping[str, str]] = {
-    "go": {"module": r"[A-Za-z0-9][\w.~-]*(?:/[\w.~-]+)*", "folder": _PATH},
-    "java": {
-        **{"build": r"maven|gradle", "package": _NAME, "source": _PATH},
-        **{"hikari": r"true", "hibernate_hikari": r"true"},
-    },
-    "javascript": {
-        "modules": r"esm|commonjs",
-        "typescript": r"true",
-        "source": f"{_PATH}/",
-        "output": r"esm|commonjs",
-    },
-    "python": {"package": _NAME, "source": _PATH, "settings": _NAME, "settings_file": _PATH},
-    "ruby": {"rails": r"true", "database_yml": r"theirs"},
-}
-"""The facts of a language, and what their values look like. A fact that is not known is an empty text."""
 _VERSION = re.compile(r"v?\d[\w.+-]{0,60}")
 _LONGEST = 200
 
@@ -41,7 +26,8 @@ _LONGEST = 200
 class Project:
     """The project of one language; without `found`, its folder holds none, or it was not looked at.
 
-    `facts` has every name of FACTS. `versions` is by package, `sources` says which file each version comes from.
+    `facts` has every name that the language declares. `versions` is by package, `sources` says which file each version
+    comes from.
     """
 
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -55,7 +41,7 @@ NOTHING_FOUND = Project()
 
 def none(language: str) -> Project:
     """What is assumed of a folder without a project."""
-    return Project(facts=dict.fromkeys(FACTS.get(language, {}), ""))
+    return Project(facts=dict.fromkeys(languages.of(language).facts, ""))
 
 
 def _plain(value: Any, pattern: str) -> str:
@@ -80,7 +66,7 @@ def read(language: str, answer: Any) -> Project:
         for name, file in _mapping(_mapping(answer).get("sources")).items()
     }
     return Project(
-        facts={name: _plain(facts.get(name), pattern) for name, pattern in FACTS.get(language, {}).items()},
+        facts={name: _plain(facts.get(name), pattern) for name, pattern in languages.of(language).facts.items()},
         versions={name: version for name, version in versions.items() if version},
         sources=sources,
         found=True,
@@ -89,4 +75,6 @@ def read(language: str, answer: Any) -> Project:
 
 def read_all(answer: Any) -> dict[str, Project]:
     """The projects of an app by language, from what a host answered."""
-    return {language: read(language, found) for language, found in _mapping(answer).items() if language in FACTS}
+    return {
+        language: read(language, found) for language, found in _mapping(answer).items() if language in languages.load()
+    }

@@ -349,15 +349,18 @@ class _Claims:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._writers: dict[str, str] = {}
+        self._writers: dict[str, tuple[str, tuple[str, str]]] = {}
         self._values: dict[str, tuple[Any, str]] = {}
 
     def add(self, framework: Framework) -> None:
         """Claim the files and variables of a framework. Raises OnboardingError when they are another one's."""
         connection = self._app.connection_for(framework)
         for file in framework.files:
-            writer = self._writers.setdefault(file.destination, framework.name)
-            if writer != framework.name:
+            # Frameworks of one language may share a file, as Go's share the package crdbpgx: it must be the same then.
+            template = (framework.folder / file.template).resolve()
+            shared = (str(template), framework.place)
+            writer, held = self._writers.setdefault(file.destination, (framework.name, shared))
+            if writer != framework.name and held != shared:
                 raise OnboardingError(
                     f"{writer} and {framework.name} both write {file.destination}: give each an app of its own."
                 )

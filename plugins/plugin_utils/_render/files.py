@@ -140,11 +140,12 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
     """All files of an app in its `folder`, and its drop-in. Raises OnboardingError when a template does not fit."""
     base = app.with_known_parameters().replace(sslrootcert=ca_path)
     variables: dict[str, str] = {}
-    files = []
+    files: list[RenderedFile] = []
     ca_text = ""
     texts = [f for f in app.frameworks if f.ca == "pem_text" and app.ca_found_by(f) == "none"]
     if app.source.ca is not None and texts:
         ca_text = bundle(load(app.source.ca)).decode("ascii")
+    texts_by_path: dict[str, bytes] = {}
     for framework in app.frameworks:
         values = framework_values(app, framework, ca_path, ca_text)
         connection = values["connection"]
@@ -154,14 +155,19 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
         secret = inline and connection.password is not None
         for file in (*framework.files, *(framework.samples if app.samples else ())):
             holds = secret and file in framework.files
-            content = render(framework, file, values)
-            if not content:
-                # Such as the start-up options of a connection that has none.
+            path, text = str(PurePosixPath(folder, file.destination)), render(framework, file, values)
+            if texts_by_path.setdefault(path, text) != text:
+                raise OnboardingError(
+                    f"{framework.name} and another framework need {file.destination} in two forms: give each an app of"
+                    " its own."
+                )
+            # A template may write nothing, such as the start-up options of a connection that has none.
+            if not text or path in {other.path for other in files}:
                 continue
             files.append(
                 RenderedFile(
-                    str(PurePosixPath(folder, file.destination)),
-                    content,
+                    path,
+                    text,
                     0o600 if holds else file.mode,
                     secret=holds,
                     requires=_requires(app, connection),

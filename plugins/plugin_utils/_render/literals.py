@@ -14,6 +14,7 @@ import re
 import uuid
 from collections.abc import Callable
 
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
 
@@ -135,6 +136,13 @@ def bare_url(connection: Connection) -> str:
     return connection.url(query="none")
 
 
+def without(value: str, character: str, name: str, why: str) -> str:
+    """The value. Raises OnboardingError where it has a character that a client cannot take."""
+    if character in value:
+        raise OnboardingError(f"{name}: {value!r} must not contain {character!r}: {why}.")
+    return value
+
+
 # The literal of each language.
 LITERALS: dict[str, Callable[[str], str]] = {
     "python": python_literal,
@@ -149,10 +157,15 @@ LITERALS: dict[str, Callable[[str], str]] = {
 }
 
 
+def all_literals() -> dict[str, Callable[[str], str]]:
+    """The literals above, and those that the catalogue's languages declare."""
+    return {**LITERALS, **{name: found.literal for name, found in languages.load().items() if found.literal}}
+
+
 def secret_forms(connection: Connection) -> set[str]:
     """Every form in which the password can appear in a rendered file: what a diff must mask."""
     forms = set(connection.secrets())
-    for literal in LITERALS.values():
+    for literal in all_literals().values():
         for text in [literal(form) for form in connection.secrets()]:
             quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
             forms |= {text, text[1:-1] if quoted else text}

@@ -19,6 +19,7 @@ from typing import Any
 
 import jinja2
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _cache
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import languages
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import (
     CATALOGUE,
     CatalogueFile,
@@ -29,14 +30,14 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import TRUST_STORE_ARGUMENTS, App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.literals import (
-    LITERALS,
+    all_literals,
     bare_url,
     comment_text,
     dns_label,
     dotenv_value,
     has_bare_url,
     stable_uuid,
-    xml_text,
+    without,
 )
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined, TemplateError
 
@@ -59,8 +60,9 @@ def _environment(catalogue: Path) -> Environment:
         lstrip_blocks=True,
         bytecode_cache=_compiled(),
     )
-    names = {"comment": comment_text, "dns_label": dns_label, "uuid": stable_uuid}
-    environment.filters.update({**LITERALS, **names, "dotenv": dotenv_value, "bare_url": bare_url})
+    environment.filters.update(all_literals())
+    names = {"comment": comment_text, "dns_label": dns_label, "uuid": stable_uuid, "without": without}
+    environment.filters.update({**names, "dotenv": dotenv_value, "bare_url": bare_url})
     return environment
 
 
@@ -91,7 +93,8 @@ def compile_all(catalogue: Path = CATALOGUE) -> None:
 def render(framework: Framework, file: CatalogueFile, values: dict[str, Any]) -> bytes:
     """One file of a framework. Raises OnboardingError when the template and the values do not fit."""
     language = framework.folder.parent
-    name = f"{language.name}/{framework.folder.name}/{file.template}"
+    # A file of the language, or of another framework, is named as it is from the framework's folder.
+    name = f"{language.name}/{framework.folder.name}/{file.template}".replace(f"{framework.folder.name}/../", "")
     try:
         return _environment(language.parent).get_template(name).render(values).encode("utf-8")
     except TemplateError as exc:
@@ -109,25 +112,16 @@ def _version(package: Package) -> str:
     return package.version or package.tested
 
 
-def _maven_dependency(package: Package) -> str:
-    group, _colon, artifact = package.name.partition(":")
-    names = {"groupId": group, "artifactId": artifact, "version": _version(package)}
-    inner = "".join(f"<{name}>{xml_text(text)}</{name}>" for name, text in names.items())
-    return f"<dependency>{inner}</dependency>"
-
-
 def install_line(framework: Framework) -> str:
     """The line that installs the framework's packages with its package manager, at the versions of the project."""
-    packages = framework.packages
-    forms: dict[str, tuple[str, str]] = {
-        "python": ("pip install ", " ".join(f"'{p.name}=={_version(p)}'" for p in packages)),
-        "javascript": ("npm install ", " ".join(f"{p.name}@{_version(p)}" for p in packages)),
-        "go": ("go get ", " ".join(f"{p.name}@v{_version(p)}" for p in packages)),
-        "java": ("pom.xml: ", "".join(_maven_dependency(p) for p in packages)),
-        "ruby": ("gem install ", " ".join(f"{p.name}:{_version(p)}" for p in packages)),
-    }
-    command, words = forms.get(framework.language, ("", " ".join(f"{p.name} {_version(p)}" for p in packages)))
-    return command + words
+    install = languages.of(framework.language).install
+    words = []
+    for package in framework.packages:
+        group, _colon, artifact = package.name.partition(":")
+        facts = {"name": package.name, "version": _version(package), "options": package.options}
+        each = install.get("each", "{name} {version}").format(**facts, group=group, artifact=artifact)
+        words.append(each.strip())
+    return str(install.get("begin", "")) + str(install.get("between", " ")).join(words)
 
 
 def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str) -> dict[str, Any]:
@@ -175,14 +169,23 @@ def probe(app: App, framework: Framework) -> dict[str, Any]:
     """
     if framework.probe is None:
         raise ValueError(f"{framework.name} has no probe")
-    program = framework.probe.program
-    if program.endswith(".j2"):
-        names = {"name": framework.name, "variant": framework.variant, "versions": framework.versions}
-        values = {**names, "package": framework.packages[0].name, "project": framework.project.facts}
-        text = render(framework, CatalogueFile(program, "", 0, ""), values).decode("utf-8")
-    else:
-        text = (framework.folder / program).read_text(encoding="utf-8")
+    names = {"name": framework.name, "variant": framework.variant, "versions": framework.versions}
+    values: dict[str, Any] = {**names, "package": framework.packages[0].name, "project": framework.project.facts}
+    values |= {"packages": framework.packages, "files": [file.destination for file in framework.files]}
+
+    def text_of(program: str) -> str:
+        if program.endswith(".j2"):
+            return render(framework, CatalogueFile(program, "", 0, ""), values).decode("utf-8")
+        return (framework.folder / program).read_text(encoding="utf-8")
+
+    text = text_of(framework.probe.program)
     trust_store = app.trust_store and app.ca_found_by(framework) == "trust_store"
+    declared = languages.of(framework.language).probe
+    # A file without a template is the program itself.
+    files = {
+        name: text_of(f"../{template}") if template else text for name, template in declared.get("files", {}).items()
+    }
+    copied = [file.destination for file in framework.files] if declared.get("steps") else []
     return {
         "app": app.name,
         "framework": framework.name,
@@ -190,5 +193,10 @@ def probe(app: App, framework: Framework) -> dict[str, Any]:
         "program": text,
         "sources": [file.destination for file in framework.files if file.destination.endswith(".java")],
         "arguments": [f"@{TRUST_STORE_ARGUMENTS}"] if trust_store else [],
+        "files": files,
+        "copies": [*copied, *declared.get("copies", [])],
+        "steps": declared.get("steps", []),
+        "afterwards": declared.get("afterwards", []),
+        "missing": declared.get("missing", ""),
         "environment_file": app.environment_file if framework.loader == "process" else "",
     }

@@ -116,6 +116,96 @@ STORES = {
     return fmt.Sprint(user, " ", pool.Stats().MaxOpenConnections, timeout, seconds, lifetime(pool)), err""",
         "maxroach 3 7 45 100",
     ),
+    "sqlx-go": (
+        '"database/sql"\n\t"fmt"\n\t"reflect"\n\t"time"',
+        """    database, err := crdbpgx.OpenSqlx()
+    if err != nil {
+        return "", err
+    }
+    defer database.Close()
+    var user string
+    err = database.Get(&user, "SELECT current_user")
+    return fmt.Sprint(user, " ", database.Stats().MaxOpenConnections, " ", lifetime(database.DB)), err""",
+        "maxroach 3 100",
+    ),
+    "bun": (
+        '"context"\n\t"database/sql"\n\t"fmt"\n\t"reflect"\n\t"time"',
+        """    database, err := crdbpgx.OpenBun()
+    if err != nil {
+        return "", err
+    }
+    defer database.Close()
+    var user string
+    err = database.NewSelect().ColumnExpr("current_user").Scan(context.Background(), &user)
+    return fmt.Sprint(user, " ", database.Stats().MaxOpenConnections, " ", lifetime(database.DB)), err""",
+        "maxroach 3 100",
+    ),
+    "ent": (
+        '"context"\n\t"database/sql"\n\t"fmt"\n\t"reflect"\n\t"time"\n\n\tentsql "entgo.io/ent/dialect/sql"',
+        """    driver, err := crdbpgx.OpenEnt()
+    if err != nil {
+        return "", err
+    }
+    defer driver.Close()
+    rows := &entsql.Rows{}
+    err = driver.Query(context.Background(), "SELECT current_user", []interface{}{}, rows)
+    if err != nil {
+        return "", err
+    }
+    defer rows.Close()
+    user, err := entsql.ScanString(rows)
+    return fmt.Sprint(user, " ", driver.DB().Stats().MaxOpenConnections, " ", lifetime(driver.DB())), err""",
+        "maxroach 3 100",
+    ),
+    "goose": (
+        '"context"\n\t"fmt"\n\t"testing/fstest"',
+        """    ctx := context.Background()
+    text := "-- +goose Up\\nCREATE TABLE skeleton_goose (id BIGINT PRIMARY KEY);\\n"
+    text += "-- +goose Down\\nDROP TABLE skeleton_goose;\\n"
+    folder := fstest.MapFS{"00001_items.sql": &fstest.MapFile{Data: []byte(text)}}
+    provider, err := crdbpgx.GooseMigrations(folder)
+    if err != nil {
+        return "", err
+    }
+    defer provider.Close()
+    up, err := provider.Up(ctx)
+    if err != nil {
+        return "", err
+    }
+    status, err := provider.Status(ctx)
+    if err != nil {
+        return "", err
+    }
+    down, err := provider.DownTo(ctx, 0)
+    return fmt.Sprint(len(up), " ", status[0].State, " ", len(down)), err""",
+        "1 applied 1",
+    ),
+    "golang-migrate": (
+        '"fmt"\n\t"testing/fstest"\n\n\t"github.com/golang-migrate/migrate/v4/source/iofs"',
+        """    up := "CREATE TABLE skeleton_migrate (id BIGINT PRIMARY KEY);"
+    folder := fstest.MapFS{
+        "1_items.up.sql":   &fstest.MapFile{Data: []byte(up)},
+        "1_items.down.sql": &fstest.MapFile{Data: []byte("DROP TABLE skeleton_migrate;")},
+    }
+    source, err := iofs.New(folder, ".")
+    if err != nil {
+        return "", err
+    }
+    migrations, err := crdbpgx.Migrations(source)
+    if err != nil {
+        return "", err
+    }
+    defer migrations.Close()
+    if err := migrations.Up(); err != nil {
+        return "", err
+    }
+    version, dirty, err := migrations.Version()
+    if err != nil {
+        return "", err
+    }
+    return fmt.Sprint(version, " ", dirty), migrations.Down()""",
+        "1 false",
+    ),
 }
 MAIN = """package main
 
@@ -147,10 +237,15 @@ func TestUser(t *testing.T) {
 """
 
 
+def package(name: str) -> str:
+    """The package that the collection writes for a framework: those that use pgx share pgx's."""
+    return f"crdb{name}" if name in ("pgx", "pq", "gorm") else "crdbpgx"
+
+
 def module(skeleton: Skeleton, name: str, path: str = "example.com/shop") -> None:
     """A program with a package `store` that uses the collection's package; `path` is the program's own."""
     imports, body, _expected = STORES[name]
-    line = f'import "{path}/crdb{name}"'
+    line = f'import "{path}/{package(name)}"'
     text = f"// Package store has a test.\npackage store\n\n{line}\n\nimport (\n\t{imports}\n)\n\n"
     helpers = "".join(text for word, text in HELPERS.items() if word in imports + body)
     text += f"// User connects.\nfunc User() (string, error) {{\n{body}\n}}\n{helpers}"
@@ -186,7 +281,7 @@ def test_a_module(skeleton, name):
     module(skeleton, name)
     skeleton.command("go get", install_line(framework).split())
     run = skeleton.onboard(samples=True, **POOL)
-    printed = f'import "example.com/shop/crdb{name}"'
+    printed = f'import "example.com/shop/{package(name)}"'
     assert printed in skeleton.usage(run)
     assert skeleton.command("gofmt -l .", ["gofmt", "-l", "."]).stdout == ""
     for words in (["vet", "./..."], ["build", "./..."], ["test", "./..."]):
@@ -194,10 +289,11 @@ def test_a_module(skeleton, name):
     expected = STORES[name][2]
     skeleton.command("go build", ["go", "build", "-o", "program", "."])
     everywhere(skeleton, skeleton.folder, expected)
-    sample = ["go", "run", f"samples/{name}/main.go"]
-    for _time in range(2):
-        assert "account 1: " in skeleton.command("the sample", sample).stdout
-    assert skeleton.command("the sample --remove", [*sample, "--remove"]).stdout == ""
+    for file in framework.samples:
+        sample = ["go", "run", file.destination]
+        for _time in range(2):
+            assert "account 1: " in skeleton.command("the sample", sample).stdout
+        assert skeleton.command("the sample --remove", [*sample, "--remove"]).stdout == ""
     # An empty variable counts as none, and no error has the password.
     (skeleton.folder / ".env").rename(skeleton.folder / "kept")
     done = skeleton.command("no environment", [str(skeleton.folder / "program")], status=1, DATABASE_URL="")
