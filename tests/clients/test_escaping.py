@@ -800,7 +800,7 @@ def reading(choice, scratch):
         def able(one):
             """The set without what the language's clients refuse."""
             kept = {name: getattr(one, name) for name in ("database", "folder", "key")}
-            return replace(one, **{name: text.replace(taken, ".") if taken else text for name, text in kept.items()})
+            return replace(one, **{name: text.replace(taken, "_") if taken else text for name, text in kept.items()})
 
         return lambda sets: own.right(choice, [make(choice, able(one), n) for n, one in enumerate(sets)], scratch, ask)
     return lambda sets: reader(choice, [make(choice, one, number) for number, one in enumerate(sets)], scratch)

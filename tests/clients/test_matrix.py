@@ -32,7 +32,7 @@ def reports(request, sandbox, tmp_path_factory):
 def test_cell(reports, sandbox, cell):
     report = reports[cell.name]
     if report["verdict"] == "not_proved":
-        pytest.skip(f"{report['message']} (make system-deps installs the toolchains)")
+        pytest.skip(f"{report['message']} (make system-deps installs the toolchains, rustup.rs cargo)")
     if cell.impossible:
         assert report["verdict"] == "impossible"
         return
