@@ -99,6 +99,8 @@ def drop_in(app: App, environment_file: str) -> RenderedFile:
 
 def _requires(app: App, connection: Connection) -> tuple[str, ...]:
     """Files that must already be on the host: the configuration names them, and no role writes them."""
+    if app.source.certificate is not None:
+        return ()
     return tuple(path for path in (connection.sslcert, connection.sslkey) if path)
 
 
