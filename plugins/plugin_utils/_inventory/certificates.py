@@ -31,7 +31,12 @@ _LONGEST_NAME = 64
 
 def is_given(facts: Mapping[str, Any]) -> bool:
     """Whether the facts of a connection have a client certificate, of either kind."""
-    return any(facts.get(key) for key in ("sslcert", *CERTIFICATE_SOURCE_KEYS))
+    return bool(facts.get("sslcert")) or is_issued(facts)
+
+
+def is_issued(facts: Any) -> bool:
+    """Whether the facts of a connection say where its client certificates come from."""
+    return isinstance(facts, Mapping) and any(facts.get(key) for key in CERTIFICATE_SOURCE_KEYS)
 
 
 def source(name: str, facts: Mapping[str, Any], connection: Connection) -> CertificateSource | None:
