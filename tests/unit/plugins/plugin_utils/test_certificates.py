@@ -105,6 +105,7 @@ def test_the_files_name_it_by_an_absolute_path():
     (env, *_others) = app_files(placed, "/home/shop/shop", "/home/shop", "/ca.crt").files
     assert b"sslcert=%2Fhome%2Fshop%2Fshop%2Fcerts%2Fclient.shop.crt" in env.content
     assert b"sslkey=%2Fhome%2Fshop%2Fshop%2Fcerts%2Fclient.shop.key&" in env.content.replace(b'"', b"&")
+    assert b"password" not in env.content
     # It comes with them, in the same step.
     assert env.requires == ()
 
