@@ -26,7 +26,7 @@ LAYERS = (
     {"_ca", "_catalogue", "_releases"},
     {"_cloud"},
     {"_inventory"},
-    {"_render", "_report", "_sql"},
+    {"_render", "_report", "_sql", "_issuing"},
     {"_users"},
     {"_action"},
 )

@@ -24,7 +24,7 @@ _PROGRAM = """
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*args, **kwargs)
         return call
-    for name in ("replace", "fsync", "mkdir", "chmod", "fchmod", "unlink", "rmdir", "open"):
+    for name in ("replace", "fsync", "mkdir", "chmod", "fchmod", "unlink", "rmdir", "symlink", "open"):
         setattr(os, name, counted(getattr(os, name)))
     it.{statement}
 """

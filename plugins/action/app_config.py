@@ -16,6 +16,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import (
     failed_files,
     file_changes,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._action.certificates import WORKER, HostCertificates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.projects import Projects
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import places as _ca_files
@@ -27,16 +28,21 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
     TRUST_STORE_ARGUMENTS,
     App,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.pairs import PURPOSE as CERTIFICATE_PURPOSE
+from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.pairs import Certificates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.files import RenderedFile
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
+_PURPOSES = {"ca": _ca_files.PURPOSE, "client_certs": CERTIFICATE_PURPOSE}
 _DROP_IN = re.compile(r"/etc/systemd/system/(?P<unit>[^/]+)\.d/[^/]+")
 
 # The main process imports this before it forks one process a host.
 compile_all()
+transport.prepare(WORKER)
 
 
 def _trust(app: App, folder: str, ca_path: str) -> list[dict[str, str]]:
@@ -115,6 +121,7 @@ class _Plan:
         self.usage: list[dict[str, str]] = []
         self.samples: list[dict[str, str]] = []
         self.trust: list[dict[str, str]] = []
+        self.certificates = Certificates()
 
     def add(self, app: App, folder: str, home: str) -> str:
         """Add the files of an app, and return the path of its CA. Raises OnboardingError."""
@@ -185,6 +192,10 @@ class ActionModule(OnboardingAction):
             rollout.note(task_vars, changed=result["apps"], unconfirmed=result["unconfirmed"], drifted=sorted(drifted))
         return result
 
+    def _issued(self, certificates: Certificates) -> list[str]:
+        """The certificates that would be issued: in check mode, there are no files of theirs."""
+        return certificates.changes() if self._task.check_mode else []
+
     def _forget_drop_ins(self, result: dict[str, Any], task_vars: dict[str, Any]) -> None:
         """Tell systemd about the drop-ins that were removed with what is no longer managed."""
         removed = [_DROP_IN.fullmatch(file["path"]) for file in result["files"] if file["action"] == "removed"]
@@ -196,23 +207,27 @@ class ActionModule(OnboardingAction):
         self, arguments: dict[str, Any], inventory: HostInventory, common: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         projects = Projects(self, inventory, task_vars)
+        host = HostCertificates(self, renew=arguments["renew"])
         plan = _Plan()
 
         def write(looked_at: list[dict[str, Any]]) -> dict[str, Any]:
             nonlocal plan
             plan = _Plan()
+            if arguments["client_certs"]:
+                plan.certificates = host.obtain(self.placed(inventory)[0], task_vars)
             return self._write(plan, arguments, inventory, {**common, "projects": looked_at}, task_vars)
 
         result = projects.call(write)
         if result.get("failed"):
             return failed_files(result)
-        report = plan.report() + (result.get("notes", []) if arguments["ca"] else [])
+        report = plan.report() + (result.get("notes", []) if arguments["ca"] else []) + plan.certificates.notes
         report += [note for app in inventory.apps for note in app.notes]
         report += [unmanaged_line(entry) for entry in result.get("unmanaged", ())]
         self.reports("app_config", report, task_vars)
         return {
             **result,
-            "changes": file_changes(result),
+            "changes": [*self._issued(plan.certificates), *file_changes(result)],
+            "certificates": plan.certificates.entries,
             "usage": plan.usage,
             "samples": plan.samples,
             "trust": plan.trust,
@@ -236,10 +251,12 @@ class ActionModule(OnboardingAction):
         if arguments["ca"]:
             ca_files = _ca_files.files(places, apps, folders, self.read, keep_previous=arguments["keep_previous"])
             plan.files += [{**file, "force": arguments["ca_force"]} for file in ca_files]
+        plan.files += plan.certificates.files
         for app in apps:
             ca_path = plan.add(app, folders[app.name], homes.get(app.user, ""))
             if arguments["prove"]:
-                plan.endpoints.append(self.endpoint(app, {"ca_file": ca_path}))
+                paths = plan.certificates.paths.get(app.name, {})
+                plan.endpoints.append({**self.endpoint(app, {"ca_file": ca_path}), **paths})
         confirmed = {app.name for app in apps if app.confirmed_later} if arguments["confirm"] else set()
         options = {
             "files": plan.files,
@@ -254,7 +271,9 @@ class ActionModule(OnboardingAction):
         }
         options.update(
             managed=[app.name for app in apps],
-            purposes=["app_config", *([_ca_files.PURPOSE] if arguments["ca"] else [])],
+            purposes=["app_config", *(purpose for option, purpose in _PURPOSES.items() if arguments[option])],
+            kept=plan.certificates.kept,
+            retired=plan.certificates.retired,
             complete=arguments["complete"],
             prune=arguments["prune"],
         )
@@ -264,7 +283,9 @@ class ActionModule(OnboardingAction):
         proof.confirm(result, [_with_cluster(entry, apps, inventory) for entry in plan.endpoints], inventory)
         if not result.get("failed"):
             self._forget_drop_ins(result, task_vars)
-            changed = proof.changed_apps(result)
+            due = {entry["app"] for entry in plan.certificates.due}
+            result["changed"] = bool(result["changed"] or due)
+            changed = sorted({*proof.changed_apps(result), *due})
             if not arguments["prove"]:
                 proof.not_proved(result, changed, check_mode=self._task.check_mode)
             waiting = changed if self._task.check_mode else result["unconfirmed"]

@@ -14,7 +14,10 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import refuse_unknown_frameworks
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import (
+    refuse_unknown_frameworks,
+    with_certificate,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import MASK
@@ -123,7 +126,7 @@ class ActionModule(OnboardingAction):
                 "mode": f"{file.mode:04o}",
                 "content": file.content.decode("utf-8").replace(stand_in, MASK),
             }
-            for app in inventory.apps_with(sources)
+            for app in (with_certificate(app, app.folder) for app in inventory.apps_with(sources))
             for ca_path in (app.ca_path(app.folder, "~"),)
             for file in app_files(app, app.folder, "~", ca_path).files
         ]

@@ -14,6 +14,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import UserAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import api as _cloud_api
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import certificates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import Source, alternating
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.passwords import PasswordStore, Rotation, generate
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url, pasted_url
@@ -78,8 +79,28 @@ class ActionModule(UserAction):
         return {
             "changed": any(result["changed"] for result in results),
             "finished": all(result["finished"] for result in results),
-            "report": [line for result in results for line in result["report"]],
+            "report": [*self._issued(inventory, arguments), *(line for result in results for line in result["report"])],
         }
+
+    def _issued(self, inventory: HostInventory, arguments: dict[str, Any]) -> list[str]:
+        """What becomes of the connections with client certificates: the rollout renews these."""
+        issued = [name for name, facts in inventory.connections.items() if certificates.is_issued(facts)]
+        named = [name for name in issued if name in arguments["names"] and name in _used(inventory)]
+        if arguments["state"] != "begun" or not named:
+            return []
+
+        def work() -> dict[str, Any]:
+            return {
+                "changed": False,
+                "report": [
+                    f"{name}: the rollout renews its client certificates that end soon. To renew all of them now, set"
+                    " renew (crdb_client_cert_renew): true."
+                    for name in named
+                ],
+            }
+
+        result = self.once(f"rotation of certificates {named}", [arguments["state"]], work)
+        return [] if result.get("repeated") else list(result["report"])
 
     def _places(self, inventory: HostInventory, arguments: dict[str, Any]) -> list[_Place]:
         """Those of the connections that the apps of this host use."""
@@ -91,7 +112,7 @@ class ActionModule(UserAction):
         places = []
         for name, facts in inventory.connections.items():
             _first, users = alternating(name, facts)
-            if name in used and (name in names if names else users):
+            if name in used and (name in names if names else users) and not certificates.is_issued(facts):
                 places.append(self._place(name, facts, inventory, arguments))
         return places
 
@@ -118,7 +139,10 @@ class ActionModule(UserAction):
     @staticmethod
     def _refuse_single(name: str, facts: dict[str, Any], source: Source, *, allowed: bool) -> None:
         if source.connection.sslcert:
-            raise OnboardingError(f"connections.{name}: logs in with a certificate, which is not rotated here.")
+            raise OnboardingError(
+                f"connections.{name}: logs in with the certificate in sslcert, which crdb.onboard did not issue. Set"
+                " client_ca_file (crdb_connection_client_ca_file) to have certificates issued and renewed."
+            )
         if facts.get("password") or (facts.get("url") and parse_url(pasted_url(str(facts["url"]))).password):
             raise OnboardingError(
                 f"connections.{name}: has a password, which programs would go on using. Leave it out: password_store"

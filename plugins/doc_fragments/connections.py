@@ -92,6 +92,56 @@ options:
       sslkey:
         description: Path on the host of the client certificate's key. Java needs it in PKCS#8, as C(<sslkey>.pk8).
         type: str
+      client_ca_file:
+        description:
+          - The certificate of the client CA as a PEM file on the controller, where O(connections.client_ca_key_file) is
+            its key. Hosts then get client certificates of this CA, which are renewed before they end.
+          - The certificate and its key go to C(certs/client.USER.crt) and C(certs/client.USER.key) in the app's folder,
+            as C(cockroach cert create-client) names them. Leave O(connections.sslcert) and O(connections.sslkey) out.
+        type: str
+      client_ca_key_file:
+        description:
+          - The key of O(connections.client_ca_file), a PEM file on the controller with mode 0600, or one that
+            C(ansible-vault) encrypted. It never leaves the controller.
+        type: str
+      client_cert_file:
+        description:
+          - A client certificate that another authority issued, as a PEM file on the controller, with the authorities
+            between it and the cluster's client CA, if any.
+        type: str
+      client_cert_key_file:
+        description:
+          - The key of O(connections.client_cert_file), a PEM file with mode 0600, or one that C(ansible-vault)
+            encrypted.
+        type: str
+      client_cert_command:
+        description:
+          - A program on the controller, with its arguments, that signs requests. It reads a signing request (PEM) from
+            its standard input and writes the certificate (PEM) to its standard output. No shell runs it.
+          - C(CRDB_ONBOARD_USER) in its environment is the SQL user, C(CRDB_ONBOARD_DAYS) the lifetime.
+        type: str
+      client_cert_names:
+        description:
+          - The names in client certificates, where the cluster maps them to SQL users (C(--cert-principal-map)). The
+            first one is the common name, others become DNS names. The default is the SQL user.
+        type: list
+        elements: str
+      client_cert_lifetime:
+        description: Days that a new client certificate is valid, but never longer than its CA.
+        type: int
+        default: 1830
+      client_cert_renew_days:
+        description:
+          - Days before its end at which a client certificate is renewed. The default is a third of its lifetime, at
+            most 30 days.
+        type: int
+      client_key_made_on:
+        description:
+          - Where the keys of client certificates are made. On the V(host), the key never leaves it, and the controller
+            gets a signing request. That needs the program C(openssl) there. V(auto) means hosts that have it.
+        type: str
+        choices: [auto, host, controller]
+        default: auto
       options:
         description: The C(options) of the start-up message, such as V(--cluster=funky-skunk-123).
         type: str

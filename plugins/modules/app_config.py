@@ -43,6 +43,16 @@ options:
     description: Place the CA of every app's connection in the same step, as M(crdb.onboard.ca) does it alone.
     type: bool
     default: false
+  client_certs:
+    description:
+      - Issue the client certificates of the apps' connections in the same step, as M(crdb.onboard.client_cert) does it
+        alone.
+    type: bool
+    default: false
+  renew:
+    description: With O(client_certs), issue new certificates in any case. Each run with it issues new ones.
+    type: bool
+    default: false
   keep_previous:
     description: With O(ca), leave the CA that was written before beside today's, while a cluster changes its own.
     type: bool
@@ -105,6 +115,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+certificates:
+  description: With O(client_certs), what M(crdb.onboard.client_cert) returns by this name.
+  returned: with O(state=present)
+  type: list
+  elements: dict
 changes:
   description: What was changed, or in check mode would be, as lines of text such as C(created /srv/shop/.env).
   returned: success

@@ -289,7 +289,7 @@ def _argument_spec() -> dict[str, object]:
                     "default": [],
                     "options": {
                         "path": {"type": "str", "required": True},
-                        "format": {"type": "str", "choices": sorted(FORMATS), "default": "whole"},
+                        "format": {"type": "str", "choices": sorted(set(FORMATS) - {"link"}), "default": "whole"},
                         "secret": {"type": "bool", "default": False, "no_log": False},
                         "digest": {"type": "str", "default": "", "no_log": True},
                         "variables": {

@@ -59,16 +59,28 @@ options:
         type: path
         required: true
       content:
-        description: The bytes of the file, or of our part of it, in base64.
+        description:
+          - The bytes of the file, or of our part of it, in base64. In the format V(link), where the link leads.
         type: str
-        required: true
+        default: ""
+      pending:
+        description:
+          - The name of a key that M(crdb.onboard.key_pairs) made on this host. Its bytes are the content, so the key
+            never leaves the host. It is removed there once the file is in its place.
+        type: str
+        default: ""
+      private:
+        description: Whether the content is a private key, of which only the digest may be recorded.
+        type: bool
+        default: false
       format:
         description:
           - The format, which decides which part of the file is ours. V(whole) means the whole file.
           - In V(dotenv) (assignments), V(pem) (certificates), V(pgpass) (lines) and V(service) (sections), only our
             keys are changed. All other bytes and the order stay.
+          - V(link) is a symbolic link, which is replaced in one step. Anything else in its place is refused.
         type: str
-        choices: [dotenv, pem, pgpass, service, whole]
+        choices: [dotenv, link, pem, pgpass, service, whole]
         default: whole
       mode:
         description:
@@ -206,6 +218,16 @@ options:
     description: Remove what is no longer managed, as V(absent) does.
     type: bool
     default: false
+  kept:
+    description: Files and folders that an earlier run wrote, and that stay managed although O(files) has none of them.
+    type: list
+    elements: path
+    default: []
+  retired:
+    description: Files that an earlier run wrote, and that are removed with this one, as V(absent) does.
+    type: list
+    elements: path
+    default: []
   users:
     description: The users whose files are removed, in addition to those in O(files).
     type: list
@@ -348,6 +370,8 @@ def _planned_file(module: AnsibleModule, entry: dict[str, Any]) -> PlannedFile:
         exclusive=entry["exclusive"],
         keep_previous=entry["keep_previous"],
         force=entry["force"],
+        pending=entry["pending"],
+        private=entry["private"] or bool(entry["pending"]),
     )
 
 
@@ -380,7 +404,9 @@ _ARGUMENT_SPEC: dict[str, Any] = {
         "default": [],
         "options": {
             "path": {"type": "path", "required": True},
-            "content": {"type": "str", "required": True, "no_log": True},
+            "content": {"type": "str", "default": "", "no_log": True},
+            "pending": {"type": "str", "default": ""},
+            "private": {"type": "bool", "default": False},
             "mode": {"type": "str", "default": "0644"},
             "user": {"type": "str", "default": ""},
             "group": {"type": "str", "default": ""},
@@ -420,6 +446,8 @@ _ARGUMENT_SPEC: dict[str, Any] = {
     "purposes": {"type": "list", "elements": "str", "default": []},
     "complete": {"type": "bool", "default": False},
     "prune": {"type": "bool", "default": False},
+    "kept": {"type": "list", "elements": "path", "default": []},
+    "retired": {"type": "list", "elements": "path", "default": []},
     "users": {"type": "list", "elements": "str", "default": []},
     "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "force": {"type": "bool", "default": False},
@@ -482,6 +510,8 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
         _writers(module, owners, writers)
         refusals = [refusal for writer in writers for refusal in writer.plan()]
         if refusals:
+            for writer in writers if not module.check_mode else ():
+                writer.discard()
             module.fail_json(msg="This task wrote no file. " + " ".join(_grouped(refusals)), refused=refusals, files=[])
         waiting = [e["for_app"] for writer in writers for e in writer.unproved()] if prove else []
         if waiting and module.params["hold"]:

@@ -43,7 +43,7 @@ options:
       - It reads what the tasks of this run noted, and no C(hostvars), which take memory for every host. Use it with
         C(run_once).
     type: str
-    choices: ["", app_config, ca, connection]
+    choices: ["", app_config, ca, client_cert, connection]
     default: ""
   last:
     description:

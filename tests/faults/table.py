@@ -75,6 +75,12 @@ class Files:
         self.weak = self.authority.issue("weak", weak=1024)
         self.for_clients = self.authority.issue("for-clients", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
         self.client = self.authority.issue("client", names=(USER,), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+        self.client_of_past = self.authority.issue(
+            "past-client", names=(USER,), usage=ExtendedKeyUsageOID.CLIENT_AUTH, begins=NOW - 5 * DAY, days=2
+        )
+        self.client_of_future = self.authority.issue(
+            "future-client", names=(USER,), usage=ExtendedKeyUsageOID.CLIENT_AUTH, begins=NOW + 2 * DAY
+        )
         self.client_of_stranger = self.stranger.issue("stray-client", usage=ExtendedKeyUsageOID.CLIENT_AUTH)
         self.ca = str(self.authority.path)
         self.empty = self._file("empty.crt", b"")
@@ -782,12 +788,36 @@ FAULTS = [
         "client certificate asked", "client_cert_required", "client_cert_refused", shows("good", client_ca="authority")
     ),
     Fault(
-        "client certificate refused",
+        "client certificate refused: for servers",
         "client_cert_refused",
-        "client_cert_required",
+        "client_cert_other_ca",
+        shows("good", client_ca="authority"),
+        {"sslcert": "{good}", "sslkey": "{good}"},
+        says=("good.pem", "clientAuth"),
+    ),
+    Fault(
+        "client certificate of another CA",
+        "client_cert_other_ca",
+        "client_cert_refused",
         shows("good", client_ca="authority"),
         {"sslcert": "{client_of_stranger}", "sslkey": "{client_of_stranger}"},
-        says=("stray-client.pem",),
+        says=("stray-client.pem", "CN="),
+    ),
+    Fault(
+        "client certificate expired",
+        "client_cert_expired",
+        "client_cert_other_ca",
+        shows("good", client_ca="authority"),
+        {"sslcert": "{client_of_past}", "sslkey": "{client_of_past}"},
+        says=("past-client.pem", "playbooks/app_servers.yml"),
+    ),
+    Fault(
+        "client certificate not yet valid",
+        "client_cert_not_yet_valid",
+        "client_cert_expired",
+        shows("good", client_ca="authority"),
+        {"sslcert": "{client_of_future}", "sslkey": "{client_of_future}"},
+        says=("future-client.pem", "clock"),
     ),
     # local files; the server is never asked for TLS
     Fault("no CA file", "ca_missing", "ca_unreadable", silent, {"ca_file": "{folder}/none.crt"}, says=("none.crt",)),

@@ -504,6 +504,14 @@ def _without(*names: str) -> Callable[[World, Path, dict[str, str]], None]:
     return spoil
 
 
+def _named_by(file: str) -> Callable[[World, Path, dict[str, str]], None]:
+    def spoil(world: World, _folder: Path, facts: dict[str, str]) -> None:
+        path = str(getattr(world.files, file))
+        facts.update(sslcert=path, sslkey=path)
+
+    return spoil
+
+
 def _as_folder(name: str) -> Callable[[World, Path, dict[str, str]], None]:
     def spoil(_world: World, folder: Path, _facts: dict[str, str]) -> None:
         (folder / name).unlink()
@@ -526,14 +534,13 @@ def _copied(name: str, content: Callable[[Files], bytes]) -> Callable[[World, Pa
 
 
 _by_certificate("client_cert_required", "by_certificate", _without("sslkey", "sslcert"), _restore_facts)
-_by_certificate(
-    "client_cert_refused",
-    "by_certificate",
-    lambda world, _folder, facts: facts.update(
-        sslcert=str(world.files.client_of_stranger), sslkey=str(world.files.client_of_stranger)
-    ),
-    _restore_facts,
-)
+for _code, _file in (
+    ("client_cert_refused", "good"),
+    ("client_cert_other_ca", "client_of_stranger"),
+    ("client_cert_expired", "client_of_past"),
+    ("client_cert_not_yet_valid", "client_of_future"),
+):
+    _by_certificate(_code, "by_certificate", _named_by(_file), _restore_facts)
 _by_certificate(
     "client_cert_missing", "by_certificate", lambda _w, folder, _f: (folder / "client.crt").unlink(), _again
 )

@@ -34,7 +34,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._report.formats impor
 
 from tests.faults import table
 from tests.faults.broken import VERSION, Behaviour, BrokenServer, Peer
-from tests.faults.certificates import Authority
+from tests.faults.certificates import DAY, NOW, Authority
 from tests.faults.table import DATABASE, FAULTS, PASSWORD, USER, Fault, Files
 from tests.unit.plugins.module_utils.test_check_diagnosis import BORROWED, REACHED
 
@@ -474,6 +474,18 @@ def test_what_ends_soon_is_a_note(files: Files, tmp_path: Path) -> None:
         report = check_endpoint(Endpoint.from_dict(endpoint(files, server.port, ca_file=str(authority.path))))
     assert [note["code"] for note in report.notes] == ["certificate_expires", "ca_expires"]
     assert "CN=Soon CA" in report.notes[1]["text"]
+
+
+def test_a_client_certificate_that_ends_soon_is_a_note(files: Files, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "Client CA", days=90)
+    files.client_authority = authority
+    for days, codes in ((4, []), (2, ["client_cert_expires"])):
+        own = str(authority.issue(f"own-{days}", usage=None, begins=NOW - 4 * DAY, days=4 + days))
+        with BrokenServer(table.shows("good", client_ca="client_authority")) as server:
+            facts = endpoint(files, server.port, sslcert=own, sslkey=own)
+            report = check_endpoint(Endpoint.from_dict(facts))
+        assert [note["code"] for note in report.notes] == codes
+    assert own in report.notes[0]["text"]
 
 
 def test_the_next_address_is_tried_and_only_one_login_made(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

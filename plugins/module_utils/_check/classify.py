@@ -282,10 +282,18 @@ def _classify_tls(step: str, error: TlsError, facts: Facts) -> str:
     if "CERTIFICATE_REQUIRED" in error.reason:
         return "client_cert_required"
     if _CLIENT_CERT_ALERT.search(error.reason):
-        return "client_cert_refused" if facts.client_cert else "tls_handshake_refused"
+        return _classify_client(error.reason, facts) if facts.client_cert else "tls_handshake_refused"
     if step == "handshake" and re.search("ALERT_|UNRECOGNIZED_NAME|NO_APPLICATION_PROTOCOL", error.reason):
         return "tls_handshake_refused"
     return "tls_failed"
+
+
+def _classify_client(reason: str, facts: Facts) -> str:
+    """Why a server refuses the client certificate. Most servers do not say, so its own dates come first."""
+    own = facts.client
+    if own is not None and facts.now is not None and not own.valid_at(facts.now):
+        return "client_cert_expired" if facts.now > own.not_after else "client_cert_not_yet_valid"
+    return "client_cert_other_ca" if "UNKNOWN_CA" in reason else "client_cert_refused"
 
 
 def _classify_unknown_ca(number: int, facts: Facts) -> str:

@@ -42,6 +42,8 @@ class Facts:
     ca_given: bool = False
     ca_of_libpq: bool = False
     client_cert: str | None = None
+    # The client certificate, once it was read.
+    client: x509.Certificate | None = None
     timeout: float = DEFAULT_TIMEOUT
     address: str | None = None
     local_address: str | None = None

@@ -11,6 +11,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire import chain_ru
 # Support of what is older ended before 2025 (cockroachdb/docs, versions.csv).
 _OLDEST = (23, 1)
 _CA_DAYS = 30
+_CLIENT_LEFT = datetime.timedelta(days=30)
 # Servers renew their own certificates, in the last month at most.
 _LEAF_DAYS = 7
 
@@ -87,6 +89,11 @@ def certificate_notes(facts: Facts) -> list[dict[str, str]]:
     ]
     if facts.now is None:
         return notes
+    own = facts.client
+    # Sooner is normal for a certificate that lives shorter.
+    if own is not None and own.not_after - facts.now < min(_CLIENT_LEFT, (own.not_after - own.not_before) / 3):
+        words = {"not_after": timestamp(own.not_after), "days": (own.not_after - facts.now).days}
+        notes.append(note("client_cert_expires", host=facts.host, client_cert=facts.client_cert or "", **words))
     for number, certificate in enumerate(chain):
         days = (certificate.not_after - facts.now).days
         if number == 0 and days < _LEAF_DAYS:

@@ -241,6 +241,7 @@ class _Run:
         with self._stage("tls", "prepare") as wire.deadline:
             lists = revocations(endpoint)
             context = tls_context(endpoint.ca_file, endpoint.ca_text, endpoint.sslcert, endpoint.sslkey, lists)
+            self._facts.client = next(iter(read_authorities(endpoint.sslcert, None)), None)
             if checks_revocations(context):
                 self._facts.revocations = lists.text()
             self._step = "sslrequest"

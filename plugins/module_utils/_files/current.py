@@ -19,7 +19,11 @@ import subprocess
 import sys
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
-from ansible_collections.crdb.onboard.plugins.module_utils._files.model import CurrentFile, FileRefusedError
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import (
+    LINK_MODE,
+    CurrentFile,
+    FileRefusedError,
+)
 
 # Seconds that git may take to answer for one file.
 _GIT_SECONDS = 30.0
@@ -62,6 +66,35 @@ def read_current(path: str) -> CurrentFile:
     )  # fmt: skip
 
 
+def read_link(path: str) -> CurrentFile:
+    """The symbolic link at a path itself: its content is where it leads. Raises FileRefusedError for anything else."""
+    folder, name = os.path.split(path)
+    try:
+        folder = tree.resolve(folder)
+        target = os.path.join(folder, name)
+        if not os.path.isdir(folder):
+            return read_current(path)
+        with tree.opened(folder) as parent:
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISLNK(status.st_mode):
+                raise FileRefusedError(
+                    f"{path}: something that crdb.onboard did not write is in the place of its symbolic link. Move it"
+                    " away first."
+                )
+            tree.examine(target, status)
+            content = os.fsencode(os.readlink(name, dir_fd=parent))
+    except FileNotFoundError:
+        return CurrentFile(target, None, 0)
+    except OSError as exc:
+        raise refusal(path, exc) from None
+    return CurrentFile(target, content, LINK_MODE, status.st_uid, status.st_gid)
+
+
+def read_as(format_: str, path: str) -> CurrentFile:
+    """What is at a path now, for a file of this format. Raises FileRefusedError."""
+    return read_link(path) if format_ == "link" else read_current(path)
+
+
 def _immutable(path: str) -> bool:
     if hasattr(os.stat_result, "st_flags"):
         return bool(getattr(os.stat(path), "st_flags", 0) & (stat.UF_IMMUTABLE | stat.SF_IMMUTABLE))
@@ -96,13 +129,16 @@ def writable(current: CurrentFile) -> None:
         raise FileRefusedError(f"{path}: {parent} is not a folder.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise FileRefusedError(f"{path}: {parent} is not writable by this user.")
-    for name in (parent, path) if there else (parent,):
+    for name in (parent, path) if there and not os.path.islink(path) else (parent,):
         if _immutable(name):
             raise FileRefusedError(f"{path}: {name} is marked immutable or append-only (chattr, chflags).")
 
 
-def ignored_by_git(path: str) -> None:
-    """Raise FileRefusedError when a secret would lie in a git work tree that does not ignore it."""
+def ignored_by_git(path: str, ignore: str = "", what: str = "a password") -> None:
+    """Raise FileRefusedError when a secret would lie in a git work tree that does not ignore it.
+
+    `ignore` is the folder that people should have git ignore, in place of the file; `what` the secret is.
+    """
     folder = os.path.dirname(path)
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
@@ -112,34 +148,35 @@ def ignored_by_git(path: str) -> None:
             return
         top = os.path.dirname(top)
     relative = os.path.relpath(path, os.path.realpath(top))
+    line = f"/{os.path.relpath(ignore, os.path.realpath(top))}/" if ignore else f"/{relative}"
     try:
         answer = _git(top, "check-ignore", "-q", "--", path)
         # What git tracks it never ignores, whatever .gitignore says.
         tracked = answer.returncode == 1 and _git(top, "ls-files", "--error-unmatch", "--", path).returncode == 0
     except subprocess.TimeoutExpired:
         raise FileRefusedError(
-            f"{path}: holds a password and lies in the git work tree {top}, and git did not tell within"
+            f"{path}: holds {what} and lies in the git work tree {top}, and git did not tell within"
             f" {_GIT_SECONDS:g} s whether it is ignored. Choose a folder outside the work tree."
         ) from None
     except OSError:
         raise FileRefusedError(
-            f"{path}: holds a password and lies in the git work tree {top}, and git is missing,"
+            f"{path}: holds {what} and lies in the git work tree {top}, and git is missing,"
             " so nothing tells whether it is ignored. Choose a folder outside the work tree."
         ) from None
     if tracked:
         raise FileRefusedError(
-            f"{path}: would hold a password, and git tracks it. Take it out of git first, which keeps the file: git -C"
-            f" {shlex.quote(top)} rm --cached {shlex.quote(relative)}. Then add the line /{relative} to"
+            f"{path}: would hold {what}, and git tracks it. Take it out of git first, which keeps the file: git -C"
+            f" {shlex.quote(top)} rm --cached {shlex.quote(relative)}. Then add the line {line} to"
             f" {top}/.gitignore. What was committed stays in the history."
         )
     if answer.returncode == 1:
         raise FileRefusedError(
-            f"{path}: holds a password, and git would commit it: add the line /{relative} to {top}/.gitignore first."
+            f"{path}: holds {what}, and git would commit it: add the line {line} to {top}/.gitignore first."
         )
     if answer.returncode != 0:
         reason = answer.stderr.decode("utf-8", "replace").strip().splitlines()
         raise FileRefusedError(
-            f"{path}: holds a password and lies in the git work tree {top}; git cannot tell whether it is ignored:"
+            f"{path}: holds {what} and lies in the git work tree {top}; git cannot tell whether it is ignored:"
             f" {reason[0] if reason else f'exit code {answer.returncode}'}"
         )
 

@@ -32,6 +32,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import
     take,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import (
+    LINK_MODE,
     CurrentFile,
     Decision,
     FileRefusedError,
@@ -49,7 +50,7 @@ def _known_digests(entry: dict[str, Any], key: str) -> set[str]:
 
 
 def _key_digest(format_: str, raw: bytes) -> str:
-    return digest(raw if format_ == "whole" else normal(raw))
+    return digest(raw if format_ in ("link", "whole") else normal(raw))
 
 
 def _foreign_error(path: str, key: str) -> FileRefusedError:
@@ -62,6 +63,8 @@ def _foreign_error(path: str, key: str) -> FileRefusedError:
 
 def _mode(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any]) -> int:
     """Permission bits: a file that others made keeps its own, but that nobody else may read a password."""
+    if planned.format == "link":
+        return LINK_MODE
     theirs = current.content is not None and entry.get("existed", True) and planned.format != "whole"
     if not theirs:
         return planned.mode
@@ -138,6 +141,8 @@ def _entry(planned: PlannedFile, current: CurrentFile, entry: dict[str, Any]) ->
     copy.setdefault("existed", current.content is not None)
     copy.setdefault("mode", f"{current.mode:04o}" if current.content is not None else None)
     copy["purpose"] = planned.purpose
+    if planned.private:
+        copy["private"] = True
     return copy
 
 
@@ -184,7 +189,8 @@ def _decide_key(
         file.drifted = True
         key_entry.pop("next", None)
         return
-    file.copy = file.copy or hand_edited or (foreign and planned.format == "whole")
+    if planned.format != "link":
+        file.copy = file.copy or hand_edited or (foreign and planned.format == "whole")
     if foreign:
         key_entry["before"] = _before(planned, present)
     file.after, unended = _set(planned, file.after, segment, file.end)
@@ -216,13 +222,13 @@ def _remove_stale(
 
 def _before(planned: PlannedFile, present: Optional[Segment]) -> Optional[str]:
     """What is given back later; a whole file is kept as a copy beside it instead, when it is replaced."""
-    if present is None or (planned.format == "whole" and present.raw != planned.content):
+    if present is None or planned.private or (planned.format == "whole" and present.raw != planned.content):
         return None
     return base64.b64encode(present.raw).decode("ascii")
 
 
 def _set(planned: PlannedFile, segments: list[Segment], ours: Segment, end: bytes) -> tuple[list[Segment], bool]:
-    if planned.format == "whole":
+    if planned.format in ("link", "whole"):
         return [ours], False
     return put(segments, ours, end, first=planned.format == "pgpass")
 

@@ -10,6 +10,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 
@@ -108,12 +109,18 @@ def diff(decision: Decision, secrets: Sequence[str]) -> dict[str, str]:
     }
 
 
+def _leads_to(target: bytes) -> str:
+    return f"leads to {os.fsdecode(target)}\n" if target else ""
+
+
 def _sides(decision: Decision, before: bytes, after: bytes, secrets: Sequence[str]) -> tuple[str, str]:
     format_ = decision.entry.get("format", "whole")
     if before == after:
         return "", ""
     if decision.shown:
         return masked(before, secrets) if before else "", masked(after, secrets) if after else ""
+    if format_ == "link":
+        return _leads_to(before), _leads_to(after)
     if format_ != "whole":
         try:
             return _keys(format_, before, after)

@@ -196,6 +196,7 @@ def split_service(content: bytes) -> list[Segment]:
 
 
 FORMATS: dict[str, Callable[[bytes], list[Segment]]] = {
+    "link": split_whole,
     "whole": split_whole,
     "dotenv": split_dotenv,
     "pem": split_pem,

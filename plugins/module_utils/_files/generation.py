@@ -16,7 +16,7 @@ import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Optional
 
-from ansible_collections.crdb.onboard.plugins.module_utils._files.current import read_current, refusal
+from ansible_collections.crdb.onboard.plugins.module_utils._files.current import read_current, read_link, refusal
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, digest
 from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import (
     make_folder,
@@ -24,6 +24,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import
     remove,
     remove_folders,
     stage,
+    stage_link,
     sweep,
     sync_folder,
     write,
@@ -125,8 +126,9 @@ def _either(now: Optional[dict[str, Any]], before: Optional[dict[str, Any]]) -> 
 
 def _give_back(path: str, kept: dict[str, Any]) -> str:
     before = None if kept["before"] is None else base64.b64decode(kept["before"])
+    is_link = kept.get("link", False)
     try:
-        current = read_current(path)
+        current = read_link(path) if is_link else read_current(path)
     except FileRefusedError:
         return "kept"
     now = None if current.content is None else digest(current.content)
@@ -139,7 +141,11 @@ def _give_back(path: str, kept: dict[str, Any]) -> str:
     else:
         mode = int(kept["mode"], 8)
         make_folder(os.path.dirname(current.target))
-        staged = stage(current.target, before, mode, kept["gid"], attributes=current.attributes)
+        staged = (
+            stage_link(current.target, before)
+            if is_link
+            else stage(current.target, before, mode, kept["gid"], attributes=current.attributes)
+        )
         put_in_place(staged, current.target)
         action = "restored"
     sync_folder(os.path.dirname(current.target))

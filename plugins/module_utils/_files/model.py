@@ -13,6 +13,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+LINK_MODE = 0o777
+"""The permission bits of a symbolic link: nothing reads them."""
+
 
 class FileRefusedError(Exception):
     """A file cannot be written; the message says why and how to go on."""
@@ -25,7 +28,9 @@ class PlannedFile:
     `secret` masks passwords in a diff and keeps others out; `requires` are files that the content names, `trusts` CA
     files among them. `gid` of -1 is the group that the file gets by itself. `apps` are those it is written for, and
     `owners` those of a key where they are fewer. An `exclusive` file holds our keys only; `keep_previous` leaves the
-    keys that we wrote before beside today's; `force` replaces what is not ours, in this file alone.
+    keys that we wrote before beside today's; `force` replaces what is not ours, in this file alone. The content of the
+    format ``link`` is where a symbolic link leads. `pending` names a key that was made on this host, whose bytes are
+    the content. A `private` key is nowhere else: the record has its digest only.
     """
 
     path: str
@@ -41,6 +46,8 @@ class PlannedFile:
     exclusive: bool = False
     keep_previous: bool = False
     force: bool = False
+    pending: str = ""
+    private: bool = False
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def apps_of(self, key: str) -> tuple[str, ...]:
@@ -51,6 +58,8 @@ class PlannedFile:
 @dataclass(frozen=True)
 class CurrentFile:
     """What is at a path: `content` is None where no file is; `target` is where a link leads.
+
+    Where a symbolic link is ours itself, `content` is where it leads, and `target` its own place.
 
     `names` counts its hard links, `attributes` are its extended attributes.
     """
@@ -87,6 +96,16 @@ class Decision:
     """Whether a difference may show the contents."""
     removes: tuple[str, ...] = ()
     """Keys that we wrote before, and that go because they are no longer planned."""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the file is a private key, which no other file may hold."""
+        return bool(self.entry.get("private"))
+
+    @property
+    def is_link(self) -> bool:
+        """Whether `after` is where a symbolic link leads."""
+        return bool(self.entry.get("format") == "link")
 
     @property
     def changed(self) -> bool:

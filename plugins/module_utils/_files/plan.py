@@ -16,7 +16,7 @@ from typing import Optional
 from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file, tree
 from ansible_collections.crdb.onboard.plugins.module_utils._files.current import (
     ignored_by_git,
-    read_current,
+    read_as,
     refusal,
     writable,
 )
@@ -48,13 +48,16 @@ def plan(
     for planned in files:
         try:
             _verify_named(planned)
-            current = read_current(planned.path)
+            current = read_as(planned.format, planned.path)
             left = frozenset(pruned.get(planned.path, ()))
             entry = record.files.get(planned.path, {})
             decision = decide(planned, current, entry, force or planned.force, left)
             if decision.changed:
                 writable(current)
-                if planned.secret:
+                if planned.private:
+                    # The folder of all pairs of a user: the one of this pair has another name each time.
+                    ignored_by_git(current.target, os.path.dirname(os.path.dirname(current.target)), "a private key")
+                elif planned.secret:
                     ignored_by_git(current.target)
             decisions.append(decision)
         except FileRefusedError as exc:
@@ -71,7 +74,7 @@ def plan(
 
 def _undone(path: str, record: Record, apps: Optional[Sequence[str]], force: bool) -> Decision:
     """The decision to take a file away for these apps. Raises FileRefusedError."""
-    current = read_current(path)
+    current = read_as(record.files[path]["format"], path)
     decision = undo(path, current, record.files[path], apps, force)
     if decision.changed:
         writable(current)

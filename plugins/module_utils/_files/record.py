@@ -104,6 +104,16 @@ class Record:
         """Write the record. Raises OSError."""
         write(self.path, self.text(), 0o600)
 
+    def keep(self) -> None:
+        """Save the record and let the lock go, also where there is nothing in it yet. Raises OSError.
+
+        So it is known which folders were made for what waits beside the record.
+        """
+        self.save()
+        tree.release(self)
+        os.close(self._lock)
+        self._lock = -1
+
     def close(self) -> None:
         """Let the lock go; a record of nothing takes its folder away with it."""
         tree.release(self)

@@ -114,6 +114,18 @@ def stage(
     return os.path.join(folder, name)
 
 
+def stage_link(path: str, target: bytes) -> str:
+    """Make a symbolic link beside a path, which leads where `target` says; its name. Raises OSError."""
+    folder = os.path.dirname(path)
+    name = f"{_temporary()}{secrets.token_hex(8)}"
+    with tree.opened(folder) as parent:
+        try:
+            os.symlink(target, os.fsencode(name), dir_fd=parent)
+        except OSError as exc:
+            raise OSError(exc.errno, exc.strerror, path) from None
+    return os.path.join(folder, name)
+
+
 def put_in_place(temporary: str, path: str) -> None:
     """Rename a staged file to its path, or remove it when that fails; `sync_folder` makes it last. Raises OSError."""
     with tree.opened(os.path.dirname(path)) as parent:
@@ -180,7 +192,7 @@ def sweep(folder: str, keep: Collection[str] = ()) -> None:
     with contextlib.suppress(OSError), tree.opened(folder) as parent:
         handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
         try:
-            names = [entry.name for entry in os.scandir(handle) if entry.is_file(follow_symlinks=False)]
+            names = [entry.name for entry in os.scandir(handle) if not entry.is_dir(follow_symlinks=False)]
         finally:
             os.close(handle)
         for name in names:

@@ -111,7 +111,13 @@ ENTRY = record_of(
         ),
         "folders": list_of(is_path),
     },
-    {"existed": is_a(bool), "mode": optional(is_mode), "purpose": _TEXT, "copy": optional(is_path)},
+    {
+        "existed": is_a(bool),
+        "mode": optional(is_mode),
+        "purpose": _TEXT,
+        "copy": optional(is_path),
+        "private": is_a(bool),
+    },
 )
 """What the record says of one file."""
 RECORD = record_of({"files": map_of(is_path, ENTRY), "folders": list_of(is_path)}, {})
@@ -132,7 +138,7 @@ UNCONFIRMED = record_of(
                     "apps": _TEXTS,
                     "after": optional(_TEXT),
                 },
-                {},
+                {"link": is_a(bool)},
             ),
         ),
     },

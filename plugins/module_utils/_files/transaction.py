@@ -26,6 +26,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.replace import
     remove_folders,
     set_mode,
     stage,
+    stage_link,
     sweep,
     sync_folder,
     write,
@@ -69,6 +70,9 @@ class Transaction:
             folder = os.path.dirname(current.target)
             self._made += make_folder(folder)
             sweep(folder, keep=set(self._staged.values()))
+            if decision.is_link:
+                self._staged[decision.path] = stage_link(current.target, decision.after)
+                continue
             gid = decision.gid if decision.gid != -1 else current.gid if current.gid != os.getegid() else -1
             self._staged[decision.path] = stage(
                 current.target, decision.after, decision.mode, gid, attributes=current.attributes
@@ -84,6 +88,9 @@ class Transaction:
             current, after = decision.current, decision.after
             if decision.path not in state["files"] and not set(decision.apps) & set(self.unconfirmed):
                 continue
+            # A private key that goes is not needed again.
+            if decision.current.content is not None and decision.is_private:
+                continue
             kept = state["files"].setdefault(
                 decision.path,
                 {
@@ -94,6 +101,7 @@ class Transaction:
                     "entry": self._saved.get(decision.path),
                     "copy": self.copies.get(decision.path),
                     "apps": [],
+                    "link": decision.is_link,
                 },
             )
             kept["apps"] = sorted({*kept["apps"], *decision.apps})
@@ -128,11 +136,16 @@ class Transaction:
 
     def commit(self) -> None:
         """Put everything in its place, and note it. Raises OSError; `rollback` then gives back what was there."""
-        folders = set()
+        folders: set[str] = set()
         for decision in self.decisions:
             if not decision.changed:
                 continue
             target = decision.current.target
+            if decision.is_link:
+                # What a link leads to must last before the link does.
+                for folder in folders:
+                    sync_folder(folder)
+                folders.clear()
             self._done.append(decision)
             try:
                 if decision.path in self._staged:
@@ -149,6 +162,10 @@ class Transaction:
         for folder in folders:
             sync_folder(folder)
 
+    def staged_at(self, path: str) -> str:
+        """Where a file lies that is staged and not in its place yet; its own path otherwise."""
+        return self._staged.get(path, path)
+
     def finish(self) -> None:
         """Note that everything is in its place, and take away what is no longer needed. Raises OSError."""
         gone = [decision for decision in self.decisions if not decision.entry["keys"]]
@@ -157,9 +174,12 @@ class Transaction:
             if copy and decision.action == "restored":
                 with contextlib.suppress(FileNotFoundError):
                     remove(copy)
-        self._note(done=True)
         folders = [folder for decision in gone for folder in decision.entry.get("folders", [])]
+        for folder in folders:
+            # What a run that was killed left there. The record names these folders until they are empty.
+            sweep(folder)
         remove_folders(folders)
+        self._note(done=True)
         self._hand_over([folder for folder in folders if os.path.isdir(folder)])
 
     def _hand_over(self, folders: Sequence[str]) -> None:
@@ -186,6 +206,9 @@ class Transaction:
             try:
                 if current.content is None:
                     remove(current.target)
+                elif decision.is_link:
+                    put_in_place(stage_link(current.target, current.content), current.target)
+                    sync_folder(os.path.dirname(current.target))
                 else:
                     write(current.target, current.content, current.mode, current.gid, attributes=current.attributes)
             except FileNotFoundError:

@@ -24,7 +24,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import (
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
 
-OF_APPS = ("app_config", "ca")
+OF_APPS = ("app_config", "ca", "client_cert")
 """The purposes of files that belong to apps."""
 _LOOK_SECONDS = 5.0
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import Any, Optional
 
-from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file
+from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file, keys
 from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import diff
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import label
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
@@ -36,6 +36,21 @@ def scope_of(params: dict[str, Any]) -> Optional[Scope]:
     return Scope(frozenset(params["managed"]), frozenset(params["purposes"]), params["complete"])
 
 
+def _with_places(report: dict[str, Any], places: dict[str, str]) -> dict[str, Any]:
+    """A report in which files have the paths that they will have."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, str):
+            for staged, path in places.items():
+                value = value.replace(staged, path)
+            return value
+        if isinstance(value, dict):
+            return {key: named(item) for key, item in value.items()}
+        return [named(item) for item in value] if isinstance(value, list) else value
+
+    return dict(named(report))
+
+
 class Writer:
     """One user's files, step by step: `plan`, `stage`, `prove` and `commit` write, `rollback` undoes."""
 
@@ -54,9 +69,11 @@ class Writer:
             self._record = Record(self._state, write=not params["check_mode"])
             self._renamed = rename_apps(self._record, params["renamed"], self._planned)
             if params["state"] == "present":
+                self._planned = [keys.with_content(file, self._state) for file in self._planned]
                 scope = scope_of(params)
                 self._unmanaged = unmanaged(planned_apps(self._planned), self._record, scope) if scope else {}
-                pruned = self._unmanaged if params["prune"] else {}
+                self._unmanaged = {p: apps for p, apps in self._unmanaged.items() if not self._is_kept(p)}
+                pruned = {**(self._unmanaged if params["prune"] else {}), **self._retired()}
                 decisions, refusals = plan(self._planned, self._record, params["force"], pruned)
             else:
                 decisions, refusals = plan_undo(
@@ -67,6 +84,19 @@ class Writer:
         except FileRefusedError as exc:
             refusals = [str(exc)]
         return refusals
+
+    def _is_kept(self, path: str) -> bool:
+        return any(path == kept or path.startswith(kept + "/") for kept in self._params["kept"])
+
+    def _retired(self) -> dict[str, tuple[str, ...]]:
+        """The files that an earlier run wrote, and that go with this one, with their apps."""
+        if self._record is None:
+            return {}
+        files = {path: entry for path, entry in self._record.files.items() if path in self._params["retired"]}
+        return {
+            path: tuple(sorted({app for key in entry["keys"].values() for app in key["apps"]}))
+            for path, entry in files.items()
+        }
 
     def stage(self) -> None:
         """Write everything beside its place. Raises OSError."""
@@ -87,10 +117,16 @@ class Writer:
         from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
         from ansible_collections.crdb.onboard.plugins.module_utils._check.run import check_endpoints
 
+        places: dict[str, str] = {}
         for entry in facts:
             entry["ca_text"] = staged.get(os.path.normpath(entry["ca_file"] or "")) or entry["ca_text"]
+            for name in ("sslcert", "sslkey"):
+                path = entry[name]
+                if path:
+                    entry[name] = self._transaction.staged_at(os.path.normpath(path))
+                    places[entry[name]] = path
         reports = check_endpoints([Endpoint.from_dict(entry) for entry in facts], self._params["timeout"])
-        return [report.as_dict() for report in reports]
+        return [_with_places(report.as_dict(), places) for report in reports]
 
     def commit(self) -> None:
         """Put everything in its place. Raises OSError."""
@@ -101,8 +137,11 @@ class Writer:
         self._transaction.finish()
         if self._renamed and self._transaction.record.files:
             self._transaction.record.save()
+        self.discard()
         generation = self._transaction.record.generation
         if self._params["state"] == "absent":
+            if self._params["purpose"] == "client_cert":
+                keys.clear(self._state)
             generation.forget(self._params["apps"])
         elif self._params["run"]:
             written = {app for file in self._planned for app in file.apps}
@@ -110,7 +149,12 @@ class Writer:
 
     def rollback(self) -> list[str]:
         """Restore the earlier files; the paths of which that is not possible."""
+        self.discard()
         return self._transaction.rollback()
+
+    def discard(self) -> None:
+        """Remove the keys that were made for files that are not written."""
+        keys.remove(self._state, [file.pending for file in self._planned if file.pending])
 
     def unconfirmed(self) -> list[str]:
         """The apps whose change waits to be confirmed."""

@@ -29,7 +29,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, placed
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, placed, with_certificate
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import reports as run_reports
@@ -137,9 +137,10 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
         return ControllerPaths.of_task(self._task, self._task_vars)
 
     def placed(self, inventory: HostInventory) -> tuple[tuple[App, ...], dict[str, str]]:
-        """All apps of this host, with the CA where the host has a place for it, and the homes that paths name."""
+        """All apps of this host, with the places of CAs and client certificates, and the homes that paths name."""
         homes = self.homes(inventory.apps)
-        return tuple(placed(app, homes.get(app.user)) for app in inventory.apps), homes
+        apps = (placed(app, homes.get(app.user)) for app in inventory.apps)
+        return tuple(with_certificate(app, self.folder(app, homes)) for app in apps), homes
 
     def homes(self, apps: tuple[App, ...]) -> dict[str, str]:
         """The home on the host of every user whose home a path names, by user; empty where it has none of its own.

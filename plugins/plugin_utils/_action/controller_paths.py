@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_OF_CONNECTION = ("ca_file",)
+_OF_CONNECTION = (
+    "ca_file",
+    "client_ca_file",
+    "client_ca_key_file",
+    "client_cert_file",
+    "client_cert_key_file",
+)
 _OF_CLOUD = ("api_key_file", "ca_file")
 _OF_TASK = ("password_store",)
 

@@ -19,6 +19,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import certificates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import (
     Source,
     alternating,
@@ -52,6 +53,12 @@ class UserAction(CloudAction):
                 f"admin: there is no connection {name!r}. The connections are {', '.join(facts_by_name)}."
             )
         source = with_password(inventory.source(name, facts_by_name[name]))
+        if source.certificate is not None:
+            raise OnboardingError(
+                f"admin: connections.{name} has {source.certificate.kind}, whose certificates are for hosts. Give the"
+                " administrator a password, or set sslcert and sslkey (crdb_connection_sslcert,"
+                " crdb_connection_sslkey) to files on the controller."
+            )
         return (source, *inventory.server(facts_by_name[name], source))
 
     def administrator_by_api(
@@ -63,7 +70,8 @@ class UserAction(CloudAction):
         """
         facts = inventory.connections.get(name) or {}
         store = inventory.store
-        known = any(facts.get(key) for key in ("password", "sslcert", "users")) or os.environ.get("PGPASSWORD")
+        given = any(facts.get(key) for key in ("password", "users")) or certificates.is_given(facts)
+        known = given or os.environ.get("PGPASSWORD")
         if known or store is None or not facts.get("cluster") or not facts.get("user"):
             return None
         settings = inventory.settings()

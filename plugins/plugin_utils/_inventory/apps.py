@@ -190,6 +190,19 @@ class App:
         return home + named[1:] if named else str(PurePosixPath(home, ROOT_CRT))
 
 
+def with_certificate(app: App, folder: str) -> App:
+    """The app with the absolute paths of its client certificate and key, where this collection puts them there.
+
+    `folder` is the app's folder as the host expands it.
+    """
+    connection = app.source.connection
+    if app.source.certificate is None or not connection.sslcert or not connection.sslkey:
+        return app
+    paths = {"sslcert": connection.sslcert, "sslkey": connection.sslkey}
+    absolute = {name: str(PurePosixPath(folder, path)) for name, path in paths.items()}
+    return replace(app, source=replace(app.source, connection=connection.replace(**absolute)))
+
+
 def placed(app: App, home: str | None) -> App:
     """The app with its CA beside it, where it was to go to a `home` that is not there (an empty text) by itself."""
     moved = home == "" and app.source.ca is not None and app.source.ca_destination == "auto"

@@ -19,9 +19,20 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import site
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import answers, origin, questions, schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import (
+    answers,
+    certificates,
+    origin,
+    questions,
+    schema,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CA_SOURCE_KEYS, PUBLIC_CA, CaSource
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import (
+    CERTIFICATE_KEYS,
+    CERTIFICATE_SOURCE_KEYS,
+    CertificateSource,
+)
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import (
     Connection,
     InvalidConnectionError,
@@ -30,7 +41,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection imp
     resolve,
 )
 
-_OF_SITE = (*CA_SOURCE_KEYS, "ca_public", "ca_destination", "ca_fingerprint")
+_OF_SITE = (*CA_SOURCE_KEYS, "ca_public", "ca_destination", "ca_fingerprint", *CERTIFICATE_KEYS)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _CLUSTER_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 # How the Console, in commands for a shell, writes the home that no driver expands.
@@ -42,13 +53,17 @@ URL_ANSWER = "url"
 
 @dataclass(frozen=True)
 class Source:
-    """A connection with what belongs to it on a host: its CA, and where that goes."""
+    """A connection with what belongs to it on a host: its CA, where that goes, and its client certificates.
+
+    With a `certificate` the connection names its certificate and key by their paths inside the folder of an app.
+    """
 
     name: str
     connection: Connection
     ca: CaSource | None
     ca_public: bool
     ca_destination: str
+    certificate: CertificateSource | None = None
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -124,7 +139,10 @@ def source(
     if ca is None and not connection.sslrootcert:
         ca = CaSource(PUBLIC_CA, "") if public else _asked_ca(name, facts, connection, url, cloud, prompt)
     ca_public = facts["ca_public"] or (ca is not None and ca.kind == PUBLIC_CA)
-    return Source(name, connection, ca, ca_public, facts["ca_destination"])
+    certificate = certificates.source(name, facts, connection)
+    if certificate is not None:
+        connection = certificates.named(connection)
+    return Source(name, connection, ca, ca_public, facts["ca_destination"], certificate)
 
 
 def _connection(name: str, facts: Mapping[str, Any], url: str) -> Connection:
@@ -229,7 +247,7 @@ def alternating(name: str, facts: Any) -> tuple[Any, tuple[str, ...]]:
     if not isinstance(facts, Mapping) or not facts.get("users"):
         return facts, ()
     users = schema.as_list(facts["users"])
-    excluded = [key for key in ("user", "password", "sslcert") if facts.get(key)]
+    excluded = [key for key in ("user", "password", "sslcert", *CERTIFICATE_SOURCE_KEYS) if facts.get(key)]
     if excluded:
         keys = " and ".join(origin.setting(name, key) for key in excluded)
         raise OnboardingError(f"{origin.label(name, facts, 'users')}: has users, so {keys} must be left out.")

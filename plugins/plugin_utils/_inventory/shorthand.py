@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import CERTIFICATE_SOURCE_KEYS
 
 REFUSED = "refused"
 """The key of all options that holds why there are none."""
@@ -35,7 +36,7 @@ COMBINED: dict[str, tuple[str, ...]] = {
     "sql": ("connections", "cloud"),
 }
 """What the lookup `inputs` reads as one dictionary, by the term."""
-_OF_CLUSTERS = ("cluster", "endpoint", "user", "users", "sslcert")
+_OF_CLUSTERS = ("cluster", "endpoint", "user", "users", "sslcert", *CERTIFICATE_SOURCE_KEYS)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ def drop_in(app: App, environment_file: str) -> RenderedFile:
 
 def _requires(app: App, connection: Connection) -> tuple[str, ...]:
     """Files that must already be on the host: the configuration names them, and no role writes them."""
+    if app.source.certificate is not None:
+        return ()
     return tuple(path for path in (connection.sslcert, connection.sslkey) if path)
 
 
@@ -178,9 +180,8 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
         return files
     named = any(framework.place == "env" for framework in app.frameworks) or not app.frameworks
     values = {**(environment_values(base, DEFAULT_ENVIRONMENT) if named else {}), **variables}
-    title = (
-        f"Written by crdb.onboard for the app {app.name}: it contains a password, so keep it out of version control."
-    )
+    secret = "." if base.password is None else ": it contains a password, so keep it out of version control."
+    title = f"Written by crdb.onboard for the app {app.name}{secret}"
     path = str(PurePosixPath(folder, app.environment_file))
     environment = RenderedFile(
         path, environment_file(values, title=title), 0o600, "dotenv", True, _requires(app, base), _trusts(app, base)

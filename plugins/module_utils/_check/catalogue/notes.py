@@ -125,6 +125,9 @@ NOTES: Mapping[str, Note] = {
     "certificate_expires": Note(
         "The certificate of {host} expires at {not_after}, in {days} days.",
     ),
+    "client_cert_expires": Note(
+        "The client certificate {client_cert} for {host} expires at {not_after}, in {days} days.",
+    ),
     "ca_expires": Note(
         "The CA certificate {failing} of {host} in {ca} expires at {failing_after}, in {days} days.",
     ),

@@ -146,10 +146,28 @@ ENTRIES: Mapping[str, Entry] = {
         "Set sslcert and sslkey (crdb_connection_sslcert, crdb_connection_sslkey) to the client certificate and key of "
         "{user} for {host}.",
     ),
+    "client_cert_expired": Entry(
+        "The client certificate {client_cert} for {user} at {host} expired at {client_after}; this machine's clock "
+        "says {now}.",
+        "Run playbooks/app_servers.yml, which renews it where the connection has client_ca_file "
+        "(crdb_connection_client_ca_file), or put another certificate for {user} at {host} in place of {client_cert}.",
+    ),
+    "client_cert_not_yet_valid": Entry(
+        "The client certificate {client_cert} for {user} at {host} is not valid before {client_before}; this machine's "
+        "clock says {now}.",
+        "Correct this machine's clock if it is wrong, or put a certificate for {user} at {host} that is valid now in "
+        "place of {client_cert}.",
+    ),
+    "client_cert_other_ca": Entry(
+        "The server at {host} ({address}) does not trust the CA {client_issuer}, which signed the client certificate "
+        "{client_cert} of {user}.",
+        "Have the client CA of {host} sign a certificate for {user}, and put it in place of {client_cert}, or add "
+        "{client_issuer} to the client CAs of {host} (ca-client.crt on its nodes).",
+    ),
     "client_cert_refused": Entry(
         "The server at {host} ({address}) refuses the client certificate {client_cert}: {error}.",
-        "Use a client certificate for {user} that is signed by the client CA of {host} and has not expired, in "
-        "place of {client_cert}.",
+        "Use a client certificate for {user} that is signed by the client CA of {host} and has the extended key usage "
+        "clientAuth, in place of {client_cert}.",
     ),
     "tls_failed": Entry(
         "TLS with {host} ({address}) failed {when}: {error}.",

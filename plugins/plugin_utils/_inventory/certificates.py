@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, the crdb.onboard authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The keys of a connection that say where its client certificates come from.
+
+This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import origin, schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import (
+    CERTIFICATE_KEYS,
+    CERTIFICATE_SOURCE_KEYS,
+    CertificateSource,
+    certificate_path,
+    key_path,
+)
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
+
+_KEY_OF = {"client_ca_file": "client_ca_key_file", "client_cert_file": "client_cert_key_file"}
+_LONGEST = 100 * 366
+_LONGEST_NAME = 64
+
+
+def is_given(facts: Mapping[str, Any]) -> bool:
+    """Whether the facts of a connection have a client certificate, of either kind."""
+    return bool(facts.get("sslcert")) or is_issued(facts)
+
+
+def is_issued(facts: Any) -> bool:
+    """Whether the facts of a connection say where its client certificates come from."""
+    return isinstance(facts, Mapping) and any(facts.get(key) for key in CERTIFICATE_SOURCE_KEYS)
+
+
+def source(name: str, facts: Mapping[str, Any], connection: Connection) -> CertificateSource | None:
+    """Where the client certificates of a connection come from; None where nothing says so.
+
+    Raises OnboardingError for keys that contradict each other, or have no use.
+    """
+    where = origin.label(name, facts)
+
+    def setting(key: str) -> str:
+        return origin.setting(name, key)
+
+    kinds = [key for key in CERTIFICATE_SOURCE_KEYS if facts.get(key)]
+    documented = schema.keys("connections")
+    others = [key for key in CERTIFICATE_KEYS if key not in CERTIFICATE_SOURCE_KEYS]
+    others = [key for key in others if facts.get(key) and facts[key] != documented[key].get("default")]
+    if not kinds:
+        if others:
+            sources = " or ".join(map(setting, CERTIFICATE_SOURCE_KEYS))
+            raise OnboardingError(f"{where}: {setting(others[0])} has no use without {sources}.")
+        return None
+    if len(kinds) > 1:
+        raise OnboardingError(f"{where}: has {' and '.join(map(setting, kinds))}, but a connection may have only one.")
+    kind = kinds[0]
+    own = {"sslcert": connection.sslcert, "password": connection.password}
+    both = [setting(key) for key, value in own.items() if value]
+    if both:
+        raise OnboardingError(f"{where}: has {setting(kind)} and {' and '.join(both)}. Leave one of them out.")
+    if connection.deployment == "serverless":
+        raise OnboardingError(
+            f"{where}: Serverless clusters (Basic and Standard) accept no client certificate. Leave {setting(kind)}"
+            f" out, and set {setting('password')}."
+        )
+    key = _KEY_OF.get(kind)
+    if key and not facts.get(key):
+        raise OnboardingError(f"{where}: {setting(key)} is missing: {setting(kind)} needs it.")
+    unused = [other for other in ("client_ca_key_file", "client_cert_key_file") if facts.get(other) and other != key]
+    if unused:
+        raise OnboardingError(f"{where}: {setting(unused[0])} has no use with {setting(kind)}.")
+    user = connection.user.lower()
+    return CertificateSource(
+        kind=kind,
+        certificate=facts[kind] if key else "",
+        key=facts[key] if key else "",
+        command=_command(f"{where}: {setting(kind)}", facts[kind]) if kind == "client_cert_command" else (),
+        names=_names(f"{where}: {setting('client_cert_names')}", facts.get("client_cert_names") or [user]),
+        lifetime=_days(f"{where}: {setting('client_cert_lifetime')}", facts["client_cert_lifetime"], 1),
+        renew_days=_renewal(where, setting, facts),
+        made_on=facts["client_key_made_on"],
+    )
+
+
+def _command(where: str, text: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError:
+        raise OnboardingError(f"{where}: has a quote without its other half.") from None
+    if not words:
+        raise OnboardingError(f"{where}: must be a program and its arguments.")
+    return words
+
+
+def _names(where: str, names: list[str]) -> tuple[str, ...]:
+    for text in names:
+        if not text or not text.isprintable() or len(text) > _LONGEST_NAME:
+            raise OnboardingError(f"{where}: {text!r} must be a name of 1 to {_LONGEST_NAME} characters.")
+        if not text.isascii() and text != names[0]:
+            raise OnboardingError(f"{where}: {text!r} must consist of ASCII characters, as host names do.")
+    return tuple(names)
+
+
+def _days(where: str, days: int, least: int) -> int:
+    if not least <= days <= _LONGEST:
+        raise OnboardingError(f"{where}: {days} must be from {least} to {_LONGEST} days.")
+    return days
+
+
+def _renewal(where: str, setting: Any, facts: Mapping[str, Any]) -> int | None:
+    days = facts.get("client_cert_renew_days")
+    if days is None:
+        return None
+    where = f"{where}: {setting('client_cert_renew_days')}"
+    if facts.get("client_ca_file") and days >= facts["client_cert_lifetime"]:
+        raise OnboardingError(f"{where}: {days} must be less than {setting('client_cert_lifetime')}.")
+    return _days(where, days, 0)
+
+
+def named(connection: Connection) -> Connection:
+    """The connection with the paths of its certificate and key inside the folder of an app."""
+    user = connection.user.lower()
+    return connection.replace(sslcert=certificate_path(user), sslkey=key_path(user))
