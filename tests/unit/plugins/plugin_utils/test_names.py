@@ -31,6 +31,8 @@ CATALOGUE = frameworks.load()
         ("hibernate-core", "hibernate"),
         ("@prisma/client", "prisma"),
         ("prisma@7", "prisma"),
+        ("drizzle-orm@0.45", "drizzle"),
+        ("drizzle-kit", "drizzle"),
         ("spring", "spring-boot"),
         ("spring-boot-starter-data-jpa", "spring-boot"),
     ],
