@@ -5,7 +5,8 @@
 """Which parameters of a connection string the drivers know, in libpq's spelling where there is one.
 
 Sources: libpq 18's manual, section "Parameter Key Words"; the documentation of pgx v5 (pgconn.ParseConfig), lib/pq,
-PgJDBC ("Connecting to the Database"), node-postgres and pg-connection-string, asyncpg (connect).
+PgJDBC ("Connecting to the Database"), node-postgres and pg-connection-string, asyncpg (connect),
+postgres.js (its file src/index.js).
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -55,6 +56,7 @@ KNOWN: Mapping[str, frozenset[str]] = {
         *("replication", "sslnegotiation", "statement_timeout", "uselibpqcompat"),
     },
     "asyncpg": _EVERYWHERE | _SESSION,
+    "postgres.js": _EVERYWHERE | _SESSION,
     "jdbc": _EVERYWHERE
     | {
         *(

@@ -33,6 +33,8 @@ CATALOGUE = frameworks.load()
         ("prisma@7", "prisma"),
         ("drizzle-orm@0.45", "drizzle"),
         ("drizzle-kit", "drizzle"),
+        ("postgres.js", "postgres-js"),
+        ("PostgresJS", "postgres-js"),
         ("spring", "spring-boot"),
         ("spring-boot-starter-data-jpa", "spring-boot"),
     ],
