@@ -35,6 +35,7 @@ CATALOGUE = frameworks.load()
         ("drizzle-kit", "drizzle"),
         ("postgres.js", "postgres-js"),
         ("PostgresJS", "postgres-js"),
+        ("knex@3", "knex"),
         ("Kysely", "kysely"),
         ("spring", "spring-boot"),
         ("spring-boot-starter-data-jpa", "spring-boot"),
