@@ -37,6 +37,7 @@ CATALOGUE = frameworks.load()
         ("PostgresJS", "postgres-js"),
         ("knex@3", "knex"),
         ("Kysely", "kysely"),
+        ("playhouse", "peewee"),
         ("spring", "spring-boot"),
         ("spring-boot-starter-data-jpa", "spring-boot"),
     ],
