@@ -38,6 +38,7 @@ CATALOGUE = frameworks.load()
         ("knex@3", "knex"),
         ("Kysely", "kysely"),
         ("playhouse", "peewee"),
+        ("Alembic", "alembic"),
         ("spring", "spring-boot"),
         ("spring-boot-starter-data-jpa", "spring-boot"),
     ],
