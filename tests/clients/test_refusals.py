@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
 
 from tests.integration.conftest import files_below
 
@@ -16,7 +17,7 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
 @pytest.mark.parametrize(
     ("cluster", "facts", "framework", "choices"),
     [
-        ("funky_skunk", {}, "sqlite", "The frameworks are gorm, pgx, pq, hibernate, jdbc"),
+        ("funky_skunk", {}, "sqlite", f"The frameworks are {', '.join(frameworks.load())}"),
         (
             "funky_skunk",
             {},

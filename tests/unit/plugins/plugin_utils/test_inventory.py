@@ -138,7 +138,7 @@ class TestApps:
             ({"environment_file": "/etc/environment"}, "must be a file inside"),
             (
                 {"frameworks": ["djanga"]},
-                "Did you mean django? The frameworks are gorm, pgx, pq, hibernate, jdbc, spring-boot, node-postgres",
+                f"Did you mean django? The frameworks are {', '.join(CATALOGUE)}.",
             ),
             ({"frameworks": [5]}, "There is no framework 5"),
         ],
