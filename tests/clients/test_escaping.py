@@ -480,7 +480,8 @@ def right_xml(choice, made, scratch):
 
 
 PYTHON_DRIVERS = (
-    *("asyncpg", "psycopg", "psycopg.conninfo", "psycopg2", "psycopg2.extensions", "psycopg_pool"),
+    *("asyncpg", "playhouse", "playhouse.cockroachdb", "psycopg", "psycopg.conninfo", "psycopg2"),
+    *("psycopg2.extensions", "psycopg_pool"),
     *("sqlalchemy", "sqlalchemy.ext", "sqlalchemy.ext.asyncio"),
 )
 
@@ -488,6 +489,7 @@ PYTHON_DRIVERS = (
 def right_python(choice, made, scratch):
     """Run as Python: what it makes of the connection, which is in the environment or in the file."""
     found, fakes = [], {name: MagicMock() for name in PYTHON_DRIVERS}
+    fakes["psycopg2.extensions"].parse_dsn.return_value = {"dbname": "d"}
     pool = {"connect_timeout": 15, "keepalives": 1, "keepalives_idle": 60, "keepalives_interval": 10}
     pool["keepalives_count"] = 3
     for one in made:
@@ -520,6 +522,41 @@ def right_python(choice, made, scratch):
             else:
                 found.append(names["database_url"]() == one.connection.url())
     return found
+
+
+ALEMBIC_READER = """
+import json, os, sys
+from alembic.config import Config
+from sqlalchemy import make_url
+found = []
+for text, url in json.load(sys.stdin):
+    os.environ["DATABASE_URL"] = url
+    names = {"__file__": "/srv/x.py", "__name__": "x"}
+    exec(compile(text, "x.py", "exec"), names)
+    config = Config()
+    config.set_main_option("sqlalchemy.url", names["sqlalchemy_url"]())
+    read = make_url(config.get_section(config.config_ini_section)["sqlalchemy.url"])
+    found.append([read.drivername, read.get_dialect()().create_connect_args(read)[1]])
+print(json.dumps(found))
+"""
+
+
+def right_alembic(choice, made, scratch):
+    """Run with Alembic and SQLAlchemy, which read the URL back from the configuration that env.py has."""
+    destination = choice.files[0].destination
+    given = [one.connection.url() if choice.place == "env" else "postgresql://other" for one in made]
+    pairs = list(zip([one.texts[destination] for one in made], given, strict=True))
+    python = str(installed_folder(choice) / "venv" / "bin" / "python")
+    own = {"connect_timeout": "15", "keepalives": "1", "keepalives_idle": "60", "keepalives_interval": "10"}
+    own["keepalives_count"] = "3"
+    wanted = []
+    for connection in (one.connection for one in made):
+        parts = {"host": connection.host, "port": connection.port, "dbname": connection.startup_database}
+        parts |= {"user": connection.user, "password": connection.password}
+        parts |= {**own, **templates.driver_options(connection)}
+        wanted.append([f"cockroachdb+{choice.variant}", parts])
+    found = json.loads(ask([python, "-c", ALEMBIC_READER], json.dumps(pairs)))
+    return [one == right for one, right in zip(found, wanted, strict=True)]
 
 
 def right_javascript(choice, made, scratch):
@@ -740,6 +777,7 @@ READERS: dict[str, Callable[[Framework, Sequence[Made], Path], list[bool]]] = {
     "pgadmin": right_pgadmin,
     "dbeaver": right_dbeaver,
     "datagrip": right_datagrip,
+    "alembic": right_alembic,
     "python": right_python,
     "javascript": right_javascript,
     "ruby": right_ruby,

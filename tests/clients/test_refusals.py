@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks
 
 from tests.integration.conftest import files_below
 
@@ -16,18 +17,22 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
 @pytest.mark.parametrize(
     ("cluster", "facts", "framework", "choices"),
     [
-        (
-            "funky_skunk",
-            {},
-            "sqlite",
-            "The frameworks are bun, ent, golang-migrate, goose, gorm, pgx, pq, sqlx-go, hibernate",
-        ),
+        ("funky_skunk", {}, "sqlite", f"The frameworks are {', '.join(frameworks.load())}"),
         (
             "funky_skunk",
             {},
             {"name": "typeorm", "version": "0.1.0"},
             "outside the supported ranges: >=1,<2 and >=0.3,<1 and >=0.2,<0.3",
         ),
+        (
+            "funky_skunk",
+            {},
+            {"name": "drizzle", "password_place": "inline"},
+            "password_place cannot be inline. Use env",
+        ),
+        ("funky_skunk", {}, "drizzle-orm@0.30.0", "Drizzle 0.30.0 does not work: drizzle() takes no { client }"),
+        ("funky_skunk", {}, {"name": "alembic", "variant": "asyncpg"}, "The variants are: psycopg2, psycopg"),
+        ("funky_skunk", {}, "knex@2.5.1", "Knex 2.5.1 is outside the supported ranges: >=3.2,<4 and >=3,<3.2"),
         ("funky_skunk", {"routing": "options"}, SEQUELIZE_6_9, "by options; it can by database, sni"),
         (
             "steady_heron",

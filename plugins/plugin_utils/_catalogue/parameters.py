@@ -5,7 +5,8 @@
 """Which parameters of a connection string the drivers know, in libpq's spelling where there is one.
 
 Sources: libpq 18's manual, section "Parameter Key Words"; the documentation of pgx v5 (pgconn.ParseConfig), lib/pq,
-PgJDBC ("Connecting to the Database"), node-postgres and pg-connection-string, asyncpg (connect).
+PgJDBC ("Connecting to the Database"), node-postgres and pg-connection-string, asyncpg (connect),
+postgres.js (its file src/index.js).
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
@@ -61,6 +62,7 @@ KNOWN: Mapping[str, frozenset[str]] = {
         *("channel_binding", "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval"),
         *("keepalives_retries", "load_balance_hosts", "sslnegotiation", "target_session_attrs", "tcp_user_timeout"),
     },
+    "postgres.js": _EVERYWHERE | _SESSION,
     "jdbc": _EVERYWHERE
     | {
         *(

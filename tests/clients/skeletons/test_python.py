@@ -313,11 +313,24 @@ async def ask() -> str:
 def name() -> str:
     return asyncio.run(ask())
 """
+BY_PEEWEE = """from shop.crdb_peewee import database
+
+
+def name() -> str:
+    assert (database._max_connections, database._stale_timeout) == (10, 900)
+    with database.connection_context():
+        used = database.connection().info.dsn_parameters
+        assert (used["connect_timeout"], used["keepalives_idle"], used["sslmode"]) == ("15", "60", "verify-full")
+        (answer,) = database.execute_sql("SELECT current_database()").fetchone()
+    database.close_all()
+    return str(answer)
+"""
 SOURCES = {
     ("psycopg2", ""): BY_CONNECTION,
     ("psycopg", "sync"): BY_POOL,
     ("psycopg", "async"): BY_ASYNC_POOL,
     ("asyncpg", ""): BY_ASYNCPG,
+    ("peewee", ""): BY_PEEWEE,
     ("sqlalchemy", "psycopg2"): BY_ENGINE,
     ("sqlalchemy", "psycopg"): BY_ENGINE,
     ("sqlalchemy", "asyncpg"): BY_ASYNC_ENGINE,
@@ -327,6 +340,7 @@ IMPORTED = {
     "psycopg2": ("crdb_database", "connect"),
     "psycopg": ("crdb_pool", "pool"),
     "asyncpg": ("crdb_asyncpg", "create_pool"),
+    "peewee": ("crdb_peewee", "database"),
     "sqlalchemy": ("crdb_engine", "engine"),
 }
 """The module that is written, and what the printed line imports from it."""

@@ -138,7 +138,7 @@ class TestApps:
             ({"environment_file": "/etc/environment"}, "must be a file inside"),
             (
                 {"frameworks": ["djanga"]},
-                "Did you mean django? The frameworks are bun, ent, golang-migrate, goose, gorm, pgx, pq, sqlx-go",
+                f"Did you mean django? The frameworks are {', '.join(CATALOGUE)}.",
             ),
             ({"frameworks": [5]}, "There is no framework 5"),
         ],
