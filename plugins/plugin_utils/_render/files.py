@@ -180,8 +180,8 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
         return files
     named = any(framework.place == "env" for framework in app.frameworks) or not app.frameworks
     values = {**(environment_values(base, DEFAULT_ENVIRONMENT) if named else {}), **variables}
-    secret = "." if base.password is None else ": it contains a password, so keep it out of version control."
-    title = f"Written by crdb.onboard for the app {app.name}{secret}"
+    warning = "." if base.password is None else ": it contains a password, so keep it out of version control."
+    title = f"Written by crdb.onboard for the app {app.name}{warning}"
     path = str(PurePosixPath(folder, app.environment_file))
     environment = RenderedFile(
         path, environment_file(values, title=title), 0o600, "dotenv", True, _requires(app, base), _trusts(app, base)
