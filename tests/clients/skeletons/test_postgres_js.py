@@ -13,10 +13,17 @@ import pytest
 from tests.clients.skeletons.node import SETTINGS, Node, start, without_url
 
 POSTGRES = ("postgres-js", ">=3.4,<4")
-PRINTED = {"database": "defaultdb", "max": 7, "max_lifetime": 600, "connect_timeout": 9, "keep_alive": 45}
+PRINTED = {
+    "database": "defaultdb",
+    "named": "postgres.js",
+    "max": 7,
+    "max_lifetime": 600,
+    "connect_timeout": 9,
+    "keep_alive": 45,
+}
 APP = """
 async function main()TYPE {
-  const [row] = await sql`SELECT current_database() AS database`;
+  const [row] = await sql`SELECT current_database() AS database, current_setting('application_name') AS named`;
   const { max, max_lifetime, connect_timeout, keep_alive, ssl } = sql.options;
   const { host, servername } = sslCAST;
   console.log(JSON.stringify({ ...row, max, max_lifetime, connect_timeout, keep_alive, host, servername }));
@@ -64,8 +71,10 @@ def test_postgres_js_in_javascript(node: Node, kind: str):
     assert start(skeleton, "index.js") == [{**PRINTED, "servername": "localhost"}] * 3
     url = next(text for text in (node.folder / ".env").read_text().splitlines() if text.startswith("DATABASE_URL="))
     address = url.partition("=")[2].strip("\"'").replace("@localhost:", "@127.0.0.1:")
+    # A setting of the session stands in the URL, too.
+    address += "&application_name=shop"
     done = skeleton.command("start with an address in place of a name", ["node", "index.js"], DATABASE_URL=address)
-    assert json.loads(done.stdout.splitlines()[-1]) == {**PRINTED, "host": "127.0.0.1"}
+    assert json.loads(done.stdout.splitlines()[-1]) == {**PRINTED, "named": "shop", "host": "127.0.0.1"}
     without_url(skeleton, "index.js")
     if kind == "commonjs":
         node.write("typed.mts", TYPED)
