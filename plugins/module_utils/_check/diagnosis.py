@@ -108,10 +108,7 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "cluster_sent": f"'{sent}'",
         "cluster_hint": facts.routing_id or "<routing id>",
         "ca": ca_label(facts) + (f" ({', '.join(subjects)})" if subjects and isinstance(error, TlsError) else ""),
-        "client_cert": facts.client_cert or "(none)",
-        "client_issuer": facts.client.issuer if facts.client else "an unnamed CA",
-        "client_before": timestamp(facts.client.not_before) if facts.client else "a later date",
-        "client_after": timestamp(facts.client.not_after) if facts.client else "an earlier date",
+        **_client_words(facts),
         "timeout": f"{facts.timeout:g}",
         "when": STEPS[step][1],
         "error": reason_of(error),
@@ -148,6 +145,17 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "allowlist": f"the IP allowlist of cluster {facts.routing_id or sent}",
     }
     return {key: clean(value) for key, value in words.items()}
+
+
+def _client_words(facts: Facts) -> dict[str, str]:
+    """The placeholders of a client certificate."""
+    client = facts.client
+    return {
+        "client_cert": facts.client_cert or "(none)",
+        "client_issuer": client.issuer if client else "an unnamed CA",
+        "client_before": timestamp(client.not_before) if client else "a later date",
+        "client_after": timestamp(client.not_after) if client else "an earlier date",
+    }
 
 
 def _parameter(error: BaseException) -> str:
