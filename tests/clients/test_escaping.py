@@ -482,7 +482,6 @@ def right_xml(choice, made, scratch):
 PYTHON_DRIVERS = (
     *("asyncpg", "playhouse", "playhouse.cockroachdb", "psycopg", "psycopg.conninfo", "psycopg2"),
     *("psycopg2.extensions", "psycopg_pool"),
-    *("sqlalchemy", "sqlalchemy.ext", "sqlalchemy.ext.asyncio"),
 )
 
 
@@ -557,6 +556,45 @@ def right_alembic(choice, made, scratch):
         wanted.append([f"cockroachdb+{choice.variant}", parts])
     found = json.loads(ask([python, "-c", ALEMBIC_READER], json.dumps(pairs)))
     return [one == right for one, right in zip(found, wanted, strict=True)]
+
+
+SQLALCHEMY_READER = """
+import json, os, ssl, sys
+from unittest.mock import MagicMock
+ssl.create_default_context = MagicMock()
+found = []
+for text, url in json.load(sys.stdin):
+    os.environ["DATABASE_URL"] = url
+    names = {"__file__": "/srv/x.py", "__name__": "x"}
+    exec(compile(text, "x.py", "exec"), names)
+    engine = getattr(names["engine"], "sync_engine", names["engine"])
+    parts = engine.dialect.create_connect_args(engine.url)[1]
+    if "_connect_args" in names:
+        parts |= names["_connect_args"](names["_url"].query)["server_settings"]
+    found.append({name: value for name, value in parts.items() if isinstance(value, (str, int))})
+print(json.dumps(found))
+"""
+
+
+def right_sqlalchemy(choice, made, scratch):
+    """Run with SQLAlchemy itself: what the engine gives to the driver, without its own arguments."""
+    destination = choice.files[0].destination
+    given = [one.connection.url() if choice.place == "env" else "postgresql://other" for one in made]
+    pairs = list(zip([one.texts[destination] for one in made], given, strict=True))
+    python = str(installed_folder(choice) / "venv" / "bin" / "python")
+    files = ("sslmode", "sslrootcert", "sslcert", "sslkey") if choice.variant == "asyncpg" else ()
+    wanted = []
+    for connection in (one.connection for one in made):
+        name = "database" if choice.variant == "asyncpg" else "dbname"
+        parts = {"host": connection.host, "port": connection.port, name: connection.startup_database}
+        parts |= {"user": connection.user, "password": connection.password}
+        wanted.append(parts | {k: v for k, v in templates.driver_options(connection).items() if k not in files})
+    found = json.loads(ask([python, "-c", SQLALCHEMY_READER], json.dumps(pairs)))
+    own = ("prepared_statement_cache_size", "prepared_statement_name_func", "context")
+    return [
+        {name: value for name, value in one.items() if name not in own} == right
+        for one, right in zip(found, wanted, strict=True)
+    ]
 
 
 def right_javascript(choice, made, scratch):
@@ -778,6 +816,7 @@ READERS: dict[str, Callable[[Framework, Sequence[Made], Path], list[bool]]] = {
     "dbeaver": right_dbeaver,
     "datagrip": right_datagrip,
     "alembic": right_alembic,
+    "sqlalchemy": right_sqlalchemy,
     "python": right_python,
     "javascript": right_javascript,
     "ruby": right_ruby,
