@@ -112,6 +112,10 @@ test-clients: $(VENV)/development.installed ## prove every framework, version, d
 	CRDB_CLIENTS_ALL=1 $(BIN)/python -m pytest --ignore $(PROJECTS) tests/clients
 	PYTHONPATH=collections $(BIN)/python -m tests.clients.report
 
+.PHONY: outdated
+outdated: $(VENV)/development.installed ## say which tested versions of the catalogue have newer releases: LANGUAGES="go java"
+	$(BIN)/python scripts/outdated $(LANGUAGES)
+
 .PHONY: client-locks
 client-locks: $(VENV)/development.installed ## lock the drivers of test-clients again, with hashes (needs pip-compile)
 	$(BIN)/python scripts/install-clients --lock
