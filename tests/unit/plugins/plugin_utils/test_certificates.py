@@ -91,7 +91,7 @@ def test_a_typing_error_names_the_nearest_key():
 def test_two_users_that_alternate_have_passwords():
     inventory = HostInventory({"connections": {"shop": {**SERVER, **OF_CA, "user": "", "users": ["a", "b"]}}})
     with pytest.raises(OnboardingError, match="has users, so client_ca_file must be left out"):
-        _ = inventory.sources
+        list(inventory.sources)
 
 
 def app(frameworks, **facts):
