@@ -393,10 +393,11 @@ def test_a_child_that_does_not_answer_is_killed(states):
     sleeper.close()
 
 
-def ask(controller, probe):
+def ask(controller, probe, interpreter="/usr/bin/python3"):
     """Run one driver's program as root."""
     arguments = controller.home / "probes.json"
-    arguments.write_text(json.dumps({"module": {"probes": [probe], "interpreters": {"python": "/usr/bin/python3"}}}))
+    interpreters = {probe["interpreter"]: interpreter}
+    arguments.write_text(json.dumps({"module": {"probes": [probe], "interpreters": interpreters}}))
     return controller.run(
         "ansible", "localhost", "-m", "crdb.onboard.driver_probe", "-a",
         "probes={{ module.probes }} interpreters={{ module.interpreters }}", "-e", f"@{arguments}",
@@ -424,3 +425,26 @@ def test_root_runs_no_probe_in_a_folder_of_another_account(controller, place):
     run = ask(controller, probe)
     assert "own belongs to nobody" in flat(run), run.output
     assert not (place / "shared" / "taken").exists()
+
+
+# What an account runs while its probe is built: it plants a link in the folder where that is done.
+PLANTING = """#!/bin/sh
+for folder in "${{TMPDIR:-/tmp}}"/crdb-probe-*; do
+    [ -O "$folder" ] && ln -sf {target} "$folder/main.go"
+done
+printf 'shop\\t%s\\n' "$PWD"
+"""
+
+
+def test_root_writes_no_program_through_a_link_of_the_account(controller, place, states):
+    precious = place / "precious" / ".env"
+    script = place / "own" / "go"
+    script.write_text(PLANTING.format(target=precious))
+    script.chmod(0o755)
+    probe = {
+        "app": "shop", "framework": "test", "user": HOSTILE, "folder": str(place / "own"), "interpreter": "go",
+        "program": "taken",
+    }  # fmt: skip
+    run = ask(controller, probe, "./go")
+    assert precious.read_text() == "ROOT='precious'\n", run.output
+    assert "main.go: Permission denied" in run.output, run.output
