@@ -153,7 +153,8 @@ def _reason(places: Places, certificate: x509.Certificate, wanted: dict[str, Any
     if wanted["pkcs8"] and _read(places.pkcs8) is None:
         return "pkcs8"
     names = [name.decode("utf-8", "replace") for name in (certificate.common_name or b"", *certificate.dns_names)]
-    if names != list(wanted["names"]):
+    # Many authorities repeat the common name among the DNS names.
+    if names[0] != wanted["names"][0] or set(names) != set(wanted["names"]):
         return "name"
     key = certificate.authority_key
     if wanted["authority_keys"] and (key is None or key.hex() not in wanted["authority_keys"]):

@@ -80,6 +80,10 @@ def test_there_is_none(tmp_path, authority):
         ({}, {"names": ["roach"]}, "name"),
         ({"names": ("shop", "shop.example.com")}, {}, "name"),
         ({"names": ("shop", "shop.example.com")}, {"names": ["shop", "shop.example.com"]}, ""),
+        # Many authorities repeat the common name among the DNS names.
+        ({"names": ("shop", "shop")}, {}, ""),
+        ({"names": ("shop", "b", "a")}, {"names": ["shop", "a", "b"]}, ""),
+        ({"names": ("a", "shop")}, {"names": ["shop", "a"]}, "name"),
         ({}, {"authority_keys": ["00" * 20]}, "authority"),
         ({}, {"authority_keys": []}, ""),
         ({}, {"pkcs8": True}, "pkcs8"),
