@@ -89,14 +89,18 @@ class Writer:
         return any(path == kept or path.startswith(kept + "/") for kept in self._params["kept"])
 
     def _retired(self) -> dict[str, tuple[str, ...]]:
-        """The files that an earlier run wrote, and that go with this one, with their apps."""
+        """The files that an earlier run wrote, and that go with this one, with their apps.
+
+        Those of an app whose change waits to be confirmed stay: it may get its old files back, which need them.
+        """
         if self._record is None:
             return {}
         files = {path: entry for path, entry in self._record.files.items() if path in self._params["retired"]}
-        return {
-            path: tuple(sorted({app for key in entry["keys"].values() for app in key["apps"]}))
-            for path, entry in files.items()
+        apps_of = {
+            path: {app for key in entry["keys"].values() for app in key["apps"]} for path, entry in files.items()
         }
+        waiting = self._record.generation.apps.keys()
+        return {path: tuple(sorted(apps)) for path, apps in apps_of.items() if not apps & waiting}
 
     def stage(self) -> None:
         """Write everything beside its place. Raises OSError."""
