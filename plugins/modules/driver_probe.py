@@ -451,15 +451,25 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
             "message": message,
             "missing": bool(missing),
         }
+    return {**report, **_proof(answer.stdout)}
+
+
+def _proof(printed: bytes) -> dict[str, Any]:
+    """The verdict by what a probe printed last; the app's own packages may print anything."""
     try:
-        facts = json.loads(answer.stdout.decode("utf-8").splitlines()[-1])
-    except (ValueError, IndexError):
-        return {**report, "verdict": "failed", "message": "the probe did not print its result"}
+        facts = json.loads(printed.decode("utf-8").splitlines()[-1])
+    except (ValueError, IndexError, RecursionError):
+        facts = None
+    nothing = {"verdict": "failed", "message": "the probe did not print its result"}
+    if not isinstance(facts, dict):
+        return nothing
     if facts.get("not_proved"):
-        return {**report, "message": _last_lines(str(facts["not_proved"]))}
+        return {"message": _last_lines(str(facts["not_proved"]))}
     if not facts.get("tls") or facts.get("answer") != 42:
-        return {**report, "verdict": "failed", "message": "connected, but not over verified TLS", "facts": facts}
-    return {**report, "verdict": "proved", "facts": facts}
+        return {"verdict": "failed", "message": "connected, but not over verified TLS", "facts": facts}
+    if not {"version", "user", "database"} <= facts.keys():
+        return nothing
+    return {"verdict": "proved", "facts": facts}
 
 
 def _missing_driver(error: str, pattern: str = "") -> str:

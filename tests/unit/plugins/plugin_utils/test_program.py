@@ -205,6 +205,18 @@ def test_a_home_in_a_folder_is_the_hosts(host: Host) -> None:
     assert [found["message"] for found in result["probes"]] == [str(host.home / "app")]
 
 
+@pytest.mark.parametrize(
+    "printed", ["7", "[1]", "'[' * 100000", """'{"tls": "TLSv1.3", "answer": 42}'""", "'not JSON'", "''", "chr(233)"]
+)
+def test_a_probe_that_prints_something_else_fails_alone(host: Host, printed: str) -> None:
+    """The program runs with the app's own packages, which may print anything."""
+    common = {"app": "shop", "framework": "any", "interpreter": "python", "folder": "~"}
+    probes = [{**common, "program": f"import sys; sys.stdout.buffer.write(str({printed}).encode('latin-1'))"}]
+    result = host.call("driver_probe", {"probes": probes, "interpreters": {"python": sys.executable}})
+    assert [found["verdict"] for found in result["probes"]] == ["failed"]
+    assert result["probes"][0]["message"] == "the probe did not print its result"
+
+
 def test_syslog_gets_words_and_no_secret(host: Host) -> None:
     told = host.folder / "told"
     # A stand-in of Python's module, which is built into Debian's Python: no path leads past it.
