@@ -80,7 +80,11 @@ class Places:
 def renewal(not_before: datetime.datetime, not_after: datetime.datetime, days: Optional[int]) -> datetime.datetime:
     """When a certificate is due to be renewed; `days` before its end, where they are given."""
     if days is not None:
-        return not_after - datetime.timedelta(days=days)
+        try:
+            return not_after - datetime.timedelta(days=days)
+        except OverflowError:
+            # It ended in one of the first years of all.
+            return not_after
     return not_after - min((not_after - not_before) / 3, LARGEST_RENEWAL)
 
 

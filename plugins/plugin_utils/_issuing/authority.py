@@ -157,7 +157,7 @@ class ClientAuthority:
         """Whether it signed a certificate, which is not verified otherwise."""
         try:
             x509.load_pem_x509_certificate(pem.encode()).verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
             return False
         return True
 
@@ -274,6 +274,10 @@ def create(certificate_file: str, key_file: str, lifetime: int, vault: Any) -> I
     for path in (certificate_file, key_file):
         if Path(path).exists() or Path(path).is_symlink():
             raise OnboardingError(f"{path}: is there already. A CA is never replaced. Choose another path.")
+    if Path(certificate_file).resolve() == Path(key_file).resolve():
+        raise OnboardingError(
+            f"{key_file}: the certificate and its key must be two files. Choose another path for one."
+        )
     now = datetime.now(timezone.utc).replace(microsecond=0)
     key = new_key()
     name = name_of(CA_NAME)

@@ -211,7 +211,7 @@ class Issuer:
         issued, key = outside.from_files(source, self._vault)
         try:
             current = x509.load_pem_x509_certificate(str(found["certificate"]).encode()).fingerprint(hashes.SHA256())
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             current = b""
         if current.hex() == issued.fingerprint and found["reason"] in _OF_FILE:
             return None

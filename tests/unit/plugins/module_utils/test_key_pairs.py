@@ -109,6 +109,11 @@ def test_the_key_of_another_certificate(place, authority):
     assert reason(place(with_key=_authority.new_key()), authority) == "mismatch"
 
 
+def test_a_certificate_that_ended_in_the_first_year():
+    ended = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone.utc)
+    assert _pair.renewal(ended, ended, 30) == ended
+
+
 def test_what_is_no_certificate(place, authority):
     places = place()
     Path(places.certificate).write_text("not PEM")

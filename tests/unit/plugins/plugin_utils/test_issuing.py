@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import stat
 import sys
@@ -205,6 +206,14 @@ class TestKeyOfTheCa:
         assert [path.name for path in tmp_path.iterdir()] == [there]
         assert (tmp_path / there).read_text() == "theirs"
 
+    @pytest.mark.parametrize("key_file", ["ca.pem", "./ca.pem", "../{name}/ca.pem"])
+    def test_one_path_for_both_is_refused(self, tmp_path, key_file):
+        """The certificate would replace the key."""
+        key_file = f"{tmp_path}/{key_file.format(name=tmp_path.name)}"
+        with pytest.raises(OnboardingError, match="must be two files"):
+            _authority.create(f"{tmp_path}/ca.pem", key_file, 10, None)
+        assert list(tmp_path.iterdir()) == []
+
 
 class TestFromOutside:
     @pytest.fixture
@@ -370,3 +379,13 @@ def test_the_request_that_a_host_makes_is_taken(tmp_path, name):
     )
     made = _request.make(str(tmp_path), [name], pkcs8=False)
     assert Issuer._request(app, made["request"]).is_signature_valid
+
+
+def test_a_certificate_of_no_known_version_was_not_signed_here(authority, key):
+    """It lies in a folder of another account, who may write anything there."""
+    der = certificate(authority.issue(key.public_key(), ["shop"], 9, scoped=False)).public_bytes(Encoding.DER)
+    version = bytes.fromhex("a003020102")
+    assert der.count(version) == 1
+    changed = der.replace(version, bytes.fromhex("a003020174"))
+    lines = base64.encodebytes(changed).decode()
+    assert not authority.signed(f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
