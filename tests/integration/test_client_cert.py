@@ -315,6 +315,27 @@ def test_an_app_gets_back_the_certificate_before_two_that_were_never_confirmed(c
     assert not (controller.home / "shop/certs").exists()
 
 
+def test_an_app_that_fails_without_its_certificate_gets_it_back(controller, sandbox, tmp_path):
+    local = Local(controller, sandbox, tmp_path)
+    local.app.update(reload={"shell": "touch reloaded"}, health={"shell": "test ! -e broken", "retries": 0})
+    local.play("app_servers")
+    first, key = local.read, local.certificate.with_suffix(".key").read_bytes()
+    (controller.home / "shop/broken").touch()
+    for name in ("client_ca_file", "client_ca_key_file"):
+        del local.facts[name]
+    local.facts["password"] = sandbox.connections["lone_badger"]["password"]
+    assert "rolled back" in local.play("app_servers", status=2, crdb_app_config_prune=True)
+    assert local.read == first
+    assert local.certificate.with_suffix(".key").read_bytes() == key
+    (controller.home / "shop/broken").unlink()
+    local.play("app_servers", crdb_app_config_prune=True)
+    assert not local.certificate.exists()
+    # The app works without the key: nothing can ask for it any more.
+    local.play("app_servers", crdb_app_config_prune=True)
+    assert not list((controller.home / "shop/certs").rglob("*.key"))
+    assert "changed=0" in local.play("app_servers", crdb_app_config_prune=True)
+
+
 def test_a_login_that_fails_leaves_every_file_as_it_was(controller, sandbox, tmp_path):
     """A client CA that the cluster does not trust: made by the playbook, refused by the server, nothing written."""
     local = Local(controller, sandbox, tmp_path)
