@@ -448,3 +448,23 @@ def test_root_writes_no_program_through_a_link_of_the_account(controller, place,
     run = ask(controller, probe, "./go")
     assert precious.read_text() == "ROOT='precious'\n", run.output
     assert "main.go: Permission denied" in run.output, run.output
+
+
+def test_root_takes_what_maven_says_of_an_account_s_project(controller, place, states):
+    """Maven writes with the rights of the account, so what it wrote is read with them too."""
+    programs = {
+        "mvn": 'for word; do case $word in -Dmdep.outputFile=*) echo /from/maven.jar >"${word#*=}";; esac; done',
+        "javac": 'echo "class path: $CLASSPATH" >&2; exit 1',
+        "java": "exit 1",
+    }
+    for name, text in programs.items():
+        (place / "own" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (place / "own" / name).chmod(0o755)
+    (place / "own" / "pom.xml").write_text("<project/>")
+    controller.environment["PATH"] = f"{place}/own:{os.environ['PATH']}"
+    probe = {
+        "app": "shop", "framework": "test", "user": HOSTILE, "folder": str(place / "own"), "interpreter": "java",
+        "program": "public final class Probe {}",
+    }  # fmt: skip
+    run = ask(controller, probe, "./java")
+    assert ":/from/maven.jar:" in run.output, run.output
