@@ -433,8 +433,8 @@ def _run(probe: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         common = {"cwd": probe["folder"], "env": environment, "timeout": params["timeout"], **ids}
         start = _steps if probe.get("steps") else _COMPILED.get(kind, _interpreted)
         answer = start(interpreter, probe, scratch, common)
-    except subprocess.TimeoutExpired:
-        return {**report, "verdict": "failed", "message": f"no answer within {params['timeout']:g} s"}
+    except subprocess.TimeoutExpired as exc:
+        return {**report, "verdict": "failed", "message": f"no answer within {exc.timeout:g} s"}
     except OSError as exc:
         return {**report, "verdict": "failed", "message": f"{exc.filename or interpreter}: {exc.strerror}"}
     except FormatError as exc:

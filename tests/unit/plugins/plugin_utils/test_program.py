@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.modules import driver_probe
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import program as _program
 
 from tests.conftest import CHECKOUT
@@ -215,6 +216,16 @@ def test_a_probe_that_prints_something_else_fails_alone(host: Host, printed: str
     result = host.call("driver_probe", {"probes": probes, "interpreters": {"python": sys.executable}})
     assert [found["verdict"] for found in result["probes"]] == ["failed"]
     assert result["probes"][0]["message"] == "the probe did not print its result"
+
+
+def test_a_build_that_does_not_end_is_named_with_its_own_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(driver_probe, "_BUILD_TIMEOUT", 0.2)
+    probe = {
+        "app": "shop", "framework": "any", "interpreter": "sh", "program": "", "folder": str(tmp_path), "user": "",
+        "environment_file": "", "copies": [], "files": {}, "steps": [["sleep", "5"], ["true"]], "afterwards": [],
+    }  # fmt: skip
+    params = {"interpreters": {}, "environment": {}, "timeout": 0.1, "check_mode": False}
+    assert driver_probe._run(probe, params)["message"] == "no answer within 0.2 s"
 
 
 def test_syslog_gets_words_and_no_secret(host: Host) -> None:
