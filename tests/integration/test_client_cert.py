@@ -289,6 +289,53 @@ def test_rotate_credentials_renews_and_an_app_that_fails_gets_its_old_certificat
     assert local.read not in (first, second)
 
 
+def test_an_app_gets_back_the_certificate_before_two_that_were_never_confirmed(controller, sandbox, tmp_path):
+    """The first run ended before the app was reloaded, and in the second one the app fails."""
+    local = Local(controller, sandbox, tmp_path)
+    local.app.update(reload={"shell": "touch reloaded"}, health={"shell": "test ! -e broken", "retries": 0})
+    local.play("app_servers")
+    first, key = local.read, local.certificate.with_suffix(".key").read_bytes()
+    path = tmp_path / "role.yml"
+    path.write_text("- hosts: localhost\n  gather_facts: false\n  roles:\n    - role: crdb.onboard.crdb_app_config\n")
+    options = {f"crdb_app_config_{name}": True for name in ("ca", "client_certs", "renew", "confirm")}
+    facts = {"crdb_connections": {"shop": local.facts}, "crdb_apps": [local.app]}
+    done = controller.playbook(str(path), {**facts, **options})
+    assert done.status == 0, done.output
+    assert local.read != first
+    (controller.home / "shop/broken").touch()
+    assert "rolled back" in local.play("app_servers", status=2, crdb_client_cert_renew=True)
+    assert local.read == first
+    assert local.certificate.with_suffix(".key").read_bytes() == key
+    (controller.home / "shop/broken").unlink()
+    local.play("app_servers", crdb_client_cert_renew=True)
+    local.play("app_servers", crdb_client_cert_renew=True)
+    store = controller.home / "shop/certs/.client.roach"
+    assert len([path for path in store.iterdir() if not path.is_symlink()]) == 2
+    local.play("offboard")
+    assert not (controller.home / "shop/certs").exists()
+
+
+def test_an_app_that_fails_without_its_certificate_gets_it_back(controller, sandbox, tmp_path):
+    local = Local(controller, sandbox, tmp_path)
+    local.app.update(reload={"shell": "touch reloaded"}, health={"shell": "test ! -e broken", "retries": 0})
+    local.play("app_servers")
+    first, key = local.read, local.certificate.with_suffix(".key").read_bytes()
+    (controller.home / "shop/broken").touch()
+    for name in ("client_ca_file", "client_ca_key_file"):
+        del local.facts[name]
+    local.facts["password"] = sandbox.connections["lone_badger"]["password"]
+    assert "rolled back" in local.play("app_servers", status=2, crdb_app_config_prune=True)
+    assert local.read == first
+    assert local.certificate.with_suffix(".key").read_bytes() == key
+    (controller.home / "shop/broken").unlink()
+    local.play("app_servers", crdb_app_config_prune=True)
+    assert not local.certificate.exists()
+    # The app works without the key: nothing can ask for it any more.
+    local.play("app_servers", crdb_app_config_prune=True)
+    assert not list((controller.home / "shop/certs").rglob("*.key"))
+    assert "changed=0" in local.play("app_servers", crdb_app_config_prune=True)
+
+
 def test_a_login_that_fails_leaves_every_file_as_it_was(controller, sandbox, tmp_path):
     """A client CA that the cluster does not trust: made by the playbook, refused by the server, nothing written."""
     local = Local(controller, sandbox, tmp_path)

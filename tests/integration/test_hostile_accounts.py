@@ -393,10 +393,11 @@ def test_a_child_that_does_not_answer_is_killed(states):
     sleeper.close()
 
 
-def ask(controller, probe):
+def ask(controller, probe, interpreter="/usr/bin/python3"):
     """Run one driver's program as root."""
     arguments = controller.home / "probes.json"
-    arguments.write_text(json.dumps({"module": {"probes": [probe], "interpreters": {"python": "/usr/bin/python3"}}}))
+    interpreters = {probe["interpreter"]: interpreter}
+    arguments.write_text(json.dumps({"module": {"probes": [probe], "interpreters": interpreters}}))
     return controller.run(
         "ansible", "localhost", "-m", "crdb.onboard.driver_probe", "-a",
         "probes={{ module.probes }} interpreters={{ module.interpreters }}", "-e", f"@{arguments}",
@@ -424,3 +425,46 @@ def test_root_runs_no_probe_in_a_folder_of_another_account(controller, place):
     run = ask(controller, probe)
     assert "own belongs to nobody" in flat(run), run.output
     assert not (place / "shared" / "taken").exists()
+
+
+# What an account runs while its probe is built: it plants a link in the folder where that is done.
+PLANTING = """#!/bin/sh
+for folder in "${{TMPDIR:-/tmp}}"/crdb-probe-*; do
+    [ -O "$folder" ] && ln -sf {target} "$folder/main.go"
+done
+printf 'shop\\t%s\\n' "$PWD"
+"""
+
+
+def test_root_writes_no_program_through_a_link_of_the_account(controller, place, states):
+    precious = place / "precious" / ".env"
+    script = place / "own" / "go"
+    script.write_text(PLANTING.format(target=precious))
+    script.chmod(0o755)
+    probe = {
+        "app": "shop", "framework": "test", "user": HOSTILE, "folder": str(place / "own"), "interpreter": "go",
+        "program": "taken",
+    }  # fmt: skip
+    run = ask(controller, probe, "./go")
+    assert precious.read_text() == "ROOT='precious'\n", run.output
+    assert "main.go: Permission denied" in run.output, run.output
+
+
+def test_root_takes_what_maven_says_of_an_account_s_project(controller, place, states):
+    """Maven writes with the rights of the account, so what it wrote is read with them too."""
+    programs = {
+        "mvn": 'for word; do case $word in -Dmdep.outputFile=*) echo /from/maven.jar >"${word#*=}";; esac; done',
+        "javac": 'echo "class path: $CLASSPATH" >&2; exit 1',
+        "java": "exit 1",
+    }
+    for name, text in programs.items():
+        (place / "own" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (place / "own" / name).chmod(0o755)
+    (place / "own" / "pom.xml").write_text("<project/>")
+    controller.environment["PATH"] = f"{place}/own:{os.environ['PATH']}"
+    probe = {
+        "app": "shop", "framework": "test", "user": HOSTILE, "folder": str(place / "own"), "interpreter": "java",
+        "program": "public final class Probe {}",
+    }  # fmt: skip
+    run = ask(controller, probe, "./java")
+    assert ":/from/maven.jar:" in run.output, run.output

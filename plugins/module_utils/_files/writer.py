@@ -15,7 +15,7 @@ from typing import Any, Optional
 from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file, keys
 from ansible_collections.crdb.onboard.plugins.module_utils._files.diff import diff
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import label
-from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import Decision, FileRefusedError, PlannedFile
 from ansible_collections.crdb.onboard.plugins.module_utils._files.plan import plan, plan_undo
 from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
 from ansible_collections.crdb.onboard.plugins.module_utils._files.renamed import rename_apps
@@ -75,6 +75,7 @@ class Writer:
                 self._unmanaged = {p: apps for p, apps in self._unmanaged.items() if not self._is_kept(p)}
                 pruned = {**(self._unmanaged if params["prune"] else {}), **self._retired()}
                 decisions, refusals = plan(self._planned, self._record, params["force"], pruned)
+                decisions = self._without_needed_keys(decisions)
             else:
                 decisions, refusals = plan_undo(
                     self._record, params["purpose"], params["apps"], params["force"], params["folders"]
@@ -89,14 +90,28 @@ class Writer:
         return any(path == kept or path.startswith(kept + "/") for kept in self._params["kept"])
 
     def _retired(self) -> dict[str, tuple[str, ...]]:
-        """The files that an earlier run wrote, and that go with this one, with their apps."""
+        """The files that an earlier run wrote, and that go with this one, with their apps.
+
+        Those of an app whose change waits to be confirmed stay: it may get its old files back, which need them.
+        """
         if self._record is None:
             return {}
         files = {path: entry for path, entry in self._record.files.items() if path in self._params["retired"]}
-        return {
-            path: tuple(sorted({app for key in entry["keys"].values() for app in key["apps"]}))
-            for path, entry in files.items()
+        apps_of = {
+            path: {app for key in entry["keys"].values() for app in key["apps"]} for path, entry in files.items()
         }
+        waiting = self._record.generation.apps.keys()
+        return {path: tuple(sorted(apps)) for path, apps in apps_of.items() if not apps & waiting}
+
+    def _without_needed_keys(self, decisions: list[Decision]) -> list[Decision]:
+        """The decisions but for unmanaged private keys of apps that may get their other files back.
+
+        No copy of a key is kept to give back, so it goes with the next run, when the app works without it.
+        """
+        changing = {app for d in decisions if d.changed and not d.is_private for app in d.apps}
+        waiting = changing & set(self._params["unconfirmed"])
+        needed = {d.path for d in decisions if d.is_private and waiting & set(d.apps)} & self._unmanaged.keys()
+        return [decision for decision in decisions if decision.path not in needed]
 
     def stage(self) -> None:
         """Write everything beside its place. Raises OSError."""

@@ -80,7 +80,11 @@ class Places:
 def renewal(not_before: datetime.datetime, not_after: datetime.datetime, days: Optional[int]) -> datetime.datetime:
     """When a certificate is due to be renewed; `days` before its end, where they are given."""
     if days is not None:
-        return not_after - datetime.timedelta(days=days)
+        try:
+            return not_after - datetime.timedelta(days=days)
+        except OverflowError:
+            # It ended in one of the first years of all.
+            return not_after
     return not_after - min((not_after - not_before) / 3, LARGEST_RENEWAL)
 
 
@@ -153,7 +157,8 @@ def _reason(places: Places, certificate: x509.Certificate, wanted: dict[str, Any
     if wanted["pkcs8"] and _read(places.pkcs8) is None:
         return "pkcs8"
     names = [name.decode("utf-8", "replace") for name in (certificate.common_name or b"", *certificate.dns_names)]
-    if names != list(wanted["names"]):
+    # Many authorities repeat the common name among the DNS names.
+    if names[0] != wanted["names"][0] or set(names) != set(wanted["names"]):
         return "name"
     key = certificate.authority_key
     if wanted["authority_keys"] and (key is None or key.hex() not in wanted["authority_keys"]):

@@ -157,7 +157,7 @@ class ClientAuthority:
         """Whether it signed a certificate, which is not verified otherwise."""
         try:
             x509.load_pem_x509_certificate(pem.encode()).verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
             return False
         return True
 
@@ -187,7 +187,7 @@ class ClientAuthority:
         )
         builder = (
             x509.CertificateBuilder()
-            .subject_name(_name(names[0]))
+            .subject_name(name_of(names[0]))
             .issuer_name(self.certificate.subject)
             .public_key(public_key)
             .serial_number(secrets.randbits(127) | 1)
@@ -227,7 +227,8 @@ def _hash(key: Any) -> Any:
     return None if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)) else hashes.SHA256()
 
 
-def _name(common_name: str) -> x509.Name:
+def name_of(common_name: str) -> x509.Name:
+    """A subject as `cockroach cert` writes it."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION),
@@ -273,9 +274,13 @@ def create(certificate_file: str, key_file: str, lifetime: int, vault: Any) -> I
     for path in (certificate_file, key_file):
         if Path(path).exists() or Path(path).is_symlink():
             raise OnboardingError(f"{path}: is there already. A CA is never replaced. Choose another path.")
+    if Path(certificate_file).resolve() == Path(key_file).resolve():
+        raise OnboardingError(
+            f"{key_file}: the certificate and its key must be two files. Choose another path for one."
+        )
     now = datetime.now(timezone.utc).replace(microsecond=0)
     key = new_key()
-    name = _name(CA_NAME)
+    name = name_of(CA_NAME)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

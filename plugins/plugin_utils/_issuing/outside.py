@@ -10,6 +10,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -75,6 +76,34 @@ def certificate_of(content: bytes, label: str, public_key: Any, names: Sequence[
     return described(certificate, chain)
 
 
+def _refuse_other_names(issued: Issued, label: str, user: str, names: Sequence[str]) -> None:
+    """Raise OnboardingError unless CockroachDB reads these names from a certificate, and no others.
+
+    It takes the last common name and every DNS name for a user, or the users in URIs of its own (pkg/security/auth.go).
+    """
+    certificate = x509.load_pem_x509_certificate(issued.pem)
+    found = [str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    scopes: list[str] = []
+    try:
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        pass
+    else:
+        found += alternatives.get_values_for_type(x509.DNSName)
+        uris = alternatives.get_values_for_type(x509.UniformResourceIdentifier)
+        scopes = [uri for uri in uris if uri.lower().startswith("crdb:")]
+    own = re.compile(rf"crdb://tenant(-name)?/[^/]+/user/{re.escape(user)}")
+    others = [name for name in found if name not in names] + [uri for uri in scopes if not own.fullmatch(uri)]
+    if others:
+        raise OnboardingError(f"{label}: the certificate is for {escaped(others[0])} too, which nobody asked for.")
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise OnboardingError(
+            f"{label}: the certificate lacks the name {missing[0]} of client_cert_names"
+            " (crdb_connection_client_cert_names)."
+        )
+
+
 def from_files(source: CertificateSource, vault: Any) -> tuple[Issued, Any]:
     """The certificate and its key, from files of the controller. Raises OnboardingError."""
     try:
@@ -103,4 +132,6 @@ def from_command(source: CertificateSource, user: str, request: bytes, public_ke
     if done.returncode != 0:
         text = escaped(done.stderr.decode("utf-8", "replace").strip())[-_QUOTED:]
         raise OnboardingError(f"{label}: ended with {done.returncode}: {text or 'it gave no message'}.")
-    return certificate_of(done.stdout[:_LIMIT], label, public_key, source.names)
+    issued = certificate_of(done.stdout[:_LIMIT], label, public_key, source.names)
+    _refuse_other_names(issued, label, user, source.names)
+    return issued

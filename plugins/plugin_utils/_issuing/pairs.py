@@ -24,12 +24,14 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.authority im
     Issued,
     key_pem,
     key_pkcs8,
+    name_of,
     new_key,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import CertificateSource
 
 try:
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import Encoding
 except ImportError:
@@ -209,7 +211,7 @@ class Issuer:
         issued, key = outside.from_files(source, self._vault)
         try:
             current = x509.load_pem_x509_certificate(str(found["certificate"]).encode()).fingerprint(hashes.SHA256())
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             current = b""
         if current.hex() == issued.fingerprint and found["reason"] in _OF_FILE:
             return None
@@ -230,7 +232,7 @@ class Issuer:
             key = new_key()
             request = (
                 x509.CertificateSigningRequestBuilder()
-                .subject_name(x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, source.names[0])]))
+                .subject_name(name_of(source.names[0]))
                 .sign(key, hashes.SHA256())
             )
         public_key = request.public_key()
@@ -244,11 +246,15 @@ class Issuer:
 
     @staticmethod
     def _request(app: App, text: str) -> x509.CertificateSigningRequest:
-        """The signing request of a host, of which only the public key counts. Raises OnboardingError."""
+        """The signing request of a host. Raises OnboardingError.
+
+        A program that signs it may copy what it asks for, so it must not ask for another name, or for any extension.
+        """
         try:
             request = x509.load_pem_x509_csr(text.encode())
-            valid = request.is_signature_valid
-        except ValueError:
+            valid = request.is_signature_valid and request.subject == name_of(_source(app).names[0])
+            valid = valid and not list(request.attributes)
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
             valid = False
         if not valid:
             raise OnboardingError(f"apps entry {app.name!r}: the host's signing request is not valid.")

@@ -80,6 +80,10 @@ def test_there_is_none(tmp_path, authority):
         ({}, {"names": ["roach"]}, "name"),
         ({"names": ("shop", "shop.example.com")}, {}, "name"),
         ({"names": ("shop", "shop.example.com")}, {"names": ["shop", "shop.example.com"]}, ""),
+        # Many authorities repeat the common name among the DNS names.
+        ({"names": ("shop", "shop")}, {}, ""),
+        ({"names": ("shop", "b", "a")}, {"names": ["shop", "a", "b"]}, ""),
+        ({"names": ("a", "shop")}, {"names": ["shop", "a"]}, "name"),
         ({}, {"authority_keys": ["00" * 20]}, "authority"),
         ({}, {"authority_keys": []}, ""),
         ({}, {"pkcs8": True}, "pkcs8"),
@@ -103,6 +107,11 @@ def test_why_it_must_be_replaced(place, authority, made, wanted, expected):
 
 def test_the_key_of_another_certificate(place, authority):
     assert reason(place(with_key=_authority.new_key()), authority) == "mismatch"
+
+
+def test_a_certificate_that_ended_in_the_first_year():
+    ended = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone.utc)
+    assert _pair.renewal(ended, ended, 30) == ended
 
 
 def test_what_is_no_certificate(place, authority):

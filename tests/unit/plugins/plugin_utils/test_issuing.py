@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible_collections.crdb.onboard.plugins.module_utils._key_pairs import request as _request
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing import authority as _authority
 from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing import outside
+from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.pairs import Issuer
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import CertificateSource
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -202,6 +206,14 @@ class TestKeyOfTheCa:
         assert [path.name for path in tmp_path.iterdir()] == [there]
         assert (tmp_path / there).read_text() == "theirs"
 
+    @pytest.mark.parametrize("key_file", ["ca.pem", "./ca.pem", "../{name}/ca.pem"])
+    def test_one_path_for_both_is_refused(self, tmp_path, key_file):
+        """The certificate would replace the key."""
+        key_file = f"{tmp_path}/{key_file.format(name=tmp_path.name)}"
+        with pytest.raises(OnboardingError, match="must be two files"):
+            _authority.create(f"{tmp_path}/ca.pem", key_file, 10, None)
+        assert list(tmp_path.iterdir()) == []
+
 
 class TestFromOutside:
     @pytest.fixture
@@ -302,3 +314,78 @@ class TestFromACommand:
     def test_there_is_no_such_program(self, key, request_of):
         with pytest.raises(OnboardingError, match="client_cert_command /none: cannot be started: No such file"):
             outside.from_command(self.source("/none"), "shop", request_of, key.public_key())
+
+    @pytest.mark.parametrize(
+        ("alternative", "shown"),
+        [
+            (x509.DNSName("root"), "root"),
+            (x509.UniformResourceIdentifier("crdb://tenant/1/user/root"), "crdb://tenant/1/user/root"),
+        ],
+    )
+    def test_a_name_that_nobody_asked_for_is_refused(self, tmp_path, authority, key, request_of, alternative, shown):
+        """CockroachDB lets a certificate log in as its DNS names too, and some programs copy those of a request."""
+        template = certificate(authority.issue(key.public_key(), ["shop"], 9, scoped=False))
+        builder = x509.CertificateBuilder(
+            template.issuer, template.subject, key.public_key(), 7, NOW - DAY, NOW + DAY, []
+        ).add_extension(x509.SubjectAlternativeName([x509.DNSName("shop"), alternative]), critical=False)
+        signed = tmp_path / "signed.crt"
+        signed.write_bytes(builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        with pytest.raises(OnboardingError, match=f"the certificate is for {shown} too, which nobody asked for"):
+            outside.from_command(self.source("/bin/cat", str(signed)), "shop", request_of, key.public_key())
+
+    def test_cockroachdb_reads_the_last_of_two_common_names(self, tmp_path, authority, key, request_of):
+        names = [x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name) for name in ("shop", "root")]
+        builder = x509.CertificateBuilder(
+            authority.certificate.subject, x509.Name(names), key.public_key(), 7, NOW - DAY, NOW + DAY, []
+        )
+        signed = tmp_path / "signed.crt"
+        signed.write_bytes(builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        with pytest.raises(OnboardingError, match="the certificate is for root too"):
+            outside.from_command(self.source("/bin/cat", str(signed)), "shop", request_of, key.public_key())
+
+    def test_a_name_that_was_asked_for_and_is_missing_is_named(self, tmp_path, authority, key, request_of):
+        signed = tmp_path / "signed.crt"
+        signed.write_bytes(authority.issue(key.public_key(), ["shop"], 9, scoped=True).pem)
+        source = CertificateSource(
+            "client_cert_command", command=("/bin/cat", str(signed)), names=("shop", "b.example.com"), lifetime=9
+        )
+        with pytest.raises(OnboardingError, match=r"the certificate lacks the name b\.example\.com"):
+            outside.from_command(source, "shop", request_of, key.public_key())
+
+
+@pytest.mark.parametrize("asked", ["name", "two names", "extension", "password"])
+def test_a_host_s_request_may_ask_for_nothing_else(key, asked):
+    """The host chose it, and the program that signs it may do as it says."""
+    app = SimpleNamespace(
+        name="shop", source=SimpleNamespace(name="shop", certificate=CertificateSource("", names=("shop",)))
+    )
+    subject = _authority.name_of("root" if asked == "name" else "shop")
+    if asked == "two names":
+        subject = x509.Name([*subject, x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "root")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    if asked == "extension":
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("root")]), critical=False)
+    if asked == "password":
+        builder = builder.add_attribute(x509.oid.AttributeOID.CHALLENGE_PASSWORD, b"any")
+    request = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+    with pytest.raises(OnboardingError, match="the host's signing request is not valid"):
+        Issuer._request(app, request)
+
+
+@pytest.mark.parametrize("name", ["shop", "a/b", "ü", "a+b=c"])
+def test_the_request_that_a_host_makes_is_taken(tmp_path, name):
+    app = SimpleNamespace(
+        name="shop", source=SimpleNamespace(name="shop", certificate=CertificateSource("", names=(name,)))
+    )
+    made = _request.make(str(tmp_path), [name], pkcs8=False)
+    assert Issuer._request(app, made["request"]).is_signature_valid
+
+
+def test_a_certificate_of_no_known_version_was_not_signed_here(authority, key):
+    """It lies in a folder of another account, who may write anything there."""
+    der = certificate(authority.issue(key.public_key(), ["shop"], 9, scoped=False)).public_bytes(Encoding.DER)
+    version = bytes.fromhex("a003020102")
+    assert der.count(version) == 1
+    changed = der.replace(version, bytes.fromhex("a003020174"))
+    lines = base64.encodebytes(changed).decode()
+    assert not authority.signed(f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")

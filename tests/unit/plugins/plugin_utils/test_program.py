@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.crdb.onboard.plugins.modules import driver_probe
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import program as _program
 
 from tests.conftest import CHECKOUT
@@ -203,6 +204,28 @@ def test_a_home_in_a_folder_is_the_hosts(host: Host) -> None:
     probe = {"app": "shop", "framework": "any", "interpreter": "python", "program": said, "folder": "~/app"}
     result = host.call("driver_probe", {"probes": [probe], "interpreters": {"python": sys.executable}})
     assert [found["message"] for found in result["probes"]] == [str(host.home / "app")]
+
+
+@pytest.mark.parametrize(
+    "printed", ["7", "[1]", "'[' * 100000", """'{"tls": "TLSv1.3", "answer": 42}'""", "'not JSON'", "''", "chr(233)"]
+)
+def test_a_probe_that_prints_something_else_fails_alone(host: Host, printed: str) -> None:
+    """The program runs with the app's own packages, which may print anything."""
+    common = {"app": "shop", "framework": "any", "interpreter": "python", "folder": "~"}
+    probes = [{**common, "program": f"import sys; sys.stdout.buffer.write(str({printed}).encode('latin-1'))"}]
+    result = host.call("driver_probe", {"probes": probes, "interpreters": {"python": sys.executable}})
+    assert [found["verdict"] for found in result["probes"]] == ["failed"]
+    assert result["probes"][0]["message"] == "the probe did not print its result"
+
+
+def test_a_build_that_does_not_end_is_named_with_its_own_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(driver_probe, "_BUILD_TIMEOUT", 0.2)
+    probe = {
+        "app": "shop", "framework": "any", "interpreter": "sh", "program": "", "folder": str(tmp_path), "user": "",
+        "environment_file": "", "copies": [], "files": {}, "steps": [["sleep", "5"], ["true"]], "afterwards": [],
+    }  # fmt: skip
+    params = {"interpreters": {}, "environment": {}, "timeout": 0.1, "check_mode": False}
+    assert driver_probe._run(probe, params)["message"] == "no answer within 0.2 s"
 
 
 def test_syslog_gets_words_and_no_secret(host: Host) -> None:
