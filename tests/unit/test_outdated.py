@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which of a package's versions counts as its newest release, and what is said of one."""
+"""Which of a package's versions counts as its newest release, and what is printed about it."""
 
 from __future__ import annotations
 
