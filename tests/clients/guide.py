@@ -230,7 +230,7 @@ PRINTED = (
     ),
     Printed(
         "activerecord",
-        ">=6,<9",
+        ">=6.1,<6.2",
         "",
         "adapter: cockroachdb, url: postgresql://...",
         "the adapter became postgresql",
@@ -270,7 +270,7 @@ PUBLIC: dict[tuple[str, str, str], tuple[str, ...]] = {
     ),
     ("psycopg2", ">=2.8,<3", ""): (URL,),
     ("sqlalchemy", ">=2.0,<2.1", "psycopg2"): (URL, 'set(drivername="cockroachdb+psycopg2")'),
-    ("django", ">=3.2,<6.2", ""): tuple(line.strip() for line in DJANGO.splitlines()),
+    ("django", ">=5,<6", ""): tuple(line.strip() for line in DJANGO.splitlines()),
     ("pgx", ">=5,<6", ""): (URL,),
     ("pgx", ">=4,<5", ""): (URL, '"github.com/jackc/pgx/v4"'),
     ("pq", ">=1.12,<2", ""): (URL,),
@@ -282,7 +282,7 @@ PUBLIC: dict[tuple[str, str, str], tuple[str, ...]] = {
     ("hibernate", ">=6,<7", ""): (JDBC.replace("&", "&amp;"), DRIVER),
     ("hibernate", ">=7,<8", ""): (JDBC.replace("&", "&amp;"), DRIVER),
     ("ruby-pg", ">=1.1,<2", ""): (URL,),
-    ("activerecord", ">=6,<9", ""): (URL.replace("postgresql://", "cockroachdb://"), "adapter: cockroachdb"),
+    ("activerecord", ">=6.1,<6.2", ""): (URL.replace("postgresql://", "cockroachdb://"), "adapter: cockroachdb"),
 }
 """What stands in the files where the CA is public, word for word as the guide prints it, but for what fails with any
 CA (the JSON's last comma, Hibernate 6's dialect, ActiveRecord's scheme) and quotes of another kind."""

@@ -281,6 +281,7 @@ def test_a_difference_shows_no_secret_whoever_keeps_it(person, canary_user):
 
 THE_DEVELOPERS = {"demo", "sandbox"}
 STORY = (
+    "client_ca",
     "frameworks",
     "sql_user",
     "authorize_network",
@@ -320,6 +321,10 @@ def test_no_playbook_shows_a_secret_in_a_difference(person, sandbox):
         (person.home / "shop" / name).chmod(0o600)
     facts = sandbox.connections["funky_skunk"]
     own = {"frameworks": {"crdb_connections": {"shop": facts}}, "leaver": {"crdb_sql_user_name": "gina_a"}}
+    key = person.home.parent / "client-ca.key"
+    own["client_ca"] = {
+        "crdb_client_cert_ca_file": str(key.with_suffix(".crt")), "crdb_client_cert_ca_key_file": str(key),
+    }  # fmt: skip
     secrets = {(sandbox.state / "api-key").read_text().strip(), THEIRS, facts["password"]}
     outputs = {}
     for name in STORY:
@@ -335,6 +340,9 @@ def test_no_playbook_shows_a_secret_in_a_difference(person, sandbox):
                 secrets |= {user["password"] for user in cluster["users"].values()}
     person.playbook("crdb.onboard.leaver", {**variables, "crdb_sql_user_name": "gina_b"})
     assert len(secrets) >= 5, "the password was not changed"
+    lines = [line for line in key.read_text().splitlines() if len(line) > 40]
+    assert lines != []
+    secrets |= set(lines)
     shown = [(name, secret) for name, output in outputs.items() for secret in secrets if secret in output]
     assert shown == []
     assert "DATABASE_URL=********" in outputs[("dev_machine",)]
