@@ -42,7 +42,7 @@ class ActionModule(OnboardingAction):
             "It is encrypted with this run's vault secret."
             if encrypted
             else f"It is not encrypted, mode 0600. To encrypt it: ansible-vault encrypt {key}",
-            f"Next: have the cluster trust it. Self-hosted: put {certificate} on every node as ca-client.crt, beside a"
+            f"Next: make the cluster trust it. Self-hosted: put {certificate} on every node as ca-client.crt, beside a"
             " client.node.crt of this CA, as the page `cockroach cert` says.",
         ]
         if self._task.check_mode:

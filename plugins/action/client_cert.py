@@ -71,6 +71,6 @@ class ActionModule(OnboardingAction):
 
     def _ca(self, app: Any, folder: str, home: str) -> dict[str, Any]:
         """The CA that verifies the server: its text, because it may not be on the host yet."""
-        if app.source.ca is None:
-            return {"ca_file": app.ca_path(folder, home)}
-        return {"ca_file": None, "ca_text": bundle(load(app.source.ca)).decode("ascii")}
+        if app.source.ca:
+            return {"ca_file": None, "ca_text": bundle(load(app.source.ca)).decode("ascii")}
+        return {"ca_file": app.ca_path(folder, home)}

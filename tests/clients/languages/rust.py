@@ -35,8 +35,8 @@ opt-level = 3
 
 [workspace]
 """
-# How Cargo.lock names crates.io, which is left out of the locks here.
-SOURCE = 'source = "registry+https' + '://github.com/rust-lang/crates.io-index"\n'
+# How Cargo.lock names the registry, which is left out of the locks here.
+SOURCE = re.compile(r'^source = "registry\+[^"\n]*"\n', re.M)
 
 
 def _dependencies(packages: Any) -> str:
@@ -61,11 +61,14 @@ def install(packages: Any, folder: Path, lock: bool, run: Callable[..., None]) -
     (folder / "src" / "lib.rs").touch()
     if lock:
         run("cargo", "generate-lockfile", "--quiet", cwd=folder)
-        path.write_text((folder / "Cargo.lock").read_text().replace(SOURCE, ""))
+        path.write_text(SOURCE.sub("", (folder / "Cargo.lock").read_text()))
         return
     if path.exists():
-        # Only crates of the registry have a checksum.
-        (folder / "Cargo.lock").write_text(path.read_text().replace("checksum = ", f"{SOURCE}checksum = "))
+        # Cargo itself says how it names the registry. Only crates of the registry have a checksum.
+        run("cargo", "generate-lockfile", "--quiet", cwd=folder)
+        made = SOURCE.search((folder / "Cargo.lock").read_text())
+        source = made[0] if made else ""
+        (folder / "Cargo.lock").write_text(path.read_text().replace("checksum = ", f"{source}checksum = "))
     locked = ["--locked"] if path.exists() else []
     run("nice", "cargo", "build", "--quiet", *locked, cwd=folder)
 

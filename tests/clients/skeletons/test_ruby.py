@@ -244,7 +244,6 @@ def test_a_rails_app(tmp_path: Path, controller: Controller, sandbox: Sandbox, a
 
 
 GEMS = ("railties", "actionpack", "activerecord", "pg", "dotenv")
-GEMFILE = 'source "https://rubygems.org"\n' + "".join(f'gem "{name}"\n' for name in GEMS)
 ITEM_TEST = """require "test_helper"
 
 class ItemTest < ActiveSupport::TestCase
@@ -282,7 +281,9 @@ def rails(tmp_path: Path, controller: Controller, sandbox: Sandbox) -> Skeleton:
     assert done.returncode == 0, done.stdout
     # Several processes of tests would each want a database.
     skeleton.environment["PARALLEL_WORKERS"] = "1"
-    write(skeleton, "Gemfile", GEMFILE)
+    # Only what is installed here; its source stays as Rails wrote it.
+    source = next(line for line in (skeleton.folder / "Gemfile").read_text().splitlines() if line.startswith("source"))
+    write(skeleton, "Gemfile", "\n".join([source, *(f'gem "{name}"' for name in GEMS), ""]))
     write(
         skeleton,
         "app/models/item.rb",

@@ -159,9 +159,9 @@ ENTRIES: Mapping[str, Entry] = {
         "place of {client_cert}.",
     ),
     "client_cert_other_ca": Entry(
-        "The server at {host} ({address}) does not trust the CA {client_issuer}, which signed the client certificate "
+        "The server at {host} ({address}) does not trust {client_issuer}, the CA of the client certificate "
         "{client_cert} of {user}.",
-        "Have the client CA of {host} sign a certificate for {user}, and put it in place of {client_cert}, or add "
+        "Let the client CA of {host} sign a certificate for {user}, and put it in place of {client_cert}, or add "
         "{client_issuer} to the client CAs of {host} (ca-client.crt on its nodes).",
     ),
     "client_cert_refused": Entry(
