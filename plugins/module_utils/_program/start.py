@@ -23,7 +23,7 @@ BASIC = "ansible.module_utils.basic"
 
 
 class Importer:
-    """Imports modules from `sources`: by full name, the source as base64 of zlib's compressed data."""
+    """Imports modules from `sources`: their text by full name."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources
@@ -46,12 +46,17 @@ class Importer:
 
     def get_source(self, name: str) -> str:
         """The source of a module, for tracebacks; empty for a package without a file."""
-        return zlib.decompress(base64.b64decode(self._sources.get(name, ""))).decode() if name in self._sources else ""
+        return self._sources.get(name, "")
 
 
-def start(sources: Mapping[str, str], module: str, request: str) -> None:
-    """Run `main` of a module; `request` is the base64 of the JSON for `AnsibleModule.request` of `frame`."""
-    sys.meta_path.insert(0, Importer(sources))
+def unpacked(packed: str) -> Any:
+    """What JSON holds that was compressed by zlib, then written as base64."""
+    return json.loads(zlib.decompress(base64.b64decode(packed)))
+
+
+def start(sources: str, module: str, request: str) -> None:
+    """Run `main` of a module. Both packed: the modules' sources by full name, `AnsibleModule.request` of `frame`."""
+    sys.meta_path.insert(0, Importer(unpacked(sources)))
     frame = importlib.import_module(BASIC)
-    frame.AnsibleModule.request = json.loads(base64.b64decode(request))
+    frame.AnsibleModule.request = unpacked(request)
     frame.run(importlib.import_module(module).main)

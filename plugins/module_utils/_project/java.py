@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
 from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
@@ -135,11 +134,9 @@ def _package(folder: Folder) -> str:
     return ".".join(common) if len(common) > 1 or common == parts[0] else _own_group(folder)
 
 
-def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
-    """What the project in a folder is; None where there is none."""
+def look(folder: Folder, packages: Iterable[str]) -> Found:
+    """What the project in a folder is."""
     gradle = any(folder.has(name) for name in _GRADLE)
-    if not folder.has("pom.xml") and not gradle:
-        return None
     package = _package(folder)
     place = f"{_SOURCE}/{package.replace('.', '/')}" if package else _SOURCE
     facts = {"build": "gradle" if gradle else "maven", "package": package, "source": place}

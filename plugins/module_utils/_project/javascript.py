@@ -104,10 +104,8 @@ def _output(options: dict[str, Any], modules: str) -> str:
     return "commonjs" if kind in ("commonjs", "umd", "amd", "system") else "esm"
 
 
-def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
-    """What the project in a folder is; None where there is none."""
-    if not folder.has("package.json"):
-        return None
+def look(folder: Folder, packages: Iterable[str]) -> Found:
+    """What the project in a folder is."""
     manifest = _parsed(folder.text("package.json"))
     facts = {"modules": "esm" if manifest.get("type") == "module" else "commonjs"}
     if folder.has("tsconfig.json"):

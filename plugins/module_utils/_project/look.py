@@ -12,24 +12,20 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import Owner
-from ansible_collections.crdb.onboard.plugins.module_utils._project import (
-    declared,
-    go,
-    java,
-    javascript,
-    python,
-    ruby,
-)
+from ansible_collections.crdb.onboard.plugins.module_utils._project import declared
 from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
 from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
 
-_LANGUAGES: dict[str, Callable[[Folder, list[str]], Optional[Found]]] = {
-    "go": go.look,
-    "java": java.look,
-    "javascript": javascript.look,
-    "python": python.look,
-    "ruby": ruby.look,
+_Look = Callable[[Folder, list[str]], Optional[Found]]
+_SIGNS = {
+    "go": ("go.mod",),
+    "java": ("pom.xml", "build.gradle", "build.gradle.kts"),
+    "javascript": ("package.json",),
+    "python": ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile", "manage.py"),
+    "ruby": ("Gemfile", "config/application.rb"),
 }
+"""The files of which every project of a language has one."""
+
 # Documented in doc_fragments/projects.py.
 PROJECTS: dict[str, Any] = {
     "type": "list",
@@ -46,6 +42,37 @@ PROJECTS: dict[str, Any] = {
 }
 
 
+def _reader(language: str) -> _Look:
+    """What reads a project of a language. Only that is imported: it takes longer than to see that there is none."""
+    if language == "go":
+        from ansible_collections.crdb.onboard.plugins.module_utils._project import go
+
+        return go.look
+    if language == "java":
+        from ansible_collections.crdb.onboard.plugins.module_utils._project import java
+
+        return java.look
+    if language == "javascript":
+        from ansible_collections.crdb.onboard.plugins.module_utils._project import javascript
+
+        return javascript.look
+    if language == "python":
+        from ansible_collections.crdb.onboard.plugins.module_utils._project import python
+
+        return python.look
+    from ansible_collections.crdb.onboard.plugins.module_utils._project import ruby
+
+    return ruby.look
+
+
+def project(language: str, folder: Folder, packages: list[str]) -> Optional[Found]:
+    """What the project of a language in a folder is; None where there is none. A Go module may begin above it."""
+    folders = folder.upwards() if language == "go" else (folder,)
+    if not any(each.has(sign) for each in folders for sign in _SIGNS[language]):
+        return None
+    return _reader(language)(folder, packages)
+
+
 class _Looker:
     """Looks at folders with the rights of the process that it is in."""
 
@@ -57,9 +84,9 @@ class _Looker:
         found = {
             language: declared.look(here, names, rules[language])
             if language in rules
-            else _LANGUAGES[language](here, names)
+            else project(language, here, names)
             for language, names in packages.items()
-            if language in rules or language in _LANGUAGES
+            if language in rules or language in _SIGNS
         }
         return {language: result._asdict() for language, result in found.items() if result is not None}
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
 from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
 
-_MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile", "manage.py")
 _ENVIRONMENTS = (".venv", "venv", "env")
 _TOML_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
 _DIST_INFO = re.compile(r"(?P<name>.+)-(?P<version>[0-9][^-]*)\.dist-info")
@@ -83,10 +81,8 @@ def _settings(folder: Folder) -> dict[str, str]:
     return {"settings": match["name"], "settings_file": package if folder.has(package) else f"{path}.py"}
 
 
-def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
-    """What the project in a folder is; None where there is none."""
-    if not any(folder.has(name) for name in _MANIFESTS):
-        return None
+def look(folder: Folder, packages: Iterable[str]) -> Found:
+    """What the project in a folder is."""
     wanted = {_name(package): package for package in packages}
     versions: dict[str, str] = {}
     sources: dict[str, str] = {}

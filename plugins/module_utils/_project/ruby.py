@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
 from ansible_collections.crdb.onboard.plugins.module_utils._project.found import Found
@@ -25,11 +24,9 @@ _LISTED = re.compile(
 )
 
 
-def look(folder: Folder, packages: Iterable[str]) -> Optional[Found]:
-    """What the project in a folder is; None where there is none."""
+def look(folder: Folder, packages: Iterable[str]) -> Found:
+    """What the project in a folder is."""
     rails = folder.has("config/application.rb")
-    if not rails and not folder.has("Gemfile"):
-        return None
     wanted = set(packages)
     versions: dict[str, str] = {}
     sources: dict[str, str] = {}

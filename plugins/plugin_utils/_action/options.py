@@ -58,7 +58,7 @@ def with_inputs(module: str, given: Mapping[str, Any]) -> dict[str, Any]:
     schema.refuse_unknown(inputs, _INPUTS, "inputs")
     own = {name: value for name, value in given.items() if name != "inputs"}
     known = documented(module)
-    return schema.with_lists(known, {**{name: value for name, value in inputs.items() if name in known}, **own})
+    return schema.with_lists(known, schema.plain({**{n: v for n, v in inputs.items() if n in known}, **own}))
 
 
 @cache

@@ -9,6 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -370,8 +371,7 @@ class _Claims:
         connection = self._app.connection_for(framework)
         for file in framework.files:
             # Frameworks of one language may share a file, as Go's share the package crdbpgx: it must be the same then.
-            template = (framework.folder / file.template).resolve()
-            shared = (str(template), framework.place)
+            shared = (os.path.normpath(framework.folder / file.template), framework.place)
             writer, held = self._writers.setdefault(file.destination, (framework.name, shared))
             if writer != framework.name and held != shared:
                 raise OnboardingError(

@@ -268,8 +268,11 @@ class Connection:
         return None if ip_address(self.host) else self.host
 
     def replace(self, **changes: Any) -> Connection:
-        """A new, validated connection with these fields changed."""
-        return Connection(**{**{name: getattr(self, name) for name in FIELDS}, **changes})
+        """A new, validated connection with these fields changed; this one when nothing differs."""
+        fields = {name: getattr(self, name) for name in FIELDS}
+        if "parameters" in changes:
+            changes["parameters"] = tuple(changes["parameters"])
+        return self if fields == {**fields, **changes} else Connection(**{**fields, **changes})
 
     def url(self, scheme: str = "postgresql", password: str = "encoded", query: str = "full") -> str:  # noqa: S107 - a form
         """The general connection string, every byte outside RFC 3986's unreserved set percent-encoded.

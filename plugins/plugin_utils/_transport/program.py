@@ -38,13 +38,13 @@ sys.path[:] = [path for path in sys.path if path]
 import base64, zlib
 begin = {"__name__": "crdb_onboard"}
 exec(zlib.decompress(base64.b64decode("%(start)s")).decode(), begin)
-begin["start"](%(sources)s, "%(module)s", "%(request)s")
+begin["start"]("%(sources)s", "%(module)s", "%(request)s")
 """
 
 
-@cache
-def _packed(source: str) -> str:
-    return base64.b64encode(zlib.compress(source.encode("utf-8"))).decode("ascii")
+def _packed(text: str) -> str:
+    # All in one piece, because modules, and the files of a host's apps, are much alike.
+    return base64.b64encode(zlib.compress(text.encode("utf-8"))).decode("ascii")
 
 
 def _text(name: str) -> str:
@@ -55,9 +55,8 @@ def _text(name: str) -> str:
 def prepared(module: str) -> Mapping[str, str]:
     """The parts of a program that are the same in every call of a module, read once."""
     sources = {**imports.sources(module), BASIC: _text("frame")}
-    packed = {name: _packed(source) for name, source in sources.items()}
     name = f"{imports.COLLECTION}.modules.{module}"
-    return {"module": name, "start": _packed(_text("start")), "sources": json.dumps(packed)}
+    return {"module": name, "start": _packed(_text("start")), "sources": _packed(json.dumps(sources))}
 
 
 def program(module: str, arguments: Mapping[str, Any], *, check_mode: bool, diff: bool, log: str) -> bytes:
@@ -67,8 +66,7 @@ def program(module: str, arguments: Mapping[str, Any], *, check_mode: bool, diff
     """
     options = {"check_mode": check_mode, "diff": diff, "log": log}
     request = {"module": f"crdb.onboard.{module}", "arguments": arguments, **options}
-    encoded = base64.b64encode(json.dumps(request).encode("utf-8")).decode("ascii")
-    return (_PROGRAM % {**prepared(module), "request": encoded}).encode("ascii")
+    return (_PROGRAM % {**prepared(module), "request": _packed(json.dumps(request))}).encode("ascii")
 
 
 def command(interpreters: list[str], environment: str) -> str:

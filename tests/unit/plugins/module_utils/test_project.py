@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._project import go, java, javascript, python, ruby
 from ansible_collections.crdb.onboard.plugins.module_utils._project.folder import Folder
-from ansible_collections.crdb.onboard.plugins.module_utils._project.look import differing
+from ansible_collections.crdb.onboard.plugins.module_utils._project.look import differing, project
 
 LOOK = {"go": go.look, "java": java.look, "javascript": javascript.look, "python": python.look, "ruby": ruby.look}
 
@@ -29,8 +29,8 @@ def write(folder: Path, files: dict[str, str]) -> Folder:
 
 @pytest.mark.parametrize("language", LOOK)
 def test_an_empty_folder_has_no_project(language: str, tmp_path: Path) -> None:
-    assert LOOK[language](Folder(str(tmp_path)), ["x"]) is None
-    assert LOOK[language](Folder(str(tmp_path / "missing")), ["x"]) is None
+    assert project(language, Folder(str(tmp_path)), ["x"]) is None
+    assert project(language, Folder(str(tmp_path / "missing")), ["x"]) is None
 
 
 LOCK = {"packages": {"node_modules/pg": {"version": "8.11.3"}}}
