@@ -68,12 +68,14 @@ demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove
 .PHONY: test
 test: lint test-unit test-integration acceptance test-containers-and-sanity ## run everything that CI runs
 
-# Tests mostly wait for servers and programs, so one worker more than a small machine has processors.
-PARALLEL := --numprocesses 3 --dist loadfile
+# Tests mostly wait for servers and programs, so one worker more than a small machine has processors. The files are in
+# the order of tests/conftest.py.
+PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # About a hundred runs of playbooks: for a change of documentation, and before a release.
 COMMANDS := tests/integration/test_commands.py
 # Builds of whole projects, for minutes: for a change of the catalogue, and before a release.
 PROJECTS := tests/clients/skeletons
+SUITES := tests/integration tests/contract tests/clients tests/acceptance
 
 .PHONY: test-unit
 test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
@@ -81,7 +83,11 @@ test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
 
 .PHONY: test-integration
 test-integration: $(VENV)/development.installed $(NEWEST)/controller.installed ## run tests against the sandbox, with real drivers
-	$(BIN)/python -m pytest $(PARALLEL) --ignore $(COMMANDS) --ignore $(PROJECTS) tests/integration tests/contract tests/clients tests/acceptance
+	$(BIN)/python -m pytest $(PARALLEL) -m "not thorough" --ignore $(COMMANDS) --ignore $(PROJECTS) $(SUITES)
+
+.PHONY: test-thorough
+test-thorough: $(VENV)/development.installed $(NEWEST)/controller.installed ## run what CI leaves out of test-integration: variants of what other tests hold
+	$(BIN)/python -m pytest $(PARALLEL) -m thorough $(SUITES)
 
 .PHONY: test-commands
 test-commands: $(VENV)/development.installed ## run every command that README and docs print, as text, against the sandbox

@@ -21,6 +21,33 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 REUSED = "CRDB_SANDBOX_STATE"
+# One worker runs a file. Of these, each takes minutes: begun last, it would keep the other workers waiting.
+LONG = (
+    "test_rotation.py",
+    "test_client_cert.py",
+    "test_app_servers.py",
+    "test_secrets.py",
+    "test_proved.py",
+    "test_onboarding.py",
+    "test_transport.py",
+    "test_operator_project.py",
+    "test_matrix.py",
+    "test_network.py",
+    "test_seen.py",
+    "test_check_reports.py",
+    "test_cures_of_clusters.py",
+    "test_offboard.py",
+    "test_coming_in.py",
+    "test_client_role.py",
+    "test_sandbox_lifecycle.py",
+    "test_samples.py",
+    "test_acceptance.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @dataclass(frozen=True)

@@ -140,11 +140,12 @@ POINTS = [
     ("duplicates", 0.2),
     ("user-case", 0.2),
 ]
-# All ten with CRDB_ACCEPTANCE_KILLS=10.
-KILLS = int(os.environ.get("CRDB_ACCEPTANCE_KILLS", "2"))
 
 
-@pytest.mark.parametrize(("name", "seconds"), POINTS[:KILLS])
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [pytest.param(*point, marks=[pytest.mark.thorough] if number else []) for number, point in enumerate(POINTS)],
+)
 def test_a_run_that_is_killed_is_swept(
     sandbox: Sandbox, cloud: Cloud, tmp_path: Path, name: str, seconds: float
 ) -> None:

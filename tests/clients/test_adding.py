@@ -55,6 +55,7 @@ def report_of(checkout):
     return done.stdout
 
 
+@pytest.mark.thorough
 def test_a_framework_is_added_by_one_folder(sandbox, checkout):
     copy, home = checkout, checkout.parent / "home"
     folder = copy / "templates" / "python" / "elephant"

@@ -55,6 +55,7 @@ def test_every_framework_of_the_guide_has_its_text():
     assert named <= set(_catalogue.load())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", PRINTED, ids=lambda form: form.name)
 def test_the_printed_form_fails_and_ours_connects(sandbox, tmp_path, form):
     choice = CHOICES[form.framework, form.versions, form.variant]

@@ -35,6 +35,7 @@ def java():
     return toolchain(JDBC, Path(facts["folder"]))["environment"]
 
 
+@pytest.mark.thorough
 def test_a_trust_store_from_its_writing_to_its_end(controller, sandbox, java, tmp_path):
     facts = dict(sandbox.connections["steady_heron"])
     variables = {

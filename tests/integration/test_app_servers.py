@@ -296,6 +296,7 @@ def end_orphans(fleet):
                 os.kill(int(process.name), signal.SIGKILL)
 
 
+@pytest.mark.thorough
 def test_a_controller_that_is_killed_at_any_time(controller, sandbox, fleet):
     """Ten kills at random points of runs that change every file; then one plain run, and all is as it should be."""
     names = ("funky_skunk", "steady_heron")

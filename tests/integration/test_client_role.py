@@ -88,7 +88,7 @@ def test_http_and_a_bad_archive_are_refused_and_the_old_version_stays(controller
     assert said(tmp_path / "prefix") == OLD
 
 
-@pytest.mark.parametrize("source", ["download", "folder"])
+@pytest.mark.parametrize("source", ["download", pytest.param("folder", marks=pytest.mark.thorough)])
 def test_one_download_for_a_fleet(controller, server, variables, tmp_path, source):
     hosts = {
         f"host{number}": {

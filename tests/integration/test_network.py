@@ -97,6 +97,7 @@ def test_each_cluster_of_the_hosts_in_play_is_reconciled_exactly_once(
     assert {r["status"] for r in cloud.api.requests} == {200}
 
 
+@pytest.mark.thorough
 def test_100_hosts_that_ask_for_their_current_address_make_one_reconcile(controller, cloud, tmp_path):
     hosts = inventory(tmp_path, {f"host{number:03}": {} for number in range(100)})
     variables = {**cloud.variables(), **current(cloud, "hosts"), "crdb_network_clusters": ["funky-skunk"]}

@@ -68,6 +68,7 @@ class TestTheDriftGate:
 
         return run
 
+    @pytest.mark.thorough
     def test_it_passes_finds_what_drifted_and_changes_nothing(self, gate):
         assert gate().returncode == 0
         config, environment, authority = (
@@ -88,6 +89,7 @@ class TestTheDriftGate:
         assert not authority.exists()
 
 
+@pytest.mark.thorough
 def test_ansible_pull(controller, facts, tmp_path):
     """A host onboards itself from a repository that has its inventory, and touches no other."""
     repository = tmp_path / "repository"

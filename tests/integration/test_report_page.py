@@ -400,6 +400,7 @@ def test_what_a_host_says_stays_text(browser, tmp_path):
     assert nasty in browser.execute_script("return document.querySelector('#hosts th[scope=row]').innerText")
 
 
+@pytest.mark.thorough
 def test_screenshots_for_people(browser, folder):
     for size in LOOKED_AT:
         for width in WIDTHS:

@@ -65,7 +65,9 @@ def report_of(output):
     return lines[number : number + 2]
 
 
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(
+    "core", [pytest.param(BIN, id="oldest", marks=pytest.mark.thorough), pytest.param(NEWEST, id="newest")]
+)
 @pytest.mark.parametrize(
     "settings",
     [

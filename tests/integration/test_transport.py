@@ -20,10 +20,6 @@ from tests.integration.conftest import files_below
 from tests.integration.test_onboarding import (  # noqa: F401 - pytest collects them here too, for the other transport
     TestAdHocCheck,
     flat,
-    test_a_changed_connection_replaces_our_files_and_a_hand_edit_stays,
-    test_check_mode_on_an_empty_home_passes_and_writes_nothing,
-    test_files_of_another_user_are_written_with_that_users_ids,
-    test_force_keeps_what_it_replaces_and_absent_gives_it_back,
     test_secret_files_are_private_and_hold_the_only_password,
     test_two_apps_are_onboarded_and_the_second_run_changes_nothing,
     test_what_is_not_ours_is_refused_all_at_once_and_nothing_is_written,

@@ -228,6 +228,7 @@ def test_it_stops_automatically_at_the_end_of_its_lifetime(state: Path) -> None:
     assert not list(state.glob("engine/.s.*"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["system", "embedded"])
 def test_either_engine(fresh_state: Path, engine: str) -> None:
     try:
@@ -240,6 +241,7 @@ def test_either_engine(fresh_state: Path, engine: str) -> None:
     assert_every_cluster_answers(sandbox)
 
 
+@pytest.mark.thorough
 def test_requested_ports(state: Path) -> None:
     base = 27357
     run_sandbox("up", "--state", str(state), "--port", str(base))
@@ -304,6 +306,7 @@ def test_secrets_are_only_in_their_own_files(fresh_state: Path) -> None:
     assert [where for where, text in places.items() if any(password in text for password in hidden)] == []
 
 
+@pytest.mark.thorough
 def test_the_default_state_is_linked_from_the_checkout(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     copy_sandbox(checkout)
@@ -376,6 +379,7 @@ def test_a_path_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root: all the other tests are this test")
+@pytest.mark.thorough
 def test_without_root(state: Path) -> None:
     account = pwd.getpwnam("nobody")
     home = new_state()
@@ -427,6 +431,7 @@ def reachable_python(account: pwd.struct_passwd) -> str:
     pytest.skip(f"no Python {version} that {account.pw_name} can run: install python{version} system-wide")
 
 
+@pytest.mark.thorough
 def test_down_removes_everything_on_demand() -> None:
     folder = new_state()
     up(folder)
