@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command line: ``up``, ``status`` and ``down``. The output never contains a password."""
+"""The command line: ``up``, ``status``, ``down`` and ``token``. The output never contains a password."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from sandbox import daemon, engine, shims
-from sandbox.clusters import DEFAULT_PORT
+from sandbox import daemon, engine, shims, tokens
+from sandbox.clusters import CLUSTERS, DEFAULT_PORT
 from sandbox.errors import AlreadyRunningError, SandboxError
 from sandbox.state import CHECKOUT, LINK, State, default_folder
 
@@ -54,6 +54,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             return _status(state, as_json=parsed.json)
         if parsed.command == "down":
             return _down(state, remove=parsed.remove)
+        if parsed.command == "token":
+            return _token(state, parsed)
         return _serve(state, parsed)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)
@@ -62,13 +64,24 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="Local stand-in for CockroachDB Cloud.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|status|down")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|status|down|token")
     up = commands.add_parser("up", help="start the sandbox; does nothing if it is running")
     status = commands.add_parser("status", help="show whether the sandbox is running, and where")
     down = commands.add_parser("down", help="stop the sandbox; data, passwords and ports are kept for the next start")
     down.add_argument("--remove", action="store_true", help="also remove the folder with its data, passwords and ports")
+    token = commands.add_parser("token", help="print a JSON Web Token, to log in to a cluster without a password")
+    token.add_argument("cluster", choices=[cluster.name for cluster in CLUSTERS])
+    token.add_argument("--user", help="the SQL user (default: the cluster's own)")
+    token.add_argument("--audience", help="(default: the name of the cluster, which it accepts)")
+    token.add_argument(
+        "--lifetime",
+        type=int,
+        default=tokens.LIFETIME,
+        metavar="SECONDS",
+        help="end after this time; a negative one has ended already (default: 1 hour)",
+    )
     serve = commands.add_parser("serve")
-    for command in (up, status, down, serve):
+    for command in (up, status, down, token, serve):
         command.add_argument(
             "--state", type=Path, metavar="DIR", help=f"folder of all its files (default: {default_folder()})"
         )
@@ -198,6 +211,16 @@ def _wait_until_ready(state: State) -> dict[str, Any]:
             raise SandboxError(f"the sandbox ended before it was ready; see {state.log}")
         time.sleep(_POLL)
     raise SandboxError(f"the sandbox is not ready after {_START_LIMIT:.0f} s; see {state.log}")
+
+
+def _token(state: State, parsed: argparse.Namespace) -> int:
+    if not state.folder.exists():
+        raise SandboxError("there is no sandbox yet: run python -m sandbox up")
+    state.verify()
+    cluster = next(cluster for cluster in CLUSTERS if cluster.name == parsed.cluster)
+    claims = tokens.claims_for(parsed.user or cluster.user, parsed.audience or cluster.name, parsed.lifetime)
+    print(tokens.mint(state.issuer_key(), claims))
+    return 0
 
 
 def _status(state: State, *, as_json: bool) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Callable, Optional
 
-from sandbox import shims
+from sandbox import shims, tokens
 from sandbox.allowlist import Allowlist, Entry
 from sandbox.certificates import CertificateStore, FrontCertificates
 from sandbox.cloud import CloudApi
@@ -97,6 +98,7 @@ def serve(options: Options, progress: Progress, ready: Callable[[], None]) -> No
     progress(f"PostgreSQL {engine.server.version} ({engine.server.source}), run by {engine.account.name}")
     store = CertificateStore(state.certificates)
     certificates = {front.name: store.front(front) for front in FRONTS}
+    state.issuer_key()
     try:
         engine.start(CLUSTERS)
         state.remember_ports({name: group[0].getsockname()[1] for name, group in sockets.items()})
@@ -254,6 +256,12 @@ async def _serve_api(
     return server
 
 
+def token_settings(state: State, cluster: str) -> tokens.Settings:
+    """The settings of logins by token: the sandbox's own issuer, and what the file `tokens.json` changes."""
+    own = tokens.Settings(audience=(cluster,), jwks=tokens.key_set(state.issuer_key()))
+    return own.changed(state.token_settings().get(cluster, {}))
+
+
 def _router(spec: FrontSpec, engine: Engine, state: State, allowlists: dict[str, Allowlist]) -> Router:
     targets = [
         Target(
@@ -261,10 +269,9 @@ def _router(spec: FrontSpec, engine: Engine, state: State, allowlists: dict[str,
             engine.socket_path(cluster),
             allowlists[cluster.name],
             cluster.tenant,
-            {user: state.password(role_of(cluster, user)) for user in cluster.users}
-            if spec.client_certificates
-            else {},
+            {user: state.password(role_of(cluster, user)) for user in cluster.users},
             engine.accounts(cluster).has_database,
+            functools.partial(token_settings, state, cluster.name),
         )
         for cluster in spec.clusters
     ]

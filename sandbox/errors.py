@@ -37,6 +37,7 @@ class ProxyError(Exception):
         self.code = code
         self.text = text
         self.hint = self._HINT_SEPARATOR.join(hints)
+        self.detail = ""
 
     @property
     def message(self) -> str:

@@ -59,9 +59,11 @@ def message(kind: bytes, payload: bytes) -> bytes:
     return _HEADER.pack(kind, _INT32.size + len(payload)) + payload
 
 
-def error_response(severity: str, sqlstate: str, text: str, hint: str = "") -> bytes:
-    """An ErrorResponse; an empty hint is left out."""
+def error_response(severity: str, sqlstate: str, text: str, hint: str = "", detail: str = "") -> bytes:
+    """An ErrorResponse; an empty hint or detail is left out."""
     fields = {b"S": severity, b"C": sqlstate, b"M": text}
+    if detail:
+        fields[b"D"] = detail
     if hint:
         fields[b"H"] = hint
     encoded = (key + value.encode("utf-8", "surrogateescape") + b"\0" for key, value in fields.items())

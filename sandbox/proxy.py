@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Optional, Protocol
 
-from sandbox import messages, scram, shims
+from sandbox import messages, scram, shims, tokens
 from sandbox.allowlist import Address, Allowlist
 from sandbox.engine import NOWHERE
 from sandbox.errors import ProxyError
@@ -51,6 +51,9 @@ _START = struct.Struct("!II")
 _LENGTH = struct.Struct("!I")
 _PROTOCOL_MAJOR = 3
 _CANCEL_PACKET = 16
+_CLEARTEXT_PASSWORD = 3
+_PASSWORD_HEAD = struct.Struct("!cI")
+_LONGEST_TOKEN = 64 * 1024
 _NO_DATABASE = "3D000"
 # Without a SQLSTATE the client left; too many connections; the database was dropped a moment ago.
 _NO_FAILED_LOGIN = (None, "53300", _NO_DATABASE)
@@ -65,7 +68,8 @@ class Target:
         socket_path: the unix socket of the cluster's engine.
         allowlist: the cluster's allowlist, which others may change.
         tenant: the tenant number; ``None`` without routing.
-        passwords: the engine's passwords by user, for clients that log in with a certificate.
+        passwords: the engine's passwords by user, for clients that log in with a certificate or a token.
+        tokens: the settings of logins by token, read for each of them; ``None`` for a cluster that knows no tokens.
         has_database: whether the cluster has a database of this name. It is called in a thread.
     """
 
@@ -75,6 +79,7 @@ class Target:
     tenant: Optional[int] = None
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     has_database: Callable[[str], bool] = lambda _name: True
+    tokens: Optional[Callable[[], tokens.Settings]] = None
 
 
 class Router(Protocol):
@@ -441,6 +446,13 @@ class Front:
     ) -> None:
         """Let the cluster authenticate the client, then forward in both directions until one side closes."""
         password = _password_by_certificate(target, client, startup[1].get("user", ""))
+        if password is None and target.tokens is not None and tokens.asked_for(startup[1]):
+            try:
+                password = await _password_by_token(target, client, fold(startup[1].get("user", "")))
+            except ProxyError:
+                self._throttle.failed(port.address, target.name)
+                raise
+            startup = (startup[0], tokens.without_option(startup[1]))
         try:
             server = _Streams(*await asyncio.open_unix_connection(target.socket_path, limit=_CHUNK))
         except OSError as error:
@@ -529,6 +541,28 @@ def _password_by_certificate(target: Target, client: _Streams, user: str) -> Opt
     return target.passwords[owner]
 
 
+async def _password_by_token(target: Target, client: _Streams, user: str) -> str:
+    """The engine's password of a user who proves itself by a token, which is asked for as a password in clear text.
+
+    Raises:
+        ProxyError: the token is refused.
+    """
+    await client.send(messages.message(b"R", _LENGTH.pack(_CLEARTEXT_PASSWORD)))
+    async with asyncio.timeout(STARTUP_LIMIT):
+        kind, length = _PASSWORD_HEAD.unpack(await client.reader.readexactly(_PASSWORD_HEAD.size))
+        if kind != b"p" or not _LENGTH.size < length <= _LONGEST_TOKEN:
+            raise NotUnderstoodError
+        payload = await client.reader.readexactly(length - _LENGTH.size)
+    token = payload.rstrip(b"\0").decode("utf-8", "replace")
+    if not token:
+        raise tokens.UserRefusedError(user)
+    if target.tokens is not None:
+        tokens.verify(target.tokens(), user, token)
+    if user not in target.passwords:
+        raise tokens.UserRefusedError(user)
+    return target.passwords[user]
+
+
 def _as_cockroach_reads(parameters: Mapping[str, str]) -> dict[str, str]:
     """The startup parameters with the name of the user folded, and the database that an empty one stands for."""
     read = {**parameters, "database": parameters.get("database") or "defaultdb"}
@@ -578,7 +612,7 @@ async def _receive(sock: socket.socket, size: int) -> bytes:
 
 
 def _error_response(error: ProxyError) -> bytes:
-    return messages.error_response(error.SEVERITY, error.SQLSTATE, error.message, error.hint)
+    return messages.error_response(error.SEVERITY, error.SQLSTATE, error.message, error.hint, error.detail)
 
 
 async def _refuse_in_plain_text(sock: socket.socket, error: ProxyError) -> None:

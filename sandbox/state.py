@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
+from sandbox import tokens
 from sandbox.errors import AlreadyRunningError, SandboxError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -85,6 +86,9 @@ class State:
         self._ports = self.folder / "ports.json"
         self._allowlists = self.folder / "allowlists.json"
         self.api_key = self.folder / "api-key"
+        self.tokens = self.folder / "tokens.json"
+        """Changes of the settings of logins by token, by cluster; read for each login."""
+        self._issuer_key = self.folder / "issuer.key"
         self._lock_descriptor: Optional[int] = None
 
     def prepare(self) -> None:
@@ -241,6 +245,16 @@ class State:
             write_atomically(self._secrets, _json(passwords), PRIVATE)
         password: str = passwords[role]
         return password
+
+    def issuer_key(self) -> bytes:
+        """The key of the issuer of tokens (PEM), made at the first call."""
+        if not self._issuer_key.exists():
+            write_atomically(self._issuer_key, tokens.new_key(), PRIVATE)
+        return self._issuer_key.read_bytes()
+
+    def token_settings(self) -> dict[str, dict[str, Any]]:
+        """What somebody changed of the settings of logins by token, by cluster."""
+        return dict(_read_json(self.tokens))
 
     def publish(self, description: dict[str, Any], connections: dict[str, Any]) -> None:
         """Write the files for other programs. The description comes last: it means that the sandbox serves."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ sys.path.insert(0, str(TOP / "collections"))
 from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.notes import NOTES  # noqa: E402
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import CATALOGUE  # noqa: E402
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action import options  # noqa: E402
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as catalogue  # noqa: E402
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema  # noqa: E402
 
 BEGIN = "<!-- variables: written by make docs -->"
@@ -289,6 +290,25 @@ def notes() -> str:
     return "\n".join([*rows, *(f"| `{code}` | {_sentence(entry.text)} |" for code, entry in sorted(NOTES.items()))])
 
 
+def _way(choices: Sequence[catalogue.Framework], able: Callable[[catalogue.Framework], str]) -> str:
+    """What a framework's choices can do: one word where all are the same, else each that differs from the first."""
+    words = {choice.label: able(choice) for choice in choices}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "; ".join(f"{label.partition(' ')[2] or label}: {word}" for label, word in words.items())
+
+
+def ways(folder: Path = catalogue.CATALOGUE) -> str:
+    """The Markdown table of frameworks by ways to log in, from each framework.yml."""
+    rows = ["| framework | password | client certificate | token | why not |", "| --- | --- | --- | --- | --- |"]
+    for framework in catalogue.load(folder).values():
+        certificate = _way(framework.choices, lambda choice: "no" if choice.client_certificate == "none" else "yes")
+        token = _way(framework.choices, lambda choice: {"callback": "yes"}.get(choice.token, "no"))
+        reasons = dict.fromkeys(choice.token_reason for choice in framework.choices if choice.token_reason)
+        rows.append(f"| {framework.title} | yes | {certificate} | {token} | {'; '.join(reasons)} |")
+    return "\n".join(rows)
+
+
 def pages() -> dict[Path, str]:
     """All generated files with their contents."""
     files: dict[Path, str] = {}
@@ -298,6 +318,7 @@ def pages() -> dict[Path, str]:
     specifications = [yaml.safe_load(files[role / "meta" / "argument_specs.yml"]) for role in (*ROLES, INPUTS)]
     files[INPUTS / "vars" / "main" / "declared.yml"] = declared(specifications)
     files[TOP / "docs" / "variables.md"] = _with_tables(TOP / "docs" / "variables.md", data_model())
+    files[TOP / "docs" / "login.md"] = _with_tables(TOP / "docs" / "login.md", {"ways": ways()})
     files[TOP / "docs" / "check.md"] = _with_tables(TOP / "docs" / "check.md", {"codes": codes(), "notes": notes()})
     return files
 

@@ -300,7 +300,7 @@ class ActionModule(OnboardingAction):
                     planned.setdefault(path, []).append(app["name"])
             common.update(planned=planned, managed=self._app_names, complete=arguments["complete"])
         # The digests of an app's files are worth hiding only where they could confirm a guess of its password.
-        secret = any(endpoint.get("password") for endpoint in sent)
+        secret = any(endpoint.get(key) for endpoint in sent for key in ("password", "jwt"))
         result = self.call({"endpoints": sent, "apps": apps, **common}, task_vars, secret=secret)
         if "checks" not in result or result.get("projects"):
             raise _CheckFailedError(result)

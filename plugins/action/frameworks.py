@@ -45,6 +45,7 @@ def _entry(framework: Framework) -> dict[str, Any]:
                 "samples": [file.destination for file in choice.samples],
                 "routings": list(choice.routings),
                 "client_certificate": choice.client_certificate,
+                "token": choice.token,
                 "password_places": list(choice.places),
                 "install": install_line(choice),
             }
@@ -115,7 +116,7 @@ class ActionModule(OnboardingAction):
         # In place of the password, so that whatever a template makes of it can be found again; the real one stays out.
         sources = {
             name: replace(source, connection=source.connection.replace(password=stand_in))
-            if source.connection.sslcert is None or source.connection.password is not None
+            if not source.without_password or source.connection.password is not None
             else source
             for name, source in sources.items()
         }

@@ -138,6 +138,11 @@ class ActionModule(UserAction):
 
     @staticmethod
     def _refuse_single(name: str, facts: dict[str, Any], source: Source, *, allowed: bool) -> None:
+        if source.token is not None:
+            raise OnboardingError(
+                f"connections.{name}: logs in with a token ({source.token.kind}), which its issuer renews. There is"
+                " nothing to rotate: leave this connection out."
+            )
         if source.connection.sslcert:
             raise OnboardingError(
                 f"connections.{name}: logs in with the certificate in sslcert, which crdb.onboard did not issue. Set"

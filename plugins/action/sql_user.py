@@ -12,7 +12,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.user import BY_SQL, UserAction
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster as _cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import certificates
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import certificates, tokens
 from ansible_collections.crdb.onboard.plugins.plugin_utils._users import decision as _users
 
 _OF_HOST = ("connections", "clusters", "name", "password_store", "admin", "grants", "revoke", "role", "reassign_to")
@@ -94,7 +94,8 @@ class ActionModule(UserAction):
             for connection, facts in inventory.clusters.items():
                 user = self.user_in_use(connection, facts, inventory)
                 cluster = str(facts["cluster"])
-                if user and not certificates.is_given(facts) and (not arguments["clusters"] or cluster in clusters):
+                other_way = certificates.is_given(facts) or tokens.is_given(facts)
+                if user and not other_way and (not arguments["clusters"] or cluster in clusters):
                     pairs.append((cluster, user))
         return list(dict.fromkeys((cluster, _users.user_name(user)) for cluster, user in pairs))
 
@@ -125,7 +126,7 @@ class ActionModule(UserAction):
                 continue
             source = inventory.source(connection, facts)
             user = source.connection.user.lower()
-            if inventory.server(facts, source)[0] != key or source.connection.sslcert:
+            if inventory.server(facts, source)[0] != key or source.without_password:
                 continue
             if not name:
                 user = _users.user_name(user)

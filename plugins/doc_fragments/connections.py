@@ -72,6 +72,22 @@ options:
       password:
         description: Password of the SQL user, when the connection string does not have it.
         type: str
+      jwt:
+        description:
+          - A JSON Web Token in place of the password, from a lookup. It is for checks, and for the administrator of SQL
+            users. Nothing writes it into a file, so apps with frameworks need O(connections.jwt_file) or
+            O(connections.jwt_command).
+        type: str
+      jwt_file:
+        description:
+          - Absolute path on the host of a file with such a token, which another program renews. The check,
+            C(crdb-sql) and the apps read it at each connection.
+        type: str
+      jwt_command:
+        description:
+          - A program on the host, with its arguments, that writes such a token to its standard output. No shell runs
+            it. The check, C(crdb-sql) and the apps run it at each connection, as the app's user.
+        type: str
       routing_id:
         description: Routing id of a Serverless cluster, such as V(funky-skunk-123). It is not the cluster's UUID.
         type: str

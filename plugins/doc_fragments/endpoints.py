@@ -80,6 +80,19 @@ options:
       sslcrldir:
         description: The folder on the host with such lists, under OpenSSL's names for them (C(openssl rehash)).
         type: str
+      jwt:
+        description:
+          - A JSON Web Token in place of the password. The options of the start-up message must contain
+            C(--crdb:jwt_auth_enabled=true).
+        type: str
+      jwt_file:
+        description: The file on the host with such a token. It is read for each check.
+        type: str
+      jwt_command:
+        description:
+          - A program on the host, with its arguments, that writes such a token to its standard output.
+        type: list
+        elements: str
       hold_password:
         description: Stop where the server asks for the password, without sending it.
         type: bool

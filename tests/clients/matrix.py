@@ -25,6 +25,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import con
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import probe
 
+from sandbox import tokens
 from tests.clients import languages
 from tests.conftest import CHECKOUT, Sandbox
 from tests.integration.conftest import Controller
@@ -40,6 +41,8 @@ FORMS = (
     "self_hosted password",
     "serverless public_ca",
     "dedicated trust_store",
+    "serverless token",
+    "dedicated token_command",
 )
 """Deployment, and how the cluster is named, the user proved, or the CA found: the sandbox's CA counted as public."""
 TRIALS = ("inside", "stranger", "impostor", "outside")
@@ -90,6 +93,8 @@ class Cell:
             return "does not find a CA by itself" if self.framework.public_ca == "none" else ""
         if how == "trust_store":
             return "" if self.framework.public_ca == "trust_store" else "reads no trust store"
+        if how.startswith("token"):
+            return "" if self.framework.token == "callback" else "cannot log in with a token"
         if self.deployment == "serverless" and how not in self.framework.routings:
             return f"cannot name the cluster by {how}"
         if how == "cert" and self.framework.client_certificate == "none":
@@ -123,6 +128,13 @@ class Cell:
         elif how == "sni":
             facts.update(routing="sni", host=cluster.sni_host)
             del facts["routing_id"]
+        elif how.startswith("token"):
+            # One that the sandbox's own issuer signed, as `python -m sandbox token` prints it.
+            del facts["password"]
+            claims = tokens.claims_for(cluster.user, cluster.name)
+            path = sandbox.state / f"token-{cluster.name}"
+            path.write_text(tokens.mint((sandbox.state / "issuer.key").read_bytes(), claims) + "\n")
+            facts["jwt_file" if how == "token" else "jwt_command"] = str(path) if how == "token" else f"/bin/cat {path}"
         elif how == "cert":
             del facts["password"]
             facts.update(cluster.client_certificate or {})
@@ -148,6 +160,8 @@ def listed(everything: bool, catalogue: Path = _catalogue.CATALOGUE) -> list[Cel
                 able = [Cell(placed, form) for form in FORMS if everything or not Cell(placed, form).impossible]
                 if not everything:
                     able = list({cell.deployment: cell for cell in reversed(able)}.values())
+                    by_token = Cell(placed, "serverless token")
+                    able += [by_token] if not by_token.impossible else []
                 cells += able
                 if everything and place == framework.places[0]:
                     refused = {cell.deployment: cell for cell in reversed(able) if not cell.impossible}

@@ -9,6 +9,8 @@ To add a fault, add a row. Every row is run in this Python and from the oldest a
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import ssl
 import struct
@@ -33,6 +35,26 @@ DATABASE = "defaultdb"
 # Long enough for a loaded machine to get through what works, short enough to wait for what does not.
 HANG = 2.0
 PATIENT = 15.0
+
+
+TOKEN_CANARY = "c4n4ryc4n4ryc4n4ryc4n4ry"
+JWT = "--crdb:jwt_auth_enabled=true"
+
+
+def token(**claims: Any) -> str:
+    """A JSON Web Token with these claims, whose signature is the canary."""
+    parts = ({"alg": "RS256", "kid": "test"}, {"sub": USER, "aud": ["shop"], "iss": "https://issuer.test", **claims})
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+    return ".".join([*encoded, TOKEN_CANARY])
+
+
+def by_token(**changes: Any) -> dict[str, Any]:
+    """What an endpoint with a token in place of the password has."""
+    return {"password": None, "options": JWT, **changes}
+
+
+def by_command(script: str) -> dict[str, Any]:
+    return by_token(jwt_command=["/bin/sh", "-c", script])
 
 
 class Files:
@@ -464,6 +486,246 @@ PROXY = "08C00"
 REFUSED = "codeProxyRefusedConnection: "
 ROUTING = "codeParamsRoutingFailed: "
 SCRAM_TWICE = {"password_messages": 2}
+
+
+def repeats_the_token(peer: Peer) -> None:
+    peer.tls(FILES.good)
+    peer.startup()
+    peer.message(b"R", struct.pack("!I", 3))
+    told = peer.password_message().rstrip(b"\0").decode()
+    detail = f"token parsing failed: {told} and {told.rpartition('.')[2]}"
+    peer.error("28000", "JWT authentication: invalid token", D=detail)
+
+
+def refused_token(text: str, detail: str = "", code: str = "28000") -> Behaviour:
+    """What CockroachDB says about a token: pkg/ccl/jwtauthccl/authentication_jwt.go."""
+    return refuses_login(code, f"JWT authentication: {text}", **({"D": detail} if detail else {}))
+
+
+VALID = by_token(jwt=token(exp=NOW.timestamp() + 3600, nbf=NOW.timestamp() - 60))
+
+TOKENS = [
+    # Found before the network is used: nobody listens on the port.
+    Fault(
+        "token file missing",
+        "jwt_file_missing",
+        "jwt_empty",
+        None,
+        by_token(jwt_file="{folder}/none.jwt"),
+        says=("none.jwt", "crdb_connection_jwt_file"),
+        connections=0,
+    ),
+    Fault(
+        "token file is a folder",
+        "jwt_file_unreadable",
+        "jwt_file_missing",
+        None,
+        by_token(jwt_file="{folder}"),
+        says=("it is not a regular file",),
+    ),
+    Fault("token file empty", "jwt_empty", "jwt_file_missing", None, by_token(jwt_file="{empty}"), says=("empty.crt",)),
+    Fault(
+        "token file is a web page",
+        "jwt_malformed",
+        "jwt_empty",
+        None,
+        by_token(jwt_file="{web_page}"),
+        says=("page.crt", "three parts"),
+    ),
+    Fault(
+        "token without a signature",
+        "jwt_malformed",
+        "jwt_expired",
+        None,
+        by_token(jwt=token().rpartition(".")[0]),
+        says=("what is set as jwt",),
+    ),
+    Fault(
+        "token with the word Bearer",
+        "jwt_malformed",
+        "jwt_expired",
+        None,
+        by_command(f"echo Bearer {token()}"),
+        says=("the command /bin/sh", "the word Bearer"),
+    ),
+    Fault(
+        "token with a date that cannot be read",
+        "jwt_malformed",
+        "jwt_expired",
+        None,
+        by_token(jwt=token(exp="tomorrow")),
+    ),
+    Fault(
+        "token expired",
+        "jwt_expired",
+        "jwt_not_yet_valid",
+        None,
+        by_token(jwt=token(exp=1700000000)),
+        says=("expired at 2023-11-14T22:13:20Z",),
+        evidence={
+            "token": {
+                "subject": USER,
+                "audience": "shop",
+                "issuer": "https://issuer.test",
+                "expires": "2023-11-14T22:13:20Z",
+            }
+        },
+    ),
+    Fault(
+        "token not yet valid",
+        "jwt_not_yet_valid",
+        "jwt_expired",
+        None,
+        by_token(jwt=token(nbf=4102444800)),
+        says=("valid from 2100-01-01T00:00:00Z",),
+    ),
+    Fault(
+        "token command fails",
+        "jwt_command_failed",
+        "jwt_empty",
+        None,
+        by_command(f"echo no session for {token()} >&2; exit 3"),
+        says=("it ended with 3 (no session for ********)", "crdb_connection_jwt_command"),
+    ),
+    Fault(
+        "token command missing",
+        "jwt_command_failed",
+        "jwt_file_missing",
+        None,
+        by_token(jwt_command=["/no/such/program"]),
+        says=("/no/such/program", "it cannot be started"),
+    ),
+    Fault(
+        "token command does not end",
+        "jwt_command_failed",
+        "server_hang_auth",
+        None,
+        by_command("sleep 60 & sleep 60"),
+        timeout=HANG,
+        says=("it did not end in time",),
+    ),
+    Fault("token command prints nothing", "jwt_empty", "jwt_command_failed", None, by_command("true")),
+    # Said by the server, once.
+    Fault(
+        "tokens switched off",
+        "jwt_disabled",
+        "jwt_refused",
+        refused_token("not enabled"),
+        VALID,
+        says=("accepts none", "server.jwt_authentication.enabled = true"),
+        password_messages=1,
+    ),
+    Fault(
+        "tokens without the licensed features",
+        "jwt_unsupported",
+        "jwt_disabled",
+        refuses_login("28000", "JWT token authentication requires CCL features"),
+        VALID,
+        password_messages=1,
+    ),
+    Fault(
+        "tokens not known, as PostgreSQL says it",
+        "jwt_unsupported",
+        "startup_option_refused",
+        refuses_startup("42704", 'unrecognized configuration parameter "crdb:jwt_auth_enabled"'),
+        VALID,
+        says=("does not know tokens",),
+    ),
+    Fault(
+        "token of another issuer",
+        "jwt_wrong_issuer",
+        "jwt_wrong_audience",
+        refused_token("invalid issuer", "token issued by https://issuer.test"),
+        VALID,
+        says=("token issued by https://issuer.test", "issuers.configuration"),
+        password_messages=1,
+    ),
+    Fault(
+        "token of a key that the server does not have",
+        "jwt_wrong_key",
+        "jwt_expired",
+        refused_token(
+            "invalid token",
+            'unable to parse token: key provider 0 failed: failed to find key with key ID "test" in key set',
+        ),
+        VALID,
+        says=("server.jwt_authentication.jwks",),
+        password_messages=1,
+    ),
+    Fault(
+        "token with a forged signature",
+        "jwt_wrong_key",
+        "jwt_malformed",
+        refused_token(
+            "invalid token", "unable to parse token: could not verify message using any of the signatures or keys"
+        ),
+        VALID,
+        password_messages=1,
+    ),
+    Fault(
+        "token for another audience",
+        "jwt_wrong_audience",
+        "jwt_wrong_issuer",
+        refused_token("invalid audience", "token issued with an audience of [shop]"),
+        VALID,
+        says=("for another audience (shop)", "server.jwt_authentication.audience"),
+        password_messages=1,
+    ),
+    Fault(
+        "token of another user",
+        "jwt_wrong_user",
+        "identity_not_mapped",
+        refused_token("invalid principal", f"token issued for [petra] and login was for {USER}"),
+        by_token(jwt=token(sub="petra")),
+        says=(f"another user than {USER} (petra)", "server.identity_map.configuration"),
+        password_messages=1,
+    ),
+    Fault(
+        "token for a reserved user",
+        "jwt_wrong_user",
+        "jwt_refused",
+        refused_token("invalid identity", "cannot use JWT auth to login to a reserved user root"),
+        VALID,
+        says=("reserved user root",),
+        password_messages=1,
+    ),
+    Fault(
+        "token without the claim",
+        "jwt_wrong_user",
+        "jwt_refused",
+        refused_token("missing claim", "token does not contain a claim for email"),
+        VALID,
+        says=("a claim for email",),
+        password_messages=1,
+    ),
+    Fault(
+        "token expired by the server's clock",
+        "jwt_expired",
+        "jwt_wrong_key",
+        refused_token("invalid token", 'unable to parse token: "exp" not satisfied'),
+        VALID,
+        says=('"exp" not satisfied',),
+        password_messages=1,
+    ),
+    Fault(
+        "token not yet valid by the server's clock",
+        "jwt_not_yet_valid",
+        "jwt_expired",
+        refused_token("invalid token", 'unable to parse token: "nbf" not satisfied'),
+        VALID,
+        password_messages=1,
+    ),
+    Fault(
+        "token that the server cannot read, and repeats",
+        "jwt_malformed",
+        "jwt_refused",
+        repeats_the_token,
+        VALID,
+        says=("token parsing failed: ******** and ********",),
+        password_messages=1,
+    ),
+]
+
 
 FAULTS = [
     # dns; the rest in test_networks.py
@@ -1132,6 +1394,7 @@ FAULTS = [
         says=("JSON web token", "invalid token"),
         password_messages=1,
     ),
+    *TOKENS,
     Fault(
         "identity without a rule",
         "identity_not_mapped",

@@ -21,6 +21,15 @@ ELSEWHERE = {
         ("app_ca_unreadable", "app_key_unreadable"),
         "test_app_files.py, test_files_are_read_with_the_rights_of_the_apps_user",
     ),
+    **dict.fromkeys(
+        ("jwt_disabled", "jwt_wrong_issuer", "jwt_wrong_audience", "jwt_wrong_key", "jwt_wrong_user"),
+        "test_logins_by_token.py, test_what_the_cluster_refuses_is_named_in_its_words: the settings are set back",
+    ),
+    **dict.fromkeys(
+        ("jwt_file_missing", "jwt_file_unreadable", "jwt_empty", "jwt_malformed", "jwt_expired"),
+        "test_logins_by_token.py, test_the_cure_of_each_unusable_file_leads_to_a_login",
+    ),
+    "jwt_command_failed": "test_logins_by_token.py, test_a_machine_logs_in_by_a_file_that_is_renewed",
     "canary_refused": "test_check.py, TestCanary: the password of the first host is changed",
     "libpq_would_fail": "test_given_url.py: each string is also given to libpq",
 }
@@ -58,7 +67,7 @@ NOT_FOLLOWED = {
         ),
         FINDS_OUT,
     ),
-    **dict.fromkeys(("clock_ahead", "clock_behind"), CLOCK),
+    **dict.fromkeys(("clock_ahead", "clock_behind", "jwt_not_yet_valid"), CLOCK),
     **dict.fromkeys(
         (
             "allowlist_propagating",
@@ -91,6 +100,7 @@ NOT_FOLLOWED = {
             "password_expired",
             "ldap_refused",
             "jwt_refused",
+            "jwt_unsupported",
             "identity_not_mapped",
             "query_denied",
             "quorum_lost",

@@ -120,7 +120,7 @@ def assert_told(fault: Fault, report: dict[str, Any], host: str) -> None:
     assert all(stage["ok"] for stage in report["stages"][:-1])
     assert all(stage["milliseconds"] >= 0 for stage in report["stages"])
     text = json.dumps(report, ensure_ascii=False)
-    for secret in (PASSWORD, quote(PASSWORD, safe="")):
+    for secret in (PASSWORD, quote(PASSWORD, safe=""), table.TOKEN_CANARY):
         assert secret not in text
     assert text.isprintable()
 

@@ -24,6 +24,7 @@ import psycopg
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 
+from sandbox import tokens
 from tests.integration.conftest import BIN, CHECKOUT, Controller
 from tests.integration.test_onboarding import FRAMEWORKS, url_of
 
@@ -158,7 +159,22 @@ def assert_nothing_leaked(person, sandbox, *outputs, holders=()):
     assert leaking_files(sandbox.state) == []
 
 
-def inventory(person, facts, how, apps=None):
+@pytest.fixture
+def by_token(sandbox, tmp_path_factory):
+    """Two connections of a user with a token: from a file, and from a lookup. Its signature counts as a canary."""
+    cluster = "lone-badger"
+    claims = tokens.claims_for(sandbox.clusters[cluster].user, cluster)
+    token = tokens.mint((sandbox.state / "issuer.key").read_bytes(), claims)
+    path = tmp_path_factory.mktemp("token") / "token"
+    path.write_text(token)
+    own = {key: value for key, value in sandbox.connections["lone_badger"].items() if key != "password"}
+    needles = encodings(token) | encodings(token.rpartition(".")[2])
+    NEEDLES.update(needles)
+    yield {"sso": {**own, "jwt_file": str(path)}, "desk": own}, token
+    NEEDLES.difference_update(needles)
+
+
+def inventory(person, facts, how, apps=None, others=None):
     """An inventory folder whose secrets come by a lookup of the environment, or are marked !unsafe."""
     apps = apps or [{"name": "shop", "connection": "shop", "folder": "~/shop", "frameworks": FRAMEWORKS}]
     folder = person.home.parent / "inventory"
@@ -176,24 +192,34 @@ def inventory(person, facts, how, apps=None):
             text = f"!unsafe {json.dumps(value)}" if secret else json.dumps(value)
         lines.append(f"    {key}: {text}\n")
     variables = folder / "group_vars" / "all.yml"
-    variables.write_text(f"crdb_connections:\n  shop:\n{''.join(lines)}crdb_apps: {json.dumps(apps)}\n")
+    lines += [f"  {name}: {json.dumps(own)}\n" for name, own in (others or {}).items()]
+    text = f"crdb_connections:\n  shop:\n{''.join(lines)}crdb_apps: {json.dumps(apps)}\n"
+    variables.write_text(text.replace('"lookup of SHOP_JWT"', "\"{{ lookup('ansible.builtin.env', 'SHOP_JWT') }}\""))
     variables.chmod(0o600)
     return folder
 
 
 @pytest.mark.parametrize("how", ["lookup", "unsafe"])
-def test_from_the_inventory(person, sandbox, drivers, canary_user, how):
-    folder = inventory(person, canary_user, how)
+def test_from_the_inventory(person, sandbox, drivers, canary_user, by_token, how):
+    others, token = by_token
+    others["desk"] = {**others["desk"], "jwt": "lookup of SHOP_JWT"}
+    apps = [
+        {"name": "shop", "connection": "shop", "folder": "~/shop", "frameworks": FRAMEWORKS},
+        {"name": "sso", "connection": "sso", "folder": "~/sso", "frameworks": ["psycopg2"]},
+        {"name": "desk", "connection": "desk", "folder": "~/desk"},
+    ]
+    folder = inventory(person, canary_user, how, apps, others)
     outputs = []
     with ProcessSampler() as sampler:
         for words in (["--check", "--diff"], ["--diff"], ["--diff"]):
             run = person.playbook(
                 "crdb.onboard.dev_machine", {**drivers, "crdb_hosts": "localhost"}, "-i", folder, "-vvvv", *words,
-                SHOP_PASSWORD=CANARY,
+                SHOP_PASSWORD=CANARY, SHOP_JWT=token,
             )  # fmt: skip
             outputs.append(run.output)
             assert run.status == 0, run.output[-3000:]
     assert outputs[1].count(": connected as maxroach") >= len(FRAMEWORKS)
+    assert ": connected as roach" in outputs[1]
     assert sampler.samples > 100
     assert sampler.found == []
     (folder / "group_vars" / "all.yml").unlink()

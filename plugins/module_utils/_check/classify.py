@@ -23,6 +23,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import 
     DialError,
     PasswordHeldError,
     ResolveError,
+    TokenUnusableError,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import CLOCK_SECONDS, Facts
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
@@ -108,6 +109,13 @@ _SERVER_RULES: Sequence[_Rule] = (
         "hba_refused", ("28000",), r"pg_hba\.conf|host_based_authentication|^authentication rejected by configuration"
     ),
     _Rule("ldap_refused", ("28000", "28P01"), r"^ldap auth"),
+    _Rule(
+        "jwt_unsupported", (), r"^jwt token authentication (requires|has not been)|parameter \"crdb:jwt_auth_enabled\""
+    ),
+    _Rule("jwt_disabled", (), r"^jwt authentication: not enabled"),
+    _Rule("jwt_wrong_issuer", (), r"^jwt authentication: invalid issuer"),
+    _Rule("jwt_wrong_audience", (), r"^jwt authentication: invalid audience"),
+    _Rule("jwt_wrong_user", (), r"^jwt authentication: (invalid (principal|identity|claim value)|missing claim)"),
     _Rule("jwt_refused", ("28000", "28P01"), r"^jwt auth"),
     _Rule("identity_not_mapped", ("28000",), r"does not correspond to any mapping|did not map to a database role"),
     _Rule("client_cert_of_another", ("28000", "28P01"), r"^certificate authentication failed|but certificate is for"),
@@ -213,6 +221,8 @@ def classify(step: str, error: BaseException, facts: Facts) -> str:
         return "captive_portal" if redirect_of(error.banner, facts.host) else "not_postgresql"
     if isinstance(error, FileUnusableError):
         return _classify_file(error)
+    if isinstance(error, TokenUnusableError):
+        return _TOKEN_CODES[error.kind]
     if isinstance(error, TimedOutError):
         return "server_hang_" + step
     if isinstance(error, ClosedError):
@@ -264,8 +274,34 @@ def classify_server_error(error: ServerError, step: str = "") -> str:
             return "throttled"
         if rule.code == "proxy_unexplained" and message:
             return "server_error"
+        if rule.code == "jwt_refused":
+            return _classify_token(error.fields.get("D", ""))
         return rule.code
     return "server_error"
+
+
+# CockroachDB refuses each of these with the words "invalid token"; the detail tells them apart (jwx, its library).
+_TOKEN_DETAILS = (
+    ("jwt_expired", r'"exp" not satisfied'),
+    ("jwt_not_yet_valid", r'"(nbf|iat)" not satisfied'),
+    ("jwt_wrong_key", r"failed to find key|could not verify|failed to verify|key provider|signature"),
+    ("jwt_malformed", r"token parsing failed|failed to (parse|unmarshal)"),
+)
+
+
+def _classify_token(detail: str) -> str:
+    return next((code for code, pattern in _TOKEN_DETAILS if re.search(pattern, detail.lower())), "jwt_refused")
+
+
+_TOKEN_CODES = {
+    "missing": "jwt_file_missing",
+    "unreadable": "jwt_file_unreadable",
+    "empty": "jwt_empty",
+    "malformed": "jwt_malformed",
+    "expired": "jwt_expired",
+    "not_yet_valid": "jwt_not_yet_valid",
+    "command": "jwt_command_failed",
+}
 
 
 def _classify_tls(step: str, error: TlsError, facts: Facts) -> str:

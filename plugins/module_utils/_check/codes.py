@@ -25,6 +25,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue impo
     route,
     tls,
     tls_setup,
+    token,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.entry import Entry
 from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.notes import NOTES
@@ -41,6 +42,8 @@ STEPS: Mapping[str, tuple[str, str]] = {
     "sslrequest": ("tls", "after the request for TLS"),
     "handshake": ("tls", "in the TLS handshake"),
     "startup": ("route", "after the start-up message"),
+    # Before all others in time: nothing is sent for a login that cannot succeed.
+    "token": ("auth", "before the connection was opened"),
     "auth": ("auth", "during the login"),
     "login": ("sql", "after the login"),
     "query": ("sql", "in the query"),
@@ -55,6 +58,7 @@ CATALOGUE: Mapping[str, Entry] = {
     **route.ENTRIES,
     **pooler.ENTRIES,
     **login.ENTRIES,
+    **token.ENTRIES,
     **app.ENTRIES,
 }
 # SQLSTATEs of a server that says nothing about the credentials: insufficient resources, operator intervention, system

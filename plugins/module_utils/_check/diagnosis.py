@@ -108,7 +108,7 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
         "cluster_sent": f"'{sent}'",
         "cluster_hint": facts.routing_id or "<routing id>",
         "ca": ca_label(facts) + (f" ({', '.join(subjects)})" if subjects and isinstance(error, TlsError) else ""),
-        **_client_words(facts),
+        **_login_words(facts),
         "timeout": f"{facts.timeout:g}",
         "when": STEPS[step][1],
         "error": reason_of(error),
@@ -147,14 +147,21 @@ def words_of(step: str, error: BaseException, facts: Facts) -> dict[str, str]:
     return {key: clean(value) for key, value in words.items()}
 
 
-def _client_words(facts: Facts) -> dict[str, str]:
-    """The placeholders of a client certificate."""
-    client = facts.client
+def _login_words(facts: Facts) -> dict[str, str]:
+    """The placeholders of a client certificate and of a token."""
+    client, claims = facts.client, facts.token
+    shown = claims.shown if claims else {}
     return {
         "client_cert": facts.client_cert or "(none)",
         "client_issuer": client.issuer if client else "an unnamed CA",
         "client_before": timestamp(client.not_before) if client else "a later date",
         "client_after": timestamp(client.not_after) if client else "an earlier date",
+        "token": facts.token_from,
+        "token_subject": shown.get("subject", "no subject"),
+        "token_audience": shown.get("audience", "none"),
+        "token_issuer": shown.get("issuer", "nobody"),
+        "token_before": timestamp(claims.not_before) if claims and claims.not_before else "a later date",
+        "token_after": timestamp(claims.expires) if claims and claims.expires else "an earlier date",
     }
 
 
@@ -211,6 +218,12 @@ def evidence_of(step: str, error: BaseException, facts: Facts) -> dict[str, Any]
             evidence["ca_certificates"] = [_short_facts(cert) for cert in facts.authorities[:10]]
         if facts.controller_now is not None and facts.now is not None:
             evidence["clocks"] = {"this_machine": timestamp(facts.now), "controller": timestamp(facts.controller_now)}
+    if facts.token is not None and step in ("token", "auth"):
+        dates = {"not_before": facts.token.not_before, "expires": facts.token.expires}
+        evidence["token"] = {
+            **{key: clean(value) for key, value in facts.token.shown.items()},
+            **{key: timestamp(moment) for key, moment in dates.items() if moment is not None},
+        }
     if facts.local_address:
         evidence["local_address"] = facts.local_address
     return evidence

@@ -20,7 +20,8 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import EndpointError
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEPLOYMENTS
 
-_PATHS = ("ca_file", "sslcert", "sslkey", "sslcrl", "sslcrldir")
+_PATHS = ("ca_file", "sslcert", "sslkey", "sslcrl", "sslcrldir", "jwt_file")
+_TOKENS = ("jwt", "jwt_file", "jwt_command")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Endpoint:
 
     `ca_text` (PEM) takes precedence over `ca_file`: it serves a CA that is not on the machine yet. Without both, the
     file is used that libpq takes, if there is one, else the public roots; `public_roots`: these in any case.
+    A token comes from one of `jwt`, `jwt_file` and `jwt_command`, in place of a password.
     `hold_password`: stop before the password is sent. `tls_only`: pass once the certificate is verified, before
     anything about the login is sent.
     """
@@ -48,6 +50,9 @@ class Endpoint:
     sslkey: str | None = None
     sslcrl: str | None = None
     sslcrldir: str | None = None
+    jwt: str | None = field(default=None, repr=False)
+    jwt_file: str | None = None
+    jwt_command: tuple[str, ...] = ()
     public_roots: bool = False
     hold_password: bool = False
     tls_only: bool = False
@@ -56,7 +61,7 @@ class Endpoint:
     def from_dict(cls, facts: Mapping[str, Any]) -> Endpoint:
         """Validate the facts of an endpoint, with `~` expanded in its paths. Raises EndpointError."""
         text: dict[str, str | None] = {}
-        for key in ("host", "user", "database", "options", "password", "routing_id", "ca_text", *_PATHS):
+        for key in ("host", "user", "database", "options", "password", "routing_id", "ca_text", "jwt", *_PATHS):
             value = facts.get(key)
             text[key] = None if value is None or value == "" else str(value)
         name = str(facts.get("name") or text["host"] or "endpoint")
@@ -79,6 +84,9 @@ class Endpoint:
             text[key] = _expanded(name, key, text[key])
         if text["sslkey"] is not None and text["sslcert"] is None:
             raise EndpointError(f"endpoint {name}: sslcert is missing: sslkey needs it")
+        command = tuple(str(word) for word in facts.get("jwt_command") or ())
+        if len([given for given in (text["password"], text["jwt"], text["jwt_file"], command) if given]) > 1:
+            raise EndpointError(f"endpoint {name}: password, {', '.join(_TOKENS)} exclude each other: keep one")
         return cls(
             name=name,
             host=text["host"] or "",
@@ -95,10 +103,18 @@ class Endpoint:
             sslkey=text["sslkey"],
             sslcrl=text["sslcrl"],
             sslcrldir=text["sslcrldir"],
+            jwt=text["jwt"],
+            jwt_file=text["jwt_file"],
+            jwt_command=command,
             public_roots=public,
             hold_password=bool(facts.get("hold_password")),
             tls_only=bool(facts.get("tls_only")),
         )
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token takes the place of the password."""
+        return bool(self.jwt or self.jwt_file or self.jwt_command)
 
     def login_key(self) -> tuple[object, ...]:
         """The key by which a server counts failed logins. Equal keys are the same login, whatever the password is."""

@@ -38,5 +38,18 @@ class PasswordHeldError(WireError):
     """The server asks for the password, but the endpoint has `hold_password` set."""
 
 
+class TokenUnusableError(WireError):
+    """The token in place of a password cannot be used; nothing was sent.
+
+    `kind`: 'missing', 'unreadable', 'empty', 'malformed', 'expired', 'not_yet_valid' or 'command'. `path`: of the file
+    or the program that it comes from.
+    """
+
+    def __init__(self, kind: str, path: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.path = path
+
+
 class DatabaseUnseenError(WireError):
     """The session was opened, but its database is not in the server's list of databases."""

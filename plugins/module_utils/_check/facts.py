@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
+from ansible_collections.crdb.onboard.plugins.module_utils._check.token import Claims
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
 
 # Clocks that differ by less count as equal: the controller's is read before the request travels to the host.
 CLOCK_SECONDS = 300.0
+# Where a token comes from that was given as a password.
+_NO_SOURCE = "what is sent in place of a password"
 
 
 @dataclass
@@ -57,6 +60,9 @@ class Facts:
     # This machine's clock, and the controller's at the same moment; None when it is not known.
     now: datetime.datetime | None = None
     controller_now: datetime.datetime | None = None
+    # Where a token comes from, and what it says about itself once it was read.
+    token_from: str = _NO_SOURCE
+    token: Claims | None = None
     secret: str = field(default="", repr=False)
     password_encoded: bool = False
     # The protocol that a server chose which speaks TLS from the first byte; None where none was found to do so.
@@ -77,8 +83,17 @@ class Facts:
             ca_given=bool(endpoint.ca_text or endpoint.ca_file),
             client_cert=endpoint.sslcert,
             timeout=timeout,
+            token_from=_token_source(endpoint),
             password_encoded=bool(re.search("%[0-9A-Fa-f]{2}", endpoint.password or "")),
         )
+
+
+def _token_source(endpoint: Endpoint) -> str:
+    if endpoint.jwt_file:
+        return f"the file {endpoint.jwt_file}"
+    if endpoint.jwt_command:
+        return f"the command {endpoint.jwt_command[0]}"
+    return "what is set as jwt" if endpoint.jwt else _NO_SOURCE
 
 
 def cluster_sent(facts: Facts) -> str:

@@ -22,6 +22,7 @@ NOT_SHOWN = "(not shown)"
 _MASK = "********"
 # What is shorter, or one plain word, may stand in any text, and a mask in its place would give it away.
 _SHORT = 8
+_LONG = 20
 
 
 def shown(text: str, secret: str) -> str:
@@ -54,3 +55,6 @@ def _forms(secret: str) -> Iterator[str]:
     yield quote_plus(secret, errors="surrogateescape")
     if len(secret) >= _SHORT:
         yield base64.b64encode(secret.encode("utf-8", "surrogateescape")).decode("ascii")
+    # Of a token, a server may repeat a part.
+    if secret.count(".") == 2:
+        yield from (part for part in secret.split(".") if len(part) >= _LONG)

@@ -19,8 +19,10 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.module_utils._check import token
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
     OK,
     REFUSED_LOGINS,
@@ -37,6 +39,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import 
     DatabaseUnseenError,
     DialError,
     PasswordHeldError,
+    TokenUnusableError,
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._check.facts import CLOCK_SECONDS, Facts
 from ansible_collections.crdb.onboard.plugins.module_utils._check.libpq import (
@@ -256,7 +259,31 @@ class _Run:
             self._server.update(tls_version=version, cipher=cipher, certificate=certificate)
         return wire
 
+    def _take_token(self) -> None:
+        """Get the token in place of a password, and refuse one that cannot be valid before anything is sent."""
+        endpoint = self._endpoint
+        if not endpoint.has_token:
+            return
+        self._clocks()
+        began = time.monotonic()
+        try:
+            self._step = "token"
+            if endpoint.jwt_file:
+                text = token.from_file(endpoint.jwt_file)
+            elif endpoint.jwt_command:
+                text = token.from_command(endpoint.jwt_command, self._total)
+            else:
+                text = endpoint.jwt or ""
+            self._facts.token = token.claims_of(text)
+            token.refuse_outside(self._facts.token, datetime.datetime.now(datetime.timezone.utc))
+        except TokenUnusableError:
+            milliseconds = round((time.monotonic() - began) * 1000, 1)
+            self._stages.append({"stage": "auth", "ok": False, "milliseconds": milliseconds})
+            raise
+        self._endpoint = replace(endpoint, password=text)
+
     def _log_in(self) -> Wire:
+        self._take_token()
         endpoint, wire = self._endpoint, self._open_tls()
         with self._stage("route", "startup") as wire.deadline:
             request = wire.startup(self._startup_parameters())

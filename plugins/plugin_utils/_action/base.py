@@ -196,7 +196,7 @@ class OnboardingAction(ActionBase):  # type: ignore[misc]
     def endpoint(app: App, ca: Mapping[str, Any]) -> dict[str, Any]:
         """The connection of an app as the modules that check take it: checked with the rights of the app's user."""
         source = app.source
-        facts = endpoint_facts(f"{app.name}: {source.name}", source.connection, ca)
+        facts = endpoint_facts(f"{app.name}: {source.name}", source.connection, ca, source.token)
         return {**facts, "for_app": app.name, "run_as": app.user}
 
     def read(self, path: str) -> bytes:

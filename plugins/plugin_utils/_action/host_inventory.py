@@ -175,7 +175,7 @@ class HostInventory:
         )
         if users:
             source = replace(source, connection=source.connection.replace(user=self._user_in_use(source, facts, users)))
-        if self.store is None or source.connection.password is not None or source.connection.sslcert is not None:
+        if self.store is None or source.has_login:
             return source
         key, _title = self.server(facts, source)
         password, _pending = self.store.get(key, source.connection.user.lower())

@@ -19,7 +19,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import cluster
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.api import CloudApi
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import Settings
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import certificates
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import certificates, tokens
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import (
     Source,
     alternating,
@@ -59,6 +59,11 @@ class UserAction(CloudAction):
                 " administrator a password, or set sslcert and sslkey (crdb_connection_sslcert,"
                 " crdb_connection_sslkey) to files on the controller."
             )
+        if source.token is not None and source.token.kind != "jwt":
+            raise OnboardingError(
+                f"admin: connections.{name} has {source.token.kind}, which hosts use. Give the administrator's token"
+                " by a lookup of the controller in jwt (crdb_connection_jwt)."
+            )
         return (source, *inventory.server(facts_by_name[name], source))
 
     def administrator_by_api(
@@ -70,8 +75,8 @@ class UserAction(CloudAction):
         """
         facts = inventory.connections.get(name) or {}
         store = inventory.store
-        given = any(facts.get(key) for key in ("password", "users")) or certificates.is_given(facts)
-        known = given or os.environ.get("PGPASSWORD")
+        other_way = certificates.is_given(facts) or tokens.is_given(facts)
+        known = other_way or any(facts.get(key) for key in ("password", "users")) or os.environ.get("PGPASSWORD")
         if known or store is None or not facts.get("cluster") or not facts.get("user"):
             return None
         settings = inventory.settings()

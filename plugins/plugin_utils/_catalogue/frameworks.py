@@ -37,6 +37,8 @@ CA_SOURCES = ("url", "libpq_default", "pem_text", "trust_store", "environment")
 # of its own (the runtime's or the system's), the JVM's trust store; none where the guide's form does not work.
 PUBLIC_CA_SOURCES = ("libpq_default", "own_roots", "trust_store", "none")
 CLIENT_CERTIFICATES = ("pem", "pkcs8", "none")
+# Whether the written file gets a new token for each connection, by a callback of the driver or where it connects.
+TOKENS = ("callback", "none")
 PLACES = ("env", "inline")
 LOADERS = ("config", "process")
 _NO_LANGUAGE = "output"
@@ -49,6 +51,8 @@ _DEFAULTS: dict[str, Any] = {
     "refused": [],
     "public_ca": "none",
     "client_certificate": "pem",
+    "token": "none",
+    "token_reason": "",
     "places": list(PLACES),
     "loader": "config",
     "samples": [],
@@ -119,8 +123,9 @@ class Framework:
     """A framework as an app uses it: one folder of the catalogue, in one era of its versions and one variant.
 
     `environment` maps a variable name to a form of the connection. `ca` and `public_ca`: where the CA comes from in our
-    form and in the guide's, which is written where the CA is public. `place`: where the password is, the environment
-    file or the framework's own file. `loader`: who brings the environment file into the environment, the `config` that
+    form and in the guide's, which is written where the CA is public. `token`: whether it logs in with tokens, and takes
+    a new one for each connection; `token_reason`: why not. `place`: where the password is, the environment file or the
+    framework's own file. `loader`: who brings the environment file into the environment, the `config` that
     is written, or whoever starts the `process`. `choices`: all eras and variants of the folder, the newest first.
     `forms`: what is different in a project, by its facts; the first that fits counts. `parameters`: which of a URL's
     parameters its driver knows, a name of `_catalogue.parameters`. `refused`: versions that are known not to work, and
@@ -145,6 +150,8 @@ class Framework:
     ca: str
     public_ca: str
     client_certificate: str
+    token: str
+    token_reason: str
     places: tuple[str, ...]
     loader: str
     probe: Probe | None
@@ -164,6 +171,11 @@ class Framework:
     legacy: bool = False
     runtime: str = ""
     mount: str = ""
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether the written file gets a new token for each connection."""
+        return self.token == TOKENS[0]
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -231,6 +243,7 @@ def _check_values(data: Mapping[str, Any], wrong: Callable[[str], OnboardingErro
         ("ca", CA_SOURCES),
         ("public_ca", PUBLIC_CA_SOURCES),
         ("client_certificate", CLIENT_CERTIFICATES),
+        ("token", TOKENS),
         ("loader", LOADERS),
         ("parameters", tuple(parameters.KNOWN)),
     ):
@@ -286,6 +299,8 @@ def _framework(path: Path, data: Mapping[str, Any], variant: str) -> Framework:
         ca=data["ca"],
         public_ca=data["public_ca"],
         client_certificate=data["client_certificate"],
+        token=data["token"],
+        token_reason=data["token_reason"],
         places=tuple(data["places"]),
         loader=data["loader"],
         probe=probe,

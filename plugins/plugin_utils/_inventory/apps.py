@@ -162,6 +162,7 @@ class App:
                 " it reads a trust store: leave trust_store (crdb_app_trust_store) out, or give the connection a"
                 " password (crdb_connection_password) instead."
             )
+        self._refuse_token(framework)
         if framework.ca == "pem_text" and self.source.ca is None and self.ca_found_by(framework) == "none":
             able = [f.label for f in framework.choices if f.ca != "pem_text"]
             raise OnboardingError(
@@ -169,6 +170,31 @@ class App:
                 + (f", or use {', '.join(able)}." if able else ".")
             )
         return connection
+
+    def _refuse_token(self, framework: Framework) -> None:
+        """Raise OnboardingError where the connection has a token that a framework cannot use."""
+        token = self.source.token
+        if token is None:
+            return
+        if not framework.takes_tokens:
+            able = [f.label for f in framework.choices if f.takes_tokens]
+            why = framework.token_reason
+            raise OnboardingError(
+                f"{framework.label} cannot log in with a token, which the connection {self.source.name} has"
+                f" ({token.kind})."
+                + (f" {why[0].upper()}{why[1:]}." if why else "")
+                + (
+                    f" It can as: {', '.join(able)}."
+                    if able
+                    else " Give the connection a password (crdb_connection_password) or a client certificate instead."
+                )
+            )
+        if token.kind == "jwt":
+            raise OnboardingError(
+                f"{framework.label} needs a new token for each connection, but the connection {self.source.name} has"
+                " one token (jwt), which is written to no file. Set jwt_file (crdb_connection_jwt_file) or jwt_command"
+                " (crdb_connection_jwt_command), which the host reads or runs."
+            )
 
     def ca_path(self, folder: str, home: str, destination: str | None = None) -> str:
         """The CA's absolute path on the host, for `folder` and `home` as the host expands them.

@@ -25,6 +25,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import (
     origin,
     questions,
     schema,
+    tokens,
 )
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import CA_SOURCE_KEYS, PUBLIC_CA, CaSource
@@ -40,8 +41,9 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection imp
     pasted_url,
     resolve,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.token import TOKEN_KEYS, TokenSource
 
-_OF_SITE = (*CA_SOURCE_KEYS, "ca_public", "ca_destination", "ca_fingerprint", *CERTIFICATE_KEYS)
+_OF_SITE = (*CA_SOURCE_KEYS, "ca_public", "ca_destination", "ca_fingerprint", *CERTIFICATE_KEYS, *TOKEN_KEYS)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _CLUSTER_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 # How the Console, in commands for a shell, writes the home that no driver expands.
@@ -53,9 +55,10 @@ URL_ANSWER = "url"
 
 @dataclass(frozen=True)
 class Source:
-    """A connection with what belongs to it on a host: its CA, where that goes, and its client certificates.
+    """A connection with what belongs to it on a host: its CA, where that goes, its client certificates or its token.
 
-    With a `certificate` the connection names its certificate and key by their paths inside the folder of an app.
+    With a `certificate` the connection names its certificate and key by their paths inside the folder of an app. With a
+    `token` it has the option that makes the server read the password as one, and no password.
     """
 
     name: str
@@ -64,6 +67,17 @@ class Source:
     ca_public: bool
     ca_destination: str
     certificate: CertificateSource | None = None
+    token: TokenSource | None = None
+
+    @property
+    def has_login(self) -> bool:
+        """Whether it has a way to log in: a password, a client certificate or a token."""
+        return self.without_password or self.connection.password is not None
+
+    @property
+    def without_password(self) -> bool:
+        """Whether its user logs in with a client certificate or a token."""
+        return self.connection.sslcert is not None or self.token is not None
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -88,7 +102,9 @@ class Source:
         return self.ca_public and "root_crt" in self.destinations
 
 
-def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> dict[str, Any]:
+def endpoint_facts(
+    name: str, connection: Connection, ca: Mapping[str, Any], token: TokenSource | None = None
+) -> dict[str, Any]:
     """What a check, or a SQL session of the controller, needs of a connection; `ca` is its ca_text or ca_file."""
     parameters = dict(connection.parameters)
     return {
@@ -104,6 +120,7 @@ def endpoint_facts(name: str, connection: Connection, ca: Mapping[str, Any]) -> 
         "sslcert": connection.sslcert,
         "sslkey": connection.sslkey,
         **{key: parameters[key] for key in ("sslcrl", "sslcrldir") if key in parameters},
+        **(token.facts() if token else {}),
         **ca,
     }
 
@@ -142,7 +159,10 @@ def source(
     certificate = certificates.source(name, facts, connection)
     if certificate is not None:
         connection = certificates.named(connection)
-    return Source(name, connection, ca, ca_public, facts["ca_destination"], certificate)
+    token = tokens.source(name, facts, connection)
+    if token is not None:
+        connection = tokens.sending(connection)
+    return Source(name, connection, ca, ca_public, facts["ca_destination"], certificate, token)
 
 
 def _connection(name: str, facts: Mapping[str, Any], url: str) -> Connection:
@@ -247,7 +267,7 @@ def alternating(name: str, facts: Any) -> tuple[Any, tuple[str, ...]]:
     if not isinstance(facts, Mapping) or not facts.get("users"):
         return facts, ()
     users = schema.as_list(facts["users"])
-    excluded = [key for key in ("user", "password", "sslcert", *CERTIFICATE_SOURCE_KEYS) if facts.get(key)]
+    excluded = [key for key in ("user", "password", "sslcert", *CERTIFICATE_SOURCE_KEYS, *TOKEN_KEYS) if facts.get(key)]
     if excluded:
         keys = " and ".join(origin.setting(name, key) for key in excluded)
         raise OnboardingError(f"{origin.label(name, facts, 'users')}: has users, so {keys} must be left out.")
@@ -326,7 +346,7 @@ def clusters(connections: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]
 def with_password(source: Source, *, prompt: questions.Prompt | None = None) -> Source:
     """The same source with a password where it needs one: from the environment (PGPASSWORD), else typed."""
     connection = source.connection
-    if connection.password is not None or connection.sslcert is not None:
+    if source.has_login:
         return source
     default = source.name == DEFAULT_NAME
     of_name = "" if default else f" for the connection {source.name}"
@@ -342,6 +362,9 @@ def with_password(source: Source, *, prompt: questions.Prompt | None = None) -> 
             ("" if default else f"connections.{source.name}: ")
             + f"the SQL user {connection.user} has no password. Set {origin.setting(source.name, 'password')}, or set"
             " PGPASSWORD in the environment"
-            + ("." if connection.deployment == "serverless" else f", or set {certificate} for a client certificate.")
+            + ("" if connection.deployment == "serverless" else f", or set {certificate} for a client certificate")
+            + f", or set {origin.setting(source.name, 'jwt_file')} for a token."
         )
-    return replace(source, connection=connection.replace(password=password))
+    connection = connection.replace(password=password)
+    token = tokens.in_password(connection)
+    return replace(source, connection=tokens.sending(connection) if token else connection, token=token)

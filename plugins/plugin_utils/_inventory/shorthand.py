@@ -17,6 +17,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import CERTIFICATE_SOURCE_KEYS
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.token import TOKEN_KEYS
 
 REFUSED = "refused"
 """The key of all options that holds why there are none."""
@@ -36,7 +37,7 @@ COMBINED: dict[str, tuple[str, ...]] = {
     "sql": ("connections", "cloud"),
 }
 """What the lookup `inputs` reads as one dictionary, by the term."""
-_OF_CLUSTERS = ("cluster", "endpoint", "user", "users", "sslcert", *CERTIFICATE_SOURCE_KEYS)
+_OF_CLUSTERS = ("cluster", "endpoint", "user", "users", "sslcert", *CERTIFICATE_SOURCE_KEYS, *TOKEN_KEYS)
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,22 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import HOME_STATE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.origin import DEFAULT_NAME
+from ansible_collections.crdb.onboard.plugins.plugin_utils._model.token import written_keys
 
 _VARIABLES = ("DATABASE_URL", "JDBC_DATABASE_URL")
 
 
 @dataclass(frozen=True)
 class WrittenApp:
-    """An app of the record: its name, its environment file, and the connection string in that."""
+    """An app of the record: its name, its environment file, and the connection string in that.
+
+    `token`: the keys of a connection that say where its token comes from.
+    """
 
     name: str
     path: str
     url: str = field(repr=False)
+    token: Mapping[str, str] = field(default_factory=dict)
 
 
 def find(home: str, folders: Collection[str] = ()) -> list[WrittenApp]:
@@ -50,9 +55,10 @@ def find(home: str, folders: Collection[str] = ()) -> list[WrittenApp]:
         for path, entry in sorted(entries.items()):
             names = {name for key in entry["keys"].values() for name in key["apps"]}
             inside = not folders or any(Path(path).is_relative_to(folder) for folder in folders)
-            url = _url(path) if entry["format"] == "dotenv" and names and inside else ""
+            variables = _variables(path) if entry["format"] == "dotenv" and names and inside else {}
+            url = next((variables[name] for name in _VARIABLES if name in variables), "")
             if url:
-                apps.append(WrittenApp(min(names), path, url))
+                apps.append(WrittenApp(min(names), path, url, written_keys(variables)))
         return apps
     except (OSError, ValueError) as exc:
         reason = (exc.strerror if isinstance(exc, OSError) else "") or str(exc)
@@ -60,21 +66,20 @@ def find(home: str, folders: Collection[str] = ()) -> list[WrittenApp]:
         raise OnboardingError(f"{path}: what was written cannot be read: {reason}.") from None
 
 
-def _url(path: str) -> str:
+def _variables(path: str) -> dict[str, str]:
     try:
         found = tree.read_file(path)
     except FileNotFoundError:
-        return ""
+        return {}
     if found.status.st_uid != os.geteuid():
-        return ""
-    segments = {segment.key: segment for segment in FORMATS["dotenv"](found.content)}
-    return next((dotenv_text(segments[name].raw) for name in _VARIABLES if name in segments), "")
+        return {}
+    return {segment.key: dotenv_text(segment.raw) for segment in FORMATS["dotenv"](found.content) if segment.key}
 
 
 def options(apps: Collection[WrittenApp]) -> dict[str, Any]:
     """The options `connections` and `apps` of these apps."""
     names = [DEFAULT_NAME] if len(apps) == 1 else [app.name for app in apps]
-    connections = {name: {"url": app.url} for name, app in zip(names, apps, strict=True)}
+    connections = {name: {"url": app.url, **app.token} for name, app in zip(names, apps, strict=True)}
     entries: list[Mapping[str, Any]] = [
         {
             "name": app.name,

@@ -179,7 +179,8 @@ def render_app(app: App, folder: str, ca_path: str) -> list[RenderedFile]:
     if app.frameworks and not variables:
         return files
     named = any(framework.place == "env" for framework in app.frameworks) or not app.frameworks
-    values = {**(environment_values(base, DEFAULT_ENVIRONMENT) if named else {}), **variables}
+    token = app.source.token.environment() if app.source.token else {}
+    values = {**(environment_values(base, DEFAULT_ENVIRONMENT) if named else {}), **variables, **token}
     warning = "." if base.password is None else ": it contains a password, so keep it out of version control."
     title = f"Written by crdb.onboard for the app {app.name}{warning}"
     path = str(PurePosixPath(folder, app.environment_file))

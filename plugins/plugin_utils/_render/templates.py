@@ -128,16 +128,19 @@ def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str)
     """The variables of a framework's templates.
 
     `project`: the facts of the app's project, empty texts where there is none. `pool`: its size, and in seconds
-    lifetime, connect_timeout and keepalive. `ca_named`: whether the connection contains the CA's path, as in our form;
-    the guide's form has none. `guide_url`: the guide's URL without its query, for a client that does not decode the
-    database in it; None if there is none.
+    lifetime, connect_timeout and keepalive. `token`: where the program gets a token for each connection, its path or
+    its command; None where it logs in in another way. `ca_named`: whether the connection contains the CA's path, as in
+    our form; the guide's form has none. `guide_url`: the guide's URL without its query, for a client that does not
+    decode the database in it; None if there is none.
     """
     ca_path = framework.mount or ca_path
     connection = app.trusting(framework, ca_path)
     named = connection.sslrootcert is not None
+    token = app.source.token
     return {
         "app": {"name": app.name, "environment_file": app.environment_file},
         "connection": connection,
+        "token": {"path": token.path, "command": list(token.command)} if token else None,
         "options": driver_options(connection),
         "ca_path": ca_path,
         "ca_text": ca_text,

@@ -33,6 +33,9 @@ PASSED, REFUSED, UNCLEAR, ACCIDENT, OPEN = "passed", "refused", "unclear", "acci
 _NO_ANSWER = ("server_hang_auth", "closed_in_session", "reply_truncated", "network_lost")
 
 
+_SECRETS = ("password", "jwt", "jwt_file", "jwt_command")
+
+
 class Outcome(NamedTuple):
     """What became of a login.
 
@@ -55,8 +58,8 @@ class Held(NamedTuple):
 
 
 def login_of(endpoint: Mapping[str, Any]) -> str | None:
-    """The key by which the service counts failed logins; None for an endpoint without a password."""
-    if not endpoint.get("password"):
+    """The key by which the service counts failed logins; None for an endpoint without a password and a token."""
+    if not any(endpoint.get(key) for key in _SECRETS):
         return None
     facts = [str(endpoint.get(key) or "") for key in ("host", "port", "user", "routing_id", "options")]
     facts[0] = facts[0].lower()
@@ -64,8 +67,8 @@ def login_of(endpoint: Mapping[str, Any]) -> str | None:
 
 
 def mark_of(endpoint: Mapping[str, Any]) -> str:
-    """A digest that tells two passwords apart within this run."""
-    return shared.mark(str(endpoint.get("password") or ""))
+    """A digest that tells two passwords, or two sources of tokens, apart within this run."""
+    return shared.mark(next((str(endpoint[key]) for key in _SECRETS if endpoint.get(key)), ""))
 
 
 @dataclass

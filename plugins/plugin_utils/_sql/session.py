@@ -207,7 +207,8 @@ class Sessions:
         """The session with a database; a new one where the last one has ended."""
         if database not in self._open or self._open[database].closed:
             connection = self._source.connection.replace(database=database)
-            self._open[database] = Session(connection, endpoint_facts("sql", connection, self._ca()), self._timeout)
+            facts = endpoint_facts("sql", connection, self._ca(), self._source.token)
+            self._open[database] = Session(connection, facts, self._timeout)
         return self._open[database]
 
     def query(self, sql: str, database: str = "") -> list[tuple[str | None, ...]]:

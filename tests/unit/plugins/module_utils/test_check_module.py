@@ -100,7 +100,8 @@ def test_documentation_and_arguments_say_the_same() -> None:
 def test_only_leaves_are_secret() -> None:
     spec: dict[str, Any] = endpoint_check._argument_spec()
     assert [name for name, option in spec.items() if option.get("no_log")] == []
-    assert [name for name, option in spec["endpoints"]["options"].items() if option.get("no_log")] == ["password"]
+    options = spec["endpoints"]["options"]
+    assert [name for name, option in options.items() if option.get("no_log")] == ["password", "jwt"]
 
 
 def test_every_part_of_a_report_is_documented(closed_port: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -66,6 +67,47 @@ def test_the_sql_shell_gets_the_connection_by_its_environment_only(case, home, s
         certs = next(line for line in lines if line.startswith("COCKROACH_CERTS_DIR=")).partition("=")[2]
         assert list(Path(certs).iterdir()) == []
         assert not [line for line in lines if line.startswith("COCKROACH_HOST")]
+
+
+TOKEN = "eyJh.eyJz.c2ln"
+BARE = URL.replace(URL.partition("://")[2].partition("@")[0], "max")
+
+
+@pytest.mark.parametrize("key", ["CRDB_JWT_FILE", "CRDB_JWT_COMMAND"])
+def test_a_token_is_taken_anew_each_time(key, home, shell, tmp_path):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    token = tmp_path / "token"
+    program = tmp_path / "get"
+    program.write_text(f'#!/bin/sh\n[ "$1" = "a b" ] && [ "$2" = "it\'s" ] && cat {token}\n')
+    program.chmod(0o755)
+    value = token if key == "CRDB_JWT_FILE" else f"{program},a%040b,it%047s"
+    (folder / ".env").write_text(f'DATABASE_URL="{BARE}"\n{key}="{value}"\n')
+    record = home / ".local/state/crdb-onboard/files.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"files": {str(folder / ".env"): {}}}))
+
+    def run(interpreter):
+        return subprocess.run(
+            [*interpreter, shell], cwd=folder, env={"PATH": "/usr/bin:/bin", "HOME": str(home)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    for interpreter in SHELLS:
+        for text in (TOKEN, TOKEN.replace("c2ln", "bmV3")):
+            token.write_text(f"{text}\n")
+            done = run(interpreter)
+            assert f"COCKROACH_URL={BARE.replace('max@', f'max:{text}@')}" in done.stdout.splitlines(), done.stderr
+        for text in ("", "no token", "a.b", "Bearer a.b.c"):
+            token.write_text(text)
+            done = run(interpreter)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "does not give a JSON Web Token" in done.stderr
+        token.unlink()
+        assert "there is no token" in run(interpreter).stderr
+    record.unlink()
+    token.write_text(TOKEN)
+    assert "crdb.onboard did not write it" in run(SHELLS[0]).stderr
 
 
 def test_an_older_cockroach_sql_reads_no_environment_and_gets_no_shell(home, server, options):
