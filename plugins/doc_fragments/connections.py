@@ -158,6 +158,14 @@ options:
         type: str
         choices: [auto, host, controller]
         default: auto
+      client_key_rotation:
+        description:
+          - Whether a renewed client certificate keeps its key (V(never)), or gets a new one (V(always)). A program that
+            reads the certificate just before a renewal and the key just after it fails to connect with V(always).
+          - A key that is lost, or that other users could read, is replaced in any case.
+        type: str
+        choices: [never, always]
+        default: never
       options:
         description: The C(options) of the start-up message, such as V(--cluster=funky-skunk-123).
         type: str

@@ -78,6 +78,17 @@ options:
         description: Whether to make the new key here, where there is C(openssl).
         type: bool
         default: true
+      keep_key:
+        description:
+          - Whether a new certificate keeps the key in use, unless it is lost or could be read by other users. Programs
+            that read the certificate before the change and the key after it then still have two that belong together.
+        type: bool
+        default: false
+      needs_request:
+        description:
+          - Whether whoever signs needs a signing request. Without C(openssl), a key in use is then not kept.
+        type: bool
+        default: true
 """
 
 EXAMPLES = r"""
@@ -96,7 +107,8 @@ pairs:
     - What was found and made for each of O(pairs), in their order. C(reason) is empty for a certificate that stays,
       else V(missing), V(unreadable), V(exposed), V(mismatch), V(pkcs8), V(name), V(authority), V(not_yet_valid), V(due)
       or V(renew).
-    - C(request) and C(pending) are empty where no key was made here. C(broken) are the pairs that a killed run left.
+    - C(request) and C(pending) are empty where no key waits here, C(request) also for a key that is kept without
+      C(openssl). C(broken) are the pairs that a killed run left.
   returned: success
   type: list
   elements: dict
@@ -147,18 +159,23 @@ class Examiner:
         found.update(app=wanted["app"], pair=current, pairs=_pair.pairs(places), foreign=_pair.foreign(places))
         found["broken"] = _pair.broken(places)
         made = {"request": "", "pending": ""}
-        if (
-            found["reason"]
-            and found["openssl"]
-            and wanted["make_key"]
-            and not found["foreign"]
-            and not self._check_mode
-        ):
-            try:
-                made = _request.make(self._state, wanted["names"], pkcs8=wanted["pkcs8"])
-            except (FileRefusedError, _request.OpensslError) as exc:
-                return {**found, **made, "error": str(exc)}
+        if not found["reason"] or found["foreign"] or self._check_mode:
+            return {**found, **made}
+        key = self._kept(places, wanted, found)
+        try:
+            if key or (found["openssl"] and wanted["make_key"]):
+                made = _request.make(self._state, wanted["names"], pkcs8=wanted["pkcs8"], key=key)
+        except (FileRefusedError, _request.OpensslError) as exc:
+            return {**found, **made, "error": str(exc)}
         return {**found, **made}
+
+    @staticmethod
+    def _kept(places: _pair.Places, wanted: dict[str, Any], found: dict[str, Any]) -> bytes:
+        """The key in use, where the new certificate keeps it; else nothing."""
+        key = _pair.key_to_keep(places, found["reason"]) if wanted["keep_key"] else b""
+        if found["openssl"]:
+            return key
+        return key if not wanted["needs_request"] and _request.in_der(key) else b""
 
     def close(self) -> None:
         """Nothing is held."""
@@ -180,6 +197,8 @@ _ARGUMENT_SPEC: dict[str, Any] = {
             "pkcs8": {"type": "bool", "default": False},
             "renew": {"type": "bool", "default": False},
             "make_key": {"type": "bool", "default": True, "no_log": False},
+            "keep_key": {"type": "bool", "default": False, "no_log": False},
+            "needs_request": {"type": "bool", "default": True},
         },
     },
 }

@@ -32,6 +32,8 @@ MAX_FILE = 1024 * 1024
 LARGEST_RENEWAL = datetime.timedelta(days=30)
 """A certificate is renewed when a third of its lifetime is left, or this, whichever is less."""
 _ID = re.compile(r"[0-9a-f]{16}")
+# The key is not there, does not belong to the certificate, or is known to others.
+_NEW_KEY = ("missing", "unreadable", "exposed", "mismatch")
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,13 @@ def examined(places: Places, wanted: dict[str, Any], now: datetime.datetime) -> 
     certificate = read[0]
     answer = {"certificate": content.decode("ascii", "replace"), "not_after": certificate.not_after.isoformat()}
     return {**answer, "reason": _reason(places, certificate, wanted, now)}
+
+
+def key_to_keep(places: Places, reason: str) -> bytes:
+    """The key in use (PEM) that a new certificate may keep; empty where it is lost, or others could have read it."""
+    if not reason or reason in _NEW_KEY:
+        return b""
+    return _read(places.key) or b""
 
 
 def _reason(places: Places, certificate: x509.Certificate, wanted: dict[str, Any], now: datetime.datetime) -> str:

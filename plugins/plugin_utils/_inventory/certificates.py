@@ -86,6 +86,7 @@ def source(name: str, facts: Mapping[str, Any], connection: Connection) -> Certi
         lifetime=_days(f"{where}: {setting('client_cert_lifetime')}", facts["client_cert_lifetime"], 1),
         renew_days=_renewal(where, setting, facts),
         made_on=facts["client_key_made_on"],
+        new_key=facts["client_key_rotation"] == "always",
     )
 
 

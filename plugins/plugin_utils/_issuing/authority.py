@@ -218,7 +218,10 @@ def described(certificate: x509.Certificate, chain: Sequence[x509.Certificate] =
 
 def _refuse_weak(public_key: Any) -> None:
     if isinstance(public_key, rsa.RSAPublicKey) and public_key.key_size < KEY_BITS:
-        raise OnboardingError(f"The key of a client certificate has {public_key.key_size} bits; it needs {KEY_BITS}.")
+        raise OnboardingError(
+            f"The key of a client certificate has {public_key.key_size} bits; it needs {KEY_BITS}. For a new key, set"
+            " client_key_rotation: always (crdb_connection_client_key_rotation)."
+        )
     if not isinstance(public_key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)):
         raise OnboardingError("The key of a client certificate must be RSA, of an elliptic curve, or Ed25519.")
 

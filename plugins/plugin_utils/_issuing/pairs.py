@@ -159,9 +159,26 @@ class Issuer:
                     "pkcs8": any(framework.client_certificate == "pkcs8" for framework in app.frameworks),
                     "renew": self._renew,
                     "make_key": source.kind != "client_cert_file" and source.made_on != "controller",
+                    "keep_key": source.kind != "client_cert_file" and not source.new_key,
+                    "needs_request": not of_ca,
                 }
             )
         return entries
+
+    @staticmethod
+    def examined(apps: Sequence[App]) -> list[dict[str, Any]]:
+        """The option `pairs` of the module `key_pairs` for a look that makes nothing."""
+        return [
+            {
+                "app": app.name,
+                "user": app.user,
+                "folder": places(app).folder,
+                "sql_user": _user(app),
+                "names": list(_source(app).names),
+                "make_key": False,
+            }
+            for app in apps
+        ]
 
     def of_another(self, app: App, found: Mapping[str, Any]) -> bool:
         """Whether the certificate on the host claims to be of the CA, and is not."""
@@ -220,6 +237,10 @@ class Issuer:
     def _issue(self, app: App, source: CertificateSource, found: Mapping[str, Any]) -> NewPair:
         """A new pair: for the key that waits on the host, or for one that is made here. Raises OnboardingError."""
         key = None
+        if found["pending"] and not found["request"]:
+            # The host keeps its key and has no openssl. It found that this certificate belongs to that key.
+            kept = x509.load_pem_x509_certificate(str(found["certificate"]).encode()).public_key()
+            return NewPair(self._signed(app, source, kept), pending=str(found["pending"]))
         if found["pending"]:
             request = self._request(app, str(found["request"]))
         else:
@@ -237,12 +258,16 @@ class Issuer:
             )
         public_key = request.public_key()
         if source.kind == "client_ca_file":
-            authority = self.authority(source)
-            issued = authority.issue(public_key, source.names, source.lifetime, scoped=_scoped(app, source))
+            issued = self._signed(app, source, public_key)
         else:
             pem = request.public_bytes(Encoding.PEM)
             issued = outside.from_command(source, _user(app), pem, public_key)
         return NewPair(issued, pending=str(found["pending"]), key=key)
+
+    def _signed(self, app: App, source: CertificateSource, public_key: Any) -> Issued:
+        """A certificate of the client CA for this key. Raises OnboardingError."""
+        authority = self.authority(source)
+        return authority.issue(public_key, source.names, source.lifetime, scoped=_scoped(app, source))
 
     @staticmethod
     def _request(app: App, text: str) -> x509.CertificateSigningRequest:

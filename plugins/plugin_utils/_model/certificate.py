@@ -21,6 +21,7 @@ CERTIFICATE_KEYS = (
     "client_cert_lifetime",
     "client_cert_renew_days",
     "client_key_made_on",
+    "client_key_rotation",
 )
 """All keys of a connection that are about them."""
 FOLDER = "certs"
@@ -42,6 +43,7 @@ class CertificateSource:
         lifetime: days that a new certificate is valid.
         renew_days: days before its end at which it is replaced; None for a third of its lifetime, at most 30.
         made_on: where keys are made: ``host``, ``controller``, or ``auto`` for hosts that have OpenSSL.
+        new_key: whether each new certificate gets a new key, instead of the one in use.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class CertificateSource:
     lifetime: int = DEFAULT_LIFETIME
     renew_days: int | None = None
     made_on: str = "auto"
+    new_key: bool = False
 
 
 def certificate_path(user: str) -> str:

@@ -17,7 +17,13 @@ from ansible_collections.crdb.onboard.plugins.module_utils._key_pairs import pai
 from ansible_collections.crdb.onboard.plugins.module_utils._key_pairs import request as _request
 from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing import authority as _authority
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+    load_pem_private_key,
+)
 
 UTC = datetime.timezone.utc
 NOW = datetime.datetime(2026, 6, 1, tzinfo=UTC)
@@ -129,6 +135,23 @@ def test_a_file_of_others_is_named(place, authority, tmp_path):
     own = _pair.Places(str(tmp_path / "other"), "shop")
     Path(own.pkcs8).write_text("theirs")
     assert _pair.foreign(own) == own.pkcs8
+
+
+@pytest.mark.parametrize(("made", "kept"), [({}, True), ({"mode": 0o640}, False), ({"with_key": "other"}, False)])
+def test_a_key_that_is_lost_or_known_is_not_kept(place, authority, made, kept):
+    made = {**made, **({"with_key": _authority.new_key()} if "with_key" in made else {})}
+    places = place(now=NOW - datetime.timedelta(days=400), **made)
+    why = reason(places, authority)
+    assert why == "due" if kept else why in ("exposed", "mismatch")
+    assert bool(_pair.key_to_keep(places, why)) == kept
+    assert _pair.key_to_keep(places, "") == b""
+
+
+def test_a_key_in_another_form_needs_openssl(key):
+    assert _request.in_der(_authority.key_pem(key)) == _authority.key_pkcs8(key)
+    old = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    assert _request.in_der(old) == b""
+    assert _request.in_der(b"") == b""
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl, which apt-get install openssl installs")

@@ -42,6 +42,8 @@ def test_all_keys():
     read = source("shop", {**SERVER, **OF_CA, **facts}).certificate
     assert read.names == ("shop.apps", "shop.example.com")
     assert (read.lifetime, read.renew_days, read.made_on) == (90, 10, "controller")
+    assert not read.new_key
+    assert source("shop", {**SERVER, **OF_CA, "client_key_rotation": "always"}).certificate.new_key
     read = source("shop", {**SERVER, "client_cert_command": "step 'ca sign' /dev/stdin"}).certificate
     assert read.command == ("step", "ca sign", "/dev/stdin")
 
