@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Callable, Optional
@@ -256,13 +256,15 @@ async def _serve_api(
     return server
 
 
-def token_settings(state: State, cluster: str) -> tokens.Settings:
+def _token_settings(state: State, cluster: str, jwks: Mapping[str, Any]) -> tokens.Settings:
     """The settings of logins by token: the sandbox's own issuer, and what the file `tokens.json` changes."""
-    own = tokens.Settings(audience=(cluster,), jwks=tokens.key_set(state.issuer_key()))
+    own = tokens.Settings(audience=(cluster,), jwks=jwks)
     return own.changed(state.token_settings().get(cluster, {}))
 
 
 def _router(spec: FrontSpec, engine: Engine, state: State, allowlists: dict[str, Allowlist]) -> Router:
+    # Reading the key takes much longer than a login.
+    jwks = tokens.key_set(state.issuer_key())
     targets = [
         Target(
             cluster.name,
@@ -271,7 +273,7 @@ def _router(spec: FrontSpec, engine: Engine, state: State, allowlists: dict[str,
             cluster.tenant,
             {user: state.password(role_of(cluster, user)) for user in cluster.users},
             engine.accounts(cluster).has_database,
-            functools.partial(token_settings, state, cluster.name),
+            functools.partial(_token_settings, state, cluster.name, jwks),
         )
         for cluster in spec.clusters
     ]
