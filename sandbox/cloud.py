@@ -26,6 +26,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from sandbox import organization, pages
 from sandbox.allowlist import Entry
+from sandbox.client_ca import PENDING, is_bundle
 from sandbox.http import Request, Response
 from sandbox.organization import CloudCluster, connection_string, describe
 from sandbox.switches import ApiError, Switches, fault
@@ -392,6 +393,51 @@ class CloudApi:
             raise ApiError(6, "the database already exists")
         return name
 
+    async def _get_client_ca(self, call: Call) -> dict[str, Any]:
+        return self._advanced(call.target).client_ca.described()
+
+    async def _set_client_ca(self, call: Call) -> dict[str, Any]:
+        if self._changeable(call.target).client_ca.pem:
+            raise ApiError(6, "a client CA certificate is already set", self.switches.duplicate)
+        return self._change_client_ca(call.target, self._sent_bundle(call))
+
+    async def _update_client_ca(self, call: Call) -> dict[str, Any]:
+        if not self._changeable(call.target).client_ca.pem:
+            raise ApiError(5, "no client CA certificate is set")
+        return self._change_client_ca(call.target, self._sent_bundle(call))
+
+    async def _delete_client_ca(self, call: Call) -> dict[str, Any]:
+        if not self._changeable(call.target).client_ca.pem:
+            raise ApiError(5, "no client CA certificate is set")
+        return self._change_client_ca(call.target, "")
+
+    @staticmethod
+    def _advanced(cluster: CloudCluster) -> CloudCluster:
+        if cluster.plan != "ADVANCED":
+            raise ApiError(3, "client CA certificates are for Advanced clusters")
+        return cluster
+
+    def _changeable(self, cluster: CloudCluster) -> CloudCluster:
+        self._advanced(cluster)
+        self._authorize_change("OPERATOR")
+        if cluster.client_ca.status == PENDING:
+            raise ApiError(9, "an update of the client CA certificate is in flight")
+        return cluster
+
+    @staticmethod
+    def _sent_bundle(call: Call) -> str:
+        pem = call.body.get("x509_pem_cert")
+        if not is_bundle(pem):
+            raise ApiError(3, "x509_pem_cert is no certificate in PEM")
+        return str(pem)
+
+    def _change_client_ca(self, cluster: CloudCluster, pem: str) -> dict[str, Any]:
+        authority = cluster.client_ca
+        authority.begin()
+        end = authority.fail if self.switches.client_ca_fails else lambda: authority.settle(pem)
+        asyncio.get_running_loop().call_later(self.switches.client_ca_seconds, end)
+        return authority.described()
+
     async def _own_database(self, call: Call, name: str) -> str:
         """The name of a database that may be changed. Raises ApiError."""
         self._authorize_change("OPERATOR")
@@ -461,6 +507,10 @@ OPERATIONS = (
     Operation("PATCH", f"{_CLUSTER}/databases", CloudApi._rename_database),
     Operation("PATCH", f"{_CLUSTER}/databases/{{name}}", CloudApi._rename_database),
     Operation("DELETE", f"{_CLUSTER}/databases/{{name}}", CloudApi._delete_database),
+    Operation("GET", f"{_CLUSTER}/client-ca-cert", CloudApi._get_client_ca),
+    Operation("POST", f"{_CLUSTER}/client-ca-cert", CloudApi._set_client_ca),
+    Operation("PATCH", f"{_CLUSTER}/client-ca-cert", CloudApi._update_client_ca),
+    Operation("DELETE", f"{_CLUSTER}/client-ca-cert", CloudApi._delete_client_ca),
 )
 
 

@@ -94,6 +94,8 @@ class FrontSpec:
             error. Otherwise such a client receives no answer.
         client_certificates: whether the front asks for a client certificate of its CA. A certificate replaces the
             password of the user in its common name.
+        client_ca_by_api: whether the Cloud API sets the CA of client certificates. There is none at first. A
+            certificate logs in the users that the sandbox made.
     """
 
     name: str
@@ -101,6 +103,7 @@ class FrontSpec:
     clusters: tuple[Cluster, ...]
     routed: bool
     client_certificates: bool = False
+    client_ca_by_api: bool = False
 
 
 LISTENERS = (
@@ -124,6 +127,7 @@ FRONTS = (
         name="steady-heron",
         authority="Sandbox steady-heron CA",
         routed=False,
+        client_ca_by_api=True,
         clusters=(Cluster("steady-heron", "dedicated", user="petra", plan="ADVANCED"),),
     ),
     FrontSpec(

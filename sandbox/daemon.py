@@ -23,6 +23,7 @@ from typing import Any, Callable, Optional
 from sandbox import shims, tokens
 from sandbox.allowlist import Allowlist, Entry
 from sandbox.certificates import CertificateStore, FrontCertificates
+from sandbox.client_ca import ClientCa
 from sandbox.cloud import CloudApi
 from sandbox.clusters import CLUSTERS, DEFAULT_PORT, FRONTS, HOST, LISTENERS, Cluster, FrontSpec
 from sandbox.engine import Engine, EngineChoice, role_of
@@ -199,7 +200,12 @@ async def _serve_fronts(
                 sockets[f"{spec.name}/{listener.name}"],
                 files.ca if spec.client_certificates else None,
             )
-    api = await _serve_api(options.state, engine, sockets, certificates, allowlists)
+    client_cas = {}
+    for spec, front in zip(FRONTS, fronts):
+        for cluster in spec.clusters if spec.client_ca_by_api else ():
+            client_cas[cluster.name] = ClientCa(options.state.certificates / f"{cluster.name}-client-ca.crt")
+            client_cas[cluster.name].subscribe(front.trust)
+    api = await _serve_api(options.state, engine, sockets, certificates, allowlists, client_cas)
     publish()
     log.info("serving")
     while not stop.is_set():
@@ -228,6 +234,7 @@ async def _serve_api(
     sockets: Sockets,
     certificates: dict[str, FrontCertificates],
     allowlists: dict[str, Allowlist],
+    client_cas: dict[str, ClientCa],
 ) -> HttpsServer:
     key = state.password(_API_KEY_ROLE)
     write_atomically(state.api_key, f"{key}\n".encode(), PRIVATE)
@@ -243,6 +250,7 @@ async def _serve_api(
             effective=allowlists[cluster.name],
             accounts=engine.accounts(cluster),
             version=shims.RELEASES[engine.release],
+            client_ca=client_cas.get(cluster.name) or ClientCa(),
         )
         for front in FRONTS
         for cluster in front.clusters

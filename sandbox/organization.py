@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 
 from sandbox import pages
 from sandbox.allowlist import Allowlist, Entry
+from sandbox.client_ca import ClientCa
 from sandbox.shims import NEWEST, RELEASES
 from sandbox.switches import ApiError
 
@@ -138,6 +139,7 @@ class CloudCluster:
         stored: the entries that the API returns. They become effective after the propagation delay.
         sent_names: the names of users as they were sent, by the name that SQL has.
         version: the full version of CockroachDB that the cluster says it runs.
+        client_ca: by which client certificates are verified; only for an Advanced cluster.
     """
 
     name: str
@@ -153,6 +155,7 @@ class CloudCluster:
     propagated_at: float = 0.0
     sent_names: dict[str, str] = field(default_factory=dict)
     version: str = RELEASES[NEWEST]
+    client_ca: ClientCa = field(default_factory=ClientCa)
 
     def __post_init__(self) -> None:
         for entry in self.effective.entries:

@@ -229,7 +229,9 @@ class _Streams:
 class _Port:
     name: str
     address: Address
-    context: ssl.SSLContext
+    certificate: Path
+    key: Path
+    context: ssl.SSLContext = field(init=False)
     listener: Listener = field(init=False)
 
 
@@ -277,14 +279,8 @@ class Front:
         Raises:
             OSError: the certificate cannot be loaded.
         """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, key)
-        context.sni_callback = self._remember_server_name
-        if client_ca is not None:
-            context.verify_mode = ssl.CERT_OPTIONAL
-            context.load_verify_locations(client_ca)
-        port = _Port(name, ipaddress.ip_address(appears_as), context)
+        port = _Port(name, ipaddress.ip_address(appears_as), certificate, key)
+        port.context = self._context(port, "" if client_ca is None else client_ca.read_text())
 
         async def handle(sock: socket.socket) -> None:
             await self._handle(port, sock)
@@ -295,6 +291,21 @@ class Front:
             target.allowlist.subscribe(lambda: self._apply_allowlist(port))
         self._apply_allowlist(port)
         return port.listener
+
+    def _context(self, port: _Port, client_ca: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(port.certificate, port.key)
+        context.sni_callback = self._remember_server_name
+        if client_ca:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(cadata=client_ca)
+        return context
+
+    def trust(self, client_ca: str) -> None:
+        """Verify the client certificates of new connections by these CAs (PEM); empty for asking for none."""
+        for port in self._ports:
+            port.context = self._context(port, client_ca)
 
     def cut_unlisted(self) -> None:
         """Cut connections from addresses that left the allowlist, without a message, as the service does."""

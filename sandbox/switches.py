@@ -30,6 +30,8 @@ class Switches:
     Args:
         page_limit: the maximum of entries on a page, so small that there is always a second page.
         propagation: seconds until a change of an allowlist takes effect.
+        client_ca_seconds: until a change of a client CA takes effect.
+        client_ca_fails: whether changes of a client CA fail.
         duplicate: status of a POST for an existing object: 409, 400, or 200, which changes the object.
         put_existing: status of a PUT for an existing entry: 200 or 409.
         host_bits: ``reject``, ``normalize`` or ``keep`` (the address stays as sent).
@@ -51,6 +53,8 @@ class Switches:
 
     page_limit: int = 2
     propagation: float = 0.3
+    client_ca_seconds: float = 0.3
+    client_ca_fails: bool = False
     duplicate: int = 409
     put_existing: int = 200
     host_bits: str = "reject"

@@ -108,7 +108,7 @@ class CloudStage:
         """Set switches and faults, and forget the requests so far."""
 
         async def replace() -> None:
-            defaults = {"propagation": 0.0, "rate": 0}
+            defaults = {"propagation": 0.0, "client_ca_seconds": 0.0, "rate": 0}
             self.api.switches = Switches(**{**defaults, **switches})
             self.api.requests.clear()
             self.exchanges.clear()

@@ -40,6 +40,8 @@ class ActionModule(OnboardingAction):
             result = self.call({**common, "state": "absent", **owned}, task_vars)
             return {"notes": [], "changes": file_changes(result), **result, "certificates": []}
         apps, homes = self.placed(inventory)
+        if arguments["state"] == "read":
+            return {"changed": False, "certificates": HostCertificates(self).read(apps, task_vars), "changes": []}
         found = HostCertificates(self, renew=arguments["renew"]).obtain(apps, task_vars)
         outcome = {"certificates": found.entries, "notes": found.notes, "changes": found.changes()}
         self.reports("client_cert", [*found.changes(), *found.notes], task_vars)

@@ -136,6 +136,30 @@ options:
             its standard input and writes the certificate (PEM) to its standard output. No shell runs it.
           - C(CRDB_ONBOARD_USER) in its environment is the SQL user, C(CRDB_ONBOARD_DAYS) the lifetime.
         type: str
+      client_cert_vault:
+        description:
+          - URL of HashiCorp Vault, such as V(https://vault.example.com:8200), whose PKI secrets engine signs client
+            certificates. The host's signing request is sent to C(/v1/MOUNT/sign/ROLE). It must be https, unless it is
+            this machine.
+        type: str
+      client_cert_vault_mount:
+        description: The path of the PKI secrets engine.
+        type: str
+        default: pki
+      client_cert_vault_role:
+        description: The role of the PKI secrets engine. It must allow the SQL user as a common name.
+        type: str
+      client_cert_vault_namespace:
+        description: The namespace, for Vault Enterprise and HCP Vault.
+        type: str
+      client_cert_vault_token:
+        description:
+          - A token that may update C(MOUNT/sign/ROLE). The default is C(VAULT_TOKEN) of the environment. In an
+            inventory, take it from a lookup.
+        type: str
+      client_cert_vault_ca_file:
+        description: A PEM file on the controller with the CA that verifies Vault. The default is public CAs.
+        type: str
       client_cert_names:
         description:
           - The names in client certificates, where the cluster maps them to SQL users (C(--cert-principal-map)). The

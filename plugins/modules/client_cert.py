@@ -41,8 +41,9 @@ options:
     description:
       - V(present) issues what is missing or due.
       - V(absent) takes away what was written for the host's apps.
+      - V(read) only reads which certificates are there, and needs no CA.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, read]
     default: present
   renew:
     description: Issue new certificates in any case. Each run with it issues new ones.
@@ -71,6 +72,7 @@ certificates:
   description:
     - Of each app with a client certificate, its C(path), the C(sql_user), when it ends (C(not_after)), and why it was
       replaced (C(reason)), which is empty for one that stayed.
+    - With O(state=read), its C(path), the C(sql_user), when it ends, and the certificate itself (C(certificate), PEM).
   returned: success
   type: list
   elements: dict

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -64,6 +65,22 @@ def converse(api, cloud):
     api.create_database(identifier, "shop")
     api.databases(identifier)
     api.remove_database(identifier, "shop")
+    dedicated, pem = cloud.clusters["steady-heron"].identifier, cloud.ca_file.read_text()
+    for change in (api.set_client_ca, api.update_client_ca):
+        change(dedicated, pem)
+        assert settled(api, dedicated) == ("IS_SET", pem)
+    api.remove_client_ca(dedicated)
+    assert settled(api, dedicated) == ("NOT_SET", "")
+    for refused in (lambda: api.update_client_ca(dedicated, pem), lambda: api.set_client_ca(dedicated, "no PEM")):
+        with pytest.raises(CloudError):
+            refused()
+
+
+def settled(api, cluster):
+    """The client CA once its change is in effect."""
+    while (found := api.client_ca(cluster))[0] == "PENDING":
+        time.sleep(0.01)
+    return found
 
 
 MOMENT = "2026-06-01T12:00:00Z"
@@ -198,6 +215,7 @@ NOT_THE_CLIENTS = {
     ("GET", "clusters/{cluster_id}/nodes"),
     ("PATCH", "clusters/{cluster_id}/databases"),
     ("PATCH", "clusters/{cluster_id}/databases/{name}"),
+    *((method, "clusters/{cluster_id}/client-ca-cert") for method in ("GET", "POST", "PATCH", "DELETE")),
 }
 """What a specification that is cut to the client's operations does not have."""
 

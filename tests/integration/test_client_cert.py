@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tests import fleet
 from tests.integration.conftest import files_below
 from tests.unit.plugins.plugin_utils.test_issuing import SIGNER
+from tests.vault import ROLE, TOKEN, Vault
 
 CLIENT = Path(__file__).with_name("certificate_client.py")
 SHOP = 4204
@@ -426,8 +427,18 @@ def test_a_login_that_fails_leaves_every_file_as_it_was(controller, sandbox, tmp
     assert "is encrypted, but the run has no vault secret" in refused
 
 
-@pytest.mark.parametrize("way", ["controller", "files", "command"])
-def test_the_role_alone_and_the_other_ways(controller, sandbox, tmp_path, way):
+@pytest.fixture
+def vault(sandbox):
+    certs = sandbox.state / "certs"
+    root = x509.load_pem_x509_certificate((certs / "lone-badger-ca.crt").read_bytes())
+    key = load_pem_private_key((certs / "lone-badger-ca.key").read_bytes(), None)
+    server = Vault((root, key), (certs / "lone-badger-server.crt", certs / "lone-badger-server.key"))
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("way", ["controller", "files", "command", "vault"])
+def test_the_role_alone_and_the_other_ways(controller, sandbox, tmp_path, way, vault):
     """A key that the controller makes, and certificates that others signed."""
     local = Local(controller, sandbox, tmp_path)
     local.play("app_servers")
@@ -439,6 +450,13 @@ def test_the_role_alone_and_the_other_ways(controller, sandbox, tmp_path, way):
     elif way == "files":
         pair = sandbox.clusters["lone-badger"].client_certificate
         changed = {**nothing, "client_cert_file": pair["sslcert"], "client_cert_key_file": pair["sslkey"]}
+    elif way == "vault":
+        # The token comes from a lookup, as in an inventory.
+        token = tmp_path / "token"
+        token.write_text(TOKEN)
+        changed = {**nothing, "client_cert_vault": vault.url, "client_cert_vault_role": ROLE, "client_cert_lifetime": 9}
+        changed["client_cert_vault_token"] = f"{{{{ lookup('ansible.builtin.file', '{token}') }}}}"
+        changed["client_cert_vault_ca_file"] = str(sandbox.clusters["lone-badger"].ca_file)
     else:
         script = tmp_path / "sign.py"
         script.write_text(SIGNER.format(path=sys.path, ca=f"{local.ca}.crt", key=f"{local.ca}.key"))
@@ -455,7 +473,17 @@ def test_the_role_alone_and_the_other_ways(controller, sandbox, tmp_path, way):
         key = local.certificate.with_suffix(".key").read_text()
         assert key.splitlines()[1] not in done.output
     assert local.read.subject.rfc4514_string().startswith("CN=roach")
-    if way == "command":
+    if way == "vault":
+        assert TOKEN not in done.output
+        # One certificate, from a request: no private key went there.
+        ((path, headers, body),) = vault.requests
+        assert path == f"/v1/pki/sign/{ROLE}"
+        assert headers["X-Vault-Token"] == TOKEN
+        assert "PRIVATE" not in str(body)
+        records = controller.home / ".local/state/crdb-onboard"
+        seen = [path.read_text(errors="replace") for path in records.rglob("*") if path.is_file()]
+        assert not any(TOKEN in text for text in [*seen, *map(str, files_below(controller.home).values())])
+    if way in ("command", "vault"):
         assert (local.read.not_valid_after_utc - local.read.not_valid_before_utc).days in (9, 10)
     local.play("app_servers")
     local.play("offboard")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.pairs import Certificates, Issuer
+from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.pairs import Certificates, Issuer, places
 
 if TYPE_CHECKING:
     from ansible_collections.crdb.onboard.plugins.plugin_utils._action.base import OnboardingAction
@@ -53,6 +53,22 @@ class HostCertificates:
             check = bool(self._action._task.check_mode)
             self._obtained[key] = self._issuer.certificates(apps, answers, check=check)
         return self._obtained[key]
+
+    def read(self, apps: Sequence[App], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
+        """The certificates that these apps use now: `app`, `path`, `sql_user`, `not_after` and `certificate` (PEM)."""
+        apps = [app for app in apps if app.source.certificate is not None]
+        answers = self._ask(self._issuer.examined(apps), task_vars) if apps else []
+        return [
+            {
+                "app": app.name,
+                "path": places(app).certificate,
+                "sql_user": app.source.connection.user,
+                "not_after": str(found["not_after"]),
+                "certificate": str(found["certificate"]),
+            }
+            for app, found in zip(apps, answers, strict=True)
+            if found["certificate"]
+        ]
 
     def _ask(self, pairs: list[dict[str, Any]], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
         answer = self._action.call({"pairs": pairs}, task_vars, module=WORKER, secret=False)

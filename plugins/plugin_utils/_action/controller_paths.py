@@ -22,6 +22,7 @@ _OF_CONNECTION = (
     "client_ca_key_file",
     "client_cert_file",
     "client_cert_key_file",
+    "client_cert_vault_ca_file",
 )
 _OF_CLOUD = ("api_key_file", "ca_file")
 _OF_TASK = ("password_store",)

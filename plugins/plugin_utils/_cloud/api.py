@@ -131,6 +131,27 @@ class CloudApi(HttpClient):
         """Remove a database with all its data. Raises NotFoundError when there is none."""
         self.change("DELETE", f"{self._of(cluster)}/databases/{segment(name)}")
 
+    def client_ca(self, cluster: str) -> tuple[str, str]:
+        """The status of the client CA (NOT_SET, PENDING, IS_SET, FAILED), and its certificates (PEM).
+
+        While a change is PENDING, the service shows no certificate.
+        """
+        path = self._client_ca(cluster)
+        answer = checked(self.get(path), path, {"status": _TEXT}, {"x509_pem_cert": (str,)})
+        return str(answer["status"]), str(answer.get("x509_pem_cert") or "")
+
+    def set_client_ca(self, cluster: str, pem: str) -> None:
+        """Set the client CA of a cluster that has none. Raises ExistsError when it has one."""
+        self.change("POST", self._client_ca(cluster), {"x509_pem_cert": pem})
+
+    def update_client_ca(self, cluster: str, pem: str) -> None:
+        """Replace the client CA. Raises NotFoundError when there is none."""
+        self.change("PATCH", self._client_ca(cluster), {"x509_pem_cert": pem})
+
+    def remove_client_ca(self, cluster: str) -> None:
+        """Remove the client CA. Raises NotFoundError when there is none."""
+        self.change("DELETE", self._client_ca(cluster))
+
     def authorities(self, cluster: str) -> tuple[Authority, ...]:
         """The cluster's CA, verified. The key is not sent for it. Raises OnboardingError when it is not valid."""
         path = f"/clusters/{segment(cluster)}/cert"
@@ -140,6 +161,9 @@ class CloudApi(HttpClient):
     @staticmethod
     def _of(cluster: str) -> str:
         return f"/api/v1/clusters/{segment(cluster)}"
+
+    def _client_ca(self, cluster: str) -> str:
+        return f"{self._of(cluster)}/client-ca-cert"
 
     def _entry(self, cluster: str, entry: Mapping[str, Any]) -> str:
         where = f"{segment(str(entry['cidr_ip']))}/{int(entry['cidr_mask'])}"

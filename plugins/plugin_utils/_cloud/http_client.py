@@ -422,6 +422,8 @@ def _refusal(method: str, path: str, answer: Answer, settings: Settings) -> Clou
 def _role(method: str, path: str) -> str:
     if method == "GET":
         return "reading allowlists, users and databases needs Cluster Developer"
+    if path.endswith("/client-ca-cert"):
+        return "changing the client CA needs Cluster Admin or Cluster Operator"
     if "/sql-users" in path:
         return "changing SQL users needs Cluster Admin"
     return "changing allowlists and databases needs Cluster Operator"

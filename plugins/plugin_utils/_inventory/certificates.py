@@ -9,16 +9,20 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import UrlError
+from ansible_collections.crdb.onboard.plugins.module_utils._http.places import place_of
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import origin, schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import (
     CERTIFICATE_KEYS,
     CERTIFICATE_SOURCE_KEYS,
     CertificateSource,
+    VaultRole,
     certificate_path,
     key_path,
 )
@@ -27,6 +31,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection imp
 _KEY_OF = {"client_ca_file": "client_ca_key_file", "client_cert_file": "client_cert_key_file"}
 _LONGEST = 100 * 366
 _LONGEST_NAME = 64
+# No segment begins with a dot, so that none leads elsewhere.
+_VAULT_PATH = re.compile(r"[\w@-][\w.@-]*(/[\w@-][\w.@-]*)*", re.ASCII)
 
 
 def is_given(facts: Mapping[str, Any]) -> bool:
@@ -74,6 +80,8 @@ def source(name: str, facts: Mapping[str, Any], connection: Connection) -> Certi
     if key and not facts.get(key):
         raise OnboardingError(f"{where}: {setting(key)} is missing: {setting(kind)} needs it.")
     unused = [other for other in ("client_ca_key_file", "client_cert_key_file") if facts.get(other) and other != key]
+    if kind != "client_cert_vault":
+        unused += [other for other in others if other.startswith("client_cert_vault_")]
     if unused:
         raise OnboardingError(f"{where}: {setting(unused[0])} has no use with {setting(kind)}.")
     user = connection.user.lower()
@@ -81,12 +89,39 @@ def source(name: str, facts: Mapping[str, Any], connection: Connection) -> Certi
         kind=kind,
         certificate=facts[kind] if key else "",
         key=facts[key] if key else "",
+        vault=_vault(where, setting, facts) if kind == "client_cert_vault" else None,
         command=_command(f"{where}: {setting(kind)}", facts[kind]) if kind == "client_cert_command" else (),
         names=_names(f"{where}: {setting('client_cert_names')}", facts.get("client_cert_names") or [user]),
         lifetime=_days(f"{where}: {setting('client_cert_lifetime')}", facts["client_cert_lifetime"], 1),
         renew_days=_renewal(where, setting, facts),
         made_on=facts["client_key_made_on"],
         new_key=facts["client_key_rotation"] == "always",
+    )
+
+
+def _vault(where: str, setting: Any, facts: Mapping[str, Any]) -> VaultRole:
+    """The role of HashiCorp Vault. Raises OnboardingError for a URL or a name that cannot be one."""
+    url = str(facts["client_cert_vault"]).strip().rstrip("/")
+    label = f"{where}: {setting('client_cert_vault')}"
+    try:
+        place = place_of(f"{url}/", loopback_http=True)
+    except UrlError as exc:
+        raise OnboardingError(f"{label}: {exc}.") from None
+    if place.credentials or not re.fullmatch(r"https?://[^/?#]+", url):
+        raise OnboardingError(f"{label}: must be the URL of Vault alone, such as https://vault.example.com:8200.")
+    if not facts.get("client_cert_vault_role"):
+        raise OnboardingError(f"{label}: {setting('client_cert_vault_role')} is missing: it names the role that signs.")
+    texts = {
+        name: str(facts.get(f"client_cert_vault_{name}") or "").strip("/ ") for name in ("mount", "role", "namespace")
+    }
+    for name, text in texts.items():
+        if not _VAULT_PATH.fullmatch(text) and (text or name != "namespace"):
+            raise OnboardingError(f"{where}: {setting(f'client_cert_vault_{name}')}: {text!r} is not a path of Vault.")
+    token = str(facts.get("client_cert_vault_token") or "").strip()
+    if not token.isprintable() or not token.isascii() or " " in token:
+        raise OnboardingError(f"{where}: {setting('client_cert_vault_token')} has a character that no token has.")
+    return VaultRole(
+        url, texts["mount"], texts["role"], texts["namespace"], token, facts.get("client_cert_vault_ca_file") or ""
     )
 
 

@@ -24,7 +24,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 _PLUGINS = Path(__file__).parents[2]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SPEC_KEYS = ("type", "elements", "choices", "default", "required")
-_SECRET = frozenset({"api_key", "jwt", "password", "proxy", "url"})
+_SECRET = frozenset({"api_key", "client_cert_vault_token", "jwt", "password", "proxy", "url"})
 """Options whose value is, or may hold, a secret. Documentation has no mark for them."""
 _NO_SECRET = frozenset({"password_length", "password_place", "password_store", "show_password", "update_password"})
 """Options that Ansible would take for secrets because of their names."""

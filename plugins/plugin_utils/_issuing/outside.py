@@ -76,7 +76,7 @@ def certificate_of(content: bytes, label: str, public_key: Any, names: Sequence[
     return described(certificate, chain)
 
 
-def _refuse_other_names(issued: Issued, label: str, user: str, names: Sequence[str]) -> None:
+def refuse_other_names(issued: Issued, label: str, user: str, names: Sequence[str]) -> None:
     """Raise OnboardingError unless CockroachDB reads these names from a certificate, and no others.
 
     It takes the last common name and every DNS name for a user, or the users in URIs of its own (pkg/security/auth.go).
@@ -133,5 +133,5 @@ def from_command(source: CertificateSource, user: str, request: bytes, public_ke
         text = escaped(done.stderr.decode("utf-8", "replace").strip())[-_QUOTED:]
         raise OnboardingError(f"{label}: ended with {done.returncode}: {text or 'it gave no message'}.")
     issued = certificate_of(done.stdout[:_LIMIT], label, public_key, source.names)
-    _refuse_other_names(issued, label, user, source.names)
+    refuse_other_names(issued, label, user, source.names)
     return issued

@@ -18,7 +18,7 @@ from typing import Any
 from ansible_collections.crdb.onboard.plugins.module_utils._key_pairs.pair import Places
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
-from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing import outside
+from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing import hashicorp, outside
 from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.authority import (
     ClientAuthority,
     Issued,
@@ -261,7 +261,8 @@ class Issuer:
             issued = self._signed(app, source, public_key)
         else:
             pem = request.public_bytes(Encoding.PEM)
-            issued = outside.from_command(source, _user(app), pem, public_key)
+            signer = hashicorp.sign if source.kind == "client_cert_vault" else outside.from_command
+            issued = signer(source, _user(app), pem, public_key)
         return NewPair(issued, pending=str(found["pending"]), key=key)
 
     def _signed(self, app: App, source: CertificateSource, public_key: Any) -> Issued:

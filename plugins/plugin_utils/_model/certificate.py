@@ -9,9 +9,9 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-CERTIFICATE_SOURCE_KEYS = ("client_ca_file", "client_cert_file", "client_cert_command")
+CERTIFICATE_SOURCE_KEYS = ("client_ca_file", "client_cert_file", "client_cert_command", "client_cert_vault")
 """The keys of a connection that give its client certificates, of which it may have one."""
 CERTIFICATE_KEYS = (
     *CERTIFICATE_SOURCE_KEYS,
@@ -22,12 +22,38 @@ CERTIFICATE_KEYS = (
     "client_cert_renew_days",
     "client_key_made_on",
     "client_key_rotation",
+    "client_cert_vault_mount",
+    "client_cert_vault_role",
+    "client_cert_vault_namespace",
+    "client_cert_vault_token",
+    "client_cert_vault_ca_file",
 )
 """All keys of a connection that are about them."""
 FOLDER = "certs"
 """The folder for certificates, inside the app's folder, as `cockroach cert` calls it."""
 DEFAULT_LIFETIME = 5 * 366
 """Days that a certificate of `cockroach cert create-client` is valid by default."""
+
+
+@dataclass(frozen=True)
+class VaultRole:
+    """A role of a PKI secrets engine of HashiCorp Vault.
+
+    Args:
+        url: of Vault, without a path.
+        mount: the path of the secrets engine.
+        role: its name.
+        namespace: of Vault Enterprise and HCP; empty for none.
+        token: empty for the one in the environment.
+        ca_file: verifies Vault; empty for public CAs.
+    """
+
+    url: str
+    mount: str
+    role: str
+    namespace: str = ""
+    token: str = field(default="", repr=False)
+    ca_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +69,7 @@ class CertificateSource:
         lifetime: days that a new certificate is valid.
         renew_days: days before its end at which it is replaced; None for a third of its lifetime, at most 30.
         made_on: where keys are made: ``host``, ``controller``, or ``auto`` for hosts that have OpenSSL.
+        vault: the role of HashiCorp Vault that signs.
         new_key: whether each new certificate gets a new key, instead of the one in use.
     """
 
@@ -55,6 +82,7 @@ class CertificateSource:
     renew_days: int | None = None
     made_on: str = "auto"
     new_key: bool = False
+    vault: VaultRole | None = None
 
 
 def certificate_path(user: str) -> str:
