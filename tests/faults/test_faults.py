@@ -211,6 +211,22 @@ def test_every_fault_from_another_python(name: str, files: Files) -> None:
         assert_told(fault, report, facts["host"])
 
 
+def test_a_refused_token_is_sent_once_and_an_expired_one_never(files: Files) -> None:
+    """What the server refuses holds the other apps of that login. What this machine refuses is that app's alone."""
+    facts = table.by_token(jwt=table.token())
+    with BrokenServer(table.refused_token("invalid audience", "token issued with an audience of [shop]")) as server:
+        same = [endpoint(files, server.port, name=f"app{number}", **facts) for number in range(3)]
+        reports = check_endpoints([Endpoint.from_dict(entry) for entry in same])
+    assert [report.diagnosis.code for report in reports] == ["jwt_wrong_audience", "not_tried", "not_tried"]
+    assert len(server.password_messages) == 1
+    with BrokenServer(table.refused_token("not enabled")) as server:
+        expired = endpoint(files, server.port, name="old", **table.by_token(jwt=table.token(exp=1)))
+        good = endpoint(files, server.port, name="new", **facts)
+        reports = check_endpoints([Endpoint.from_dict(entry) for entry in (expired, good)])
+    assert [report.diagnosis.code for report in reports] == ["jwt_expired", "jwt_disabled"]
+    assert (server.connections, len(server.password_messages)) == (1, 1)
+
+
 def test_passes(files: Files) -> None:
     with BrokenServer(table.shows("good")) as server:
         facts = endpoint(files, server.port, options="--cluster=funky-skunk-123")

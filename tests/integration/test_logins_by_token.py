@@ -185,6 +185,19 @@ def test_a_machine_logs_in_by_a_file_that_is_renewed(controller, sandbox, tmp_pa
     assert "jwt_command_failed" in missing.output
     path.write_text(minted(sandbox, BADGER))
     assert controller.playbook("check", variables).status == 0
+    # On the machine itself, what was written is read back: the two connections need no variables.
+    again = controller.playbook("check", {**drivers, "crdb_hosts": "localhost"})
+    assert again.status == 0, again.output
+    assert "has no password" not in again.output
+    # Back to a password: what said where the token is goes.
+    password = {
+        "crdb_connections": {"by_file": sandbox.connections["lone_badger"]},
+        "crdb_apps": variables["crdb_apps"][:1],
+    }
+    back = controller.playbook("dev_machine", {"crdb_hosts": "localhost", **password})
+    assert back.status == 0, back.output
+    assert "CRDB_JWT_FILE" not in (controller.home / "one" / ".env").read_text()
+    assert "token()" not in (controller.home / "one" / "crdb_database.py").read_text()
     canary = token.rpartition(".")[2]
     for output in (run.output, ended.output, missing.output):
         assert canary not in output

@@ -44,6 +44,18 @@ def test_what_one_login_is(change: dict[str, Any], same: bool) -> None:
     assert (_canary.login_of({**ENDPOINT, **change}) == _canary.login_of(ENDPOINT)) is same
 
 
+@pytest.mark.parametrize(
+    "token",
+    [{"jwt": "a.b.c"}, {"jwt_file": "/run/token"}, {"jwt_command": ["/bin/get"]}],
+    ids=lambda token: next(iter(token)),
+)
+def test_a_token_is_a_login_too(token: dict[str, Any]) -> None:
+    one, other = {**ENDPOINT, "password": None, **token}, {**ENDPOINT, "password": None, "jwt_file": "/run/other"}
+    assert _canary.login_of(one) == _canary.login_of(ENDPOINT)
+    assert _canary.mark_of(one) != _canary.mark_of(other)
+    assert "a.b.c" not in _canary.mark_of(one)
+
+
 @pytest.mark.parametrize("password", [None, ""])
 def test_no_password_is_no_login(password: str | None) -> None:
     assert _canary.login_of({**ENDPOINT, "password": password}) is None

@@ -6,6 +6,11 @@
 
 from __future__ import annotations
 
+import re
+import runpy
+import shutil
+from pathlib import Path
+
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
@@ -128,6 +133,22 @@ def test_every_framework_says_whether_it_can():
     for framework in catalogue.load().values():
         for choice in framework.choices:
             assert (choice.token == "callback") != bool(choice.token_reason), choice.label
+
+
+def test_the_table_of_the_page_comes_from_each_framework_yml(tmp_path):
+    """A framework that learns to take tokens is in the table once its file says so."""
+    ways = runpy.run_path(str(Path(__file__).parents[4] / "scripts" / "docs.py"))["ways"]
+    folder = tmp_path / "templates"
+    shutil.copytree(catalogue.CATALOGUE, folder)
+    row = next(line for line in ways(folder).splitlines() if line.startswith("| Django |"))
+    assert row == "| Django | yes | yes | no | the settings of Django hold one password for all connections |"
+    assert "| JDBC | yes | yes | datasource: yes; properties: no | a file of properties" in ways(folder)
+    path = folder / "python" / "django" / "framework.yml"
+    text = re.sub("token_reason: .*", "token: callback", path.read_text())
+    path.write_text(f"{text}client_certificate: none\n")
+    catalogue.load.cache_clear()
+    assert "| Django | yes | no | yes |  |" in ways(folder).splitlines()
+    catalogue.load.cache_clear()
 
 
 ABLE = sorted({c.name for f in catalogue.load().values() for c in f.choices if c.token == "callback"})
