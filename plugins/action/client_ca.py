@@ -43,8 +43,9 @@ class ActionModule(OnboardingAction):
             if encrypted
             else f"It is not encrypted, mode 0600. To encrypt it: ansible-vault encrypt {key}",
             f"Next: make the cluster trust it. Self-hosted: put {certificate} on every node as ca-client.crt, beside a"
-            " client.node.crt of this CA, as the page `cockroach cert` says.",
+            " client.node.crt of this CA, as the page `cockroach cert` says. Advanced: run cluster_client_ca.yml.",
         ]
+        authority.refuse_existing(certificate, key)
         if self._task.check_mode:
             return {"changed": True, "report": [f"A client CA would be made: {certificate} and {key}.", *report]}
         made = authority.create(certificate, key, lifetime, vault)

@@ -34,7 +34,7 @@ def _text(name: str, forms: dict[str, Any], place: str, ca: str) -> list[str]:
         f"    {forms['general_connection_string']}",
         "  Parameters only:",
         *(f"    {key:<{width}}  {value}" for key, value in parameters.items()),
-        "  CockroachDB client (asks for the password):",
+        f"  CockroachDB client{' (asks for the password)' if 'Password' in parameters else ''}:",
         f"    {forms['client']}",
         *([f"  CA: {ca}"] if ca else []),
     ]

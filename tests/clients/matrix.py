@@ -22,7 +22,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import Framework
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, with_certificate
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import probe
 
 from sandbox import tokens
@@ -106,6 +106,11 @@ class Cell:
         """How the cluster is named where the form leaves it open: the guide's way where the framework can."""
         return "options" if "options" in self.framework.routings else "database"
 
+    @property
+    def is_issued(self) -> bool:
+        """Whether the role issues the client certificate: in all cells, or in one where not all are run."""
+        return bool(os.environ.get(ALL)) or self.framework.name == "psycopg2"
+
     def entry(self) -> dict[str, str]:
         """The framework as the inventory lists it: with the version that is tested."""
         facts = {
@@ -137,7 +142,9 @@ class Cell:
             facts["jwt_file" if how == "token" else "jwt_command"] = str(path) if how == "token" else f"/bin/cat {path}"
         elif how == "cert":
             del facts["password"]
-            facts.update(cluster.client_certificate or {})
+            ca = cluster.ca_file.with_suffix("")
+            issued = {"client_ca_file": f"{ca}.crt", "client_ca_key_file": f"{ca}.key"}
+            facts.update(issued if self.is_issued else cluster.client_certificate or {})
         if self.trial == "stranger":
             facts["ca_file"] = str(sandbox.stranger_ca_file)
         elif self.trial != "inside":
@@ -282,6 +289,7 @@ def jobs(cells: list[Cell], folders: dict[str, Path], home: Path, sandbox: Sandb
         source = connections.source("cell", cell.connection(sandbox))
         stored = cell.form.endswith("trust_store")
         described = App(cell.name, source, "", "", "", (framework,), ".env", trust_store=stored)
+        described = with_certificate(described, str(app))
         yield {"probe": {**probe(described, framework), "folder": str(app), "user": ""}, "params": params}
 
 

@@ -116,7 +116,7 @@ def test_kubectl_takes_the_secret(folder: Path, sandbox: Sandbox, kubectl: list[
     done = subprocess.run([*kubectl, *words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     secret = json.loads(done.stdout)
-    assert (secret["kind"], secret["metadata"]["name"]) == ("Secret", "my-shop-crdb")
+    assert (secret["kind"], secret["metadata"]["name"]) == ("Secret", "my-shop-0da13f-crdb")
     data = secret["stringData"]
     assert set(data) == {"DATABASE_URL", "JDBC_DATABASE_URL", "ca.crt"}
     connects(data["DATABASE_URL"], sandbox)
@@ -129,7 +129,7 @@ def test_the_comment_of_the_secret_is_a_part_of_a_pod(folder: Path) -> None:
     start = lines.index("# In the pod's template:") + 1
     pod = yaml.safe_load("\n".join(line.removeprefix("# ") for line in lines[start:] if line.startswith("#")))
     container, volume = pod["containers"][0], pod["volumes"][0]
-    assert container["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "my-shop-crdb", "key": "DATABASE_URL"}
+    assert container["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "my-shop-0da13f-crdb", "key": "DATABASE_URL"}
     assert (container["volumeMounts"][0]["name"], volume["name"]) == ("crdb", "crdb")
     assert f"{container['volumeMounts'][0]['mountPath']}/{volume['secret']['items'][0]['path']}" == POD
 

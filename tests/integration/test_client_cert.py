@@ -417,12 +417,18 @@ def test_a_login_that_fails_leaves_every_file_as_it_was(controller, sandbox, tmp
     assert (tmp_path / "own.key").read_bytes().startswith(b"$ANSIBLE_VAULT;")
     again = local.play("client_ca", *words, status=2, **files)
     assert "A CA is never replaced" in again
+    assert "A CA is never replaced" in local.play("client_ca", "--check", *words, status=2, **files)
     local.facts.update(client_ca_file=str(tmp_path / "own.crt"), client_ca_key_file=str(tmp_path / "own.key"))
     said = local.play("app_servers", *words, status=2)
     # The sandbox's front closes the connection before its alert is sent, so the code is not client_cert_other_ca.
     assert "because its connection with the new files is not proved" in said
     assert files_below(controller.home) == before
     assert "canary" not in said
+    shown = local.play("connection", *words)
+    assert "sslkey certs/client.roach.key" in shown
+    assert "Password" not in shown
+    assert ":********@" not in shown
+    assert "asks for the password" not in shown
     refused = local.play("app_servers", status=2)
     assert "is encrypted, but the run has no vault secret" in refused
 

@@ -251,3 +251,29 @@ def test_an_advanced_cluster_takes_a_ca_and_the_next_one(controller, sandbox, ca
         heron.play("offboard")
         heron.play("cluster_client_ca", **TOLD)
         heron.play("authorize_network", **heron.network, crdb_network_state="absent")
+
+
+def test_a_fleet_changes_it_once_and_counts_hosts_that_nobody_asked(controller, sandbox, cas, tmp_path):
+    heron = Heron(controller, sandbox, cas)
+    inventory = tmp_path / "hosts"
+    inventory.write_text("[all:vars]\nansible_connection=local\n[apps]\napp1\napp2\napp3\n")
+    fleet = ("-i", inventory)
+    try:
+        # Three hosts name it, and the change is made once.
+        said = heron.play("cluster_client_ca", *fleet, crdb_hosts="all")
+        assert said.count("add the client CA") == 1
+        assert said.count("done already in this run") >= 1
+        assert heron.stored() == ("IS_SET", [member(cas, "old")])
+        both = {"crdb_client_cert_cluster_ca_files": [f"{cas}/old.crt", f"{cas}/new.crt"]}
+        heron.play("cluster_client_ca", *fleet, "-l", "app1", crdb_hosts="all", **both)
+        assert heron.stored() == ("IS_SET", [member(cas, "old"), member(cas, "new")])
+        removal = {"crdb_client_cert_cluster_state": "absent", "crdb_hosts": "all"}
+        removal["crdb_client_cert_cluster_ca_files"] = [f"{cas}/old.crt"]
+        refused = heron.play("cluster_client_ca", *fleet, "-l", "app1", status=2, **removal)
+        assert "which client certificates app2, app3 has is not known" in refused
+        assert heron.stored() == ("IS_SET", [member(cas, "old"), member(cas, "new")])
+        # All hosts were asked, and none has a certificate.
+        heron.play("cluster_client_ca", *fleet, **removal)
+        assert heron.stored() == ("IS_SET", [member(cas, "new")])
+    finally:
+        heron.play("cluster_client_ca", **TOLD)

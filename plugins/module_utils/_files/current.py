@@ -31,6 +31,10 @@ _LINUX_GETFLAGS = 0x80086601
 _LINUX_IMMUTABLE_OR_APPEND = 0x10 | 0x20
 
 
+class NotALinkError(FileRefusedError):
+    """Something else is in the place of a symbolic link."""
+
+
 def refusal(path: str, exc: OSError) -> FileRefusedError:
     """The refusal of a file that cannot be examined or read, with its cure where there is one."""
     if isinstance(exc, tree.UntrustedPathError):
@@ -77,7 +81,7 @@ def read_link(path: str) -> CurrentFile:
         with tree.opened(folder) as parent:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISLNK(status.st_mode):
-                raise FileRefusedError(
+                raise NotALinkError(
                     f"{path}: something that crdb.onboard did not write is in the place of its symbolic link. Move it"
                     " away first."
                 )

@@ -15,6 +15,7 @@ from typing import Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files import ca_file, tree
 from ansible_collections.crdb.onboard.plugins.module_utils._files.current import (
+    NotALinkError,
     ignored_by_git,
     read_as,
     refusal,
@@ -22,7 +23,12 @@ from ansible_collections.crdb.onboard.plugins.module_utils._files.current import
 )
 from ansible_collections.crdb.onboard.plugins.module_utils._files.decide import decide, undo
 from ansible_collections.crdb.onboard.plugins.module_utils._files.merge import merge
-from ansible_collections.crdb.onboard.plugins.module_utils._files.model import Decision, FileRefusedError, PlannedFile
+from ansible_collections.crdb.onboard.plugins.module_utils._files.model import (
+    CurrentFile,
+    Decision,
+    FileRefusedError,
+    PlannedFile,
+)
 from ansible_collections.crdb.onboard.plugins.module_utils._files.record import Record
 
 _CA_CURE = (
@@ -74,8 +80,14 @@ def plan(
 
 def _undone(path: str, record: Record, apps: Optional[Sequence[str]], force: bool) -> Decision:
     """The decision to take a file away for these apps. Raises FileRefusedError."""
-    current = read_as(record.files[path]["format"], path)
-    decision = undo(path, current, record.files[path], apps, force)
+    try:
+        current = read_as(record.files[path]["format"], path)
+        decision = undo(path, current, record.files[path], apps, force)
+    except NotALinkError:
+        # Our link is gone, and what is there is somebody's own: it stays, and is not ours any more.
+        current = CurrentFile(path, None, 0)
+        decision = undo(path, current, record.files[path], apps, force)
+        decision.action = "kept"
     if decision.changed:
         writable(current)
     # What is taken away is given back with the rest when one of these apps does not work without it.

@@ -269,11 +269,8 @@ def key_pkcs8(key: Any) -> bytes:
     return bytes(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
 
 
-def create(certificate_file: str, key_file: str, lifetime: int, vault: Any) -> Issued:
-    """Make a client CA: both files are new, the key has mode 0600, and is encrypted where the run has a vault secret.
-
-    `lifetime` is in days. Raises OnboardingError when one of the files is there already.
-    """
+def refuse_existing(certificate_file: str, key_file: str) -> None:
+    """Raise OnboardingError when one of the files of a new CA is there already, or both have one path."""
     for path in (certificate_file, key_file):
         if Path(path).exists() or Path(path).is_symlink():
             raise OnboardingError(f"{path}: is there already. A CA is never replaced. Choose another path.")
@@ -281,6 +278,14 @@ def create(certificate_file: str, key_file: str, lifetime: int, vault: Any) -> I
         raise OnboardingError(
             f"{key_file}: the certificate and its key must be two files. Choose another path for one."
         )
+
+
+def create(certificate_file: str, key_file: str, lifetime: int, vault: Any) -> Issued:
+    """Make a client CA: both files are new, the key has mode 0600, and is encrypted where the run has a vault secret.
+
+    `lifetime` is in days. Raises OnboardingError when one of the files is there already.
+    """
+    refuse_existing(certificate_file, key_file)
     now = datetime.now(timezone.utc).replace(microsecond=0)
     key = new_key()
     name = name_of(CA_NAME)

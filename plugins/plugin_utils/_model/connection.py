@@ -401,7 +401,9 @@ class Connection:
     def _shown(self, password: str) -> str | None:
         if password not in ("encoded", "masked", "omitted"):
             raise ValueError("password must be one of encoded, masked and omitted")
-        return {"encoded": self.password, "masked": MASK, "omitted": None}[password]
+        # A client certificate stands in place of the password.
+        masked = None if self.password is None and self.sslcert else MASK
+        return {"encoded": self.password, "masked": masked, "omitted": None}[password]
 
     def _pairs(self) -> list[tuple[str, str]]:
         named = [*((name, getattr(self, name)) for name in TLS_KEYS), ("options", self.startup_options)]

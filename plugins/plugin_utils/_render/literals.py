@@ -9,6 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
@@ -88,9 +89,13 @@ def ruby_literal(value: str) -> str:
 
 
 def dns_label(value: str) -> str:
-    """A name as Kubernetes allows it: small letters, digits, hyphens and dots, with a letter or digit at both ends."""
+    """A name as Kubernetes allows it: small letters, digits and hyphens, with a letter or digit at both ends.
+
+    A name that has to be changed gets a hyphen and six hexadecimal digits of its hash, so that no two names meet.
+    """
     words = re.split(r"[^a-z0-9]+", value.lower())
-    return "-".join(word for word in words if word) or "app"
+    label = "-".join(word for word in words if word)
+    return label if label and label == value else f"{label or 'app'}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
 
 
 def stable_uuid(value: str) -> str:

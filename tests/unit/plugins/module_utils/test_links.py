@@ -142,6 +142,23 @@ def test_all_is_taken_away_byte_for_byte(tmp_path):
     assert tree(tmp_path) == before
 
 
+def test_a_file_of_others_in_place_of_a_link_stays_and_the_rest_goes(tmp_path):
+    issue(tmp_path, "one")
+    theirs = tmp_path / "certs/client.shop.crt"
+    theirs.unlink()
+    theirs.write_text("theirs")
+    record = Record(f"{tmp_path}/state")
+    decisions, refusals = plan_undo(record, "client_cert", ["shop"], False)
+    assert refusals == []
+    assert [decision.path for decision in decisions if decision.action == "kept"] == [str(theirs)]
+    transaction = Transaction(decisions, record)
+    for step in (transaction.stage, transaction.commit, transaction.finish, record.close):
+        step()
+    left = [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))]
+    assert left == ["certs", "certs/client.shop.crt"]
+    assert theirs.read_text() == "theirs"
+
+
 def test_a_difference_says_where_a_link_leads_and_shows_no_key(tmp_path):
     issue(tmp_path, "one")
     record = Record(f"{tmp_path}/state", write=False)

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._action.host_inventory import HostInventory
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import certificates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import with_certificate
@@ -120,6 +123,50 @@ def test_java_names_the_key_in_pkcs8():
 def test_a_framework_that_cannot_present_one_is_refused():
     with pytest.raises(OnboardingError, match="cannot present a client certificate, which the connection shop has"):
         app([{"name": "typeorm", "version": "0.2.45", "variant": "json", "password_place": "inline"}])
+
+
+CHOICES = [choice for framework in _catalogue.load().values() for choice in framework.choices]
+
+
+def listed(choice):
+    facts = {"name": choice.name, "variant": choice.variant, "password_place": choice.places[0]}
+    if choice.packages:
+        facts["version"] = choice.packages[0].tested
+    return {key: value for key, value in facts.items() if value}
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: f"{choice.name} {choice.versions} {choice.variant}")
+@pytest.mark.parametrize("kind", ["client_ca_file", "client_cert_command", "client_cert_vault"])
+def test_every_choice_of_the_catalogue_presents_one_or_is_refused_before_anything_is_written(choice, kind):
+    """What can, names the certificate and its key by absolute paths, and the key in the form that it reads."""
+    of_vault = {"client_cert_vault": "https://vault.example.com", "client_cert_vault_role": "shop"}
+    kinds = {
+        "client_ca_file": OF_CA,
+        "client_cert_command": {"client_cert_command": "sign"},
+        "client_cert_vault": of_vault,
+    }
+    facts = {**SERVER, **kinds[kind]}
+    inventory = HostInventory(
+        {"connections": {"shop": facts}, "apps": [{"name": "shop", "folder": "~/shop", "frameworks": [listed(choice)]}]}
+    )
+    if choice.client_certificate == "none":
+        # Reading the inventory refuses it, which comes before any host is asked.
+        with pytest.raises(OnboardingError, match="cannot present a client certificate, which the connection shop has"):
+            _ = inventory.apps
+        return
+    placed = with_certificate(inventory.apps[0], "/home/shop/shop")
+    rendered = b"".join(file.content for file in app_files(placed, "/home/shop/shop", "/home/shop", "/ca.crt").files)
+    key = b"client.shop.key.pk8" if choice.client_certificate == "pkcs8" else b"client.shop.key"
+    assert key in rendered
+    assert b"client.shop.crt" in rendered
+    assert (b".pk8" in rendered) == (choice.client_certificate == "pkcs8")
+
+
+def test_the_page_says_who_reads_the_key_in_pkcs8():
+    page = Path(__file__).parents[4].joinpath("docs/login.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| PKCS#8 in DER |")]
+    readers = {choice.title for choice in CHOICES if choice.client_certificate == "pkcs8"}
+    assert {title.strip() for title in row.split("|")[3].split(",")} == readers
 
 
 @pytest.mark.parametrize("key", ["sslcert", *CERTIFICATE_SOURCE_KEYS])

@@ -129,6 +129,9 @@ class TestForms:
             "parameters": {"connect_timeout": "30"},
         }
         assert serverless().parameters_form("masked")["Password"] == "********"
+        by_certificate = self_hosted(password=None, sslcert="/c.crt", sslkey="/c.key")
+        assert "Password" not in by_certificate.parameters_form("masked")
+        assert "********" not in by_certificate.url(password="masked")
         assert "Password" not in serverless().parameters_form("omitted")
 
     def test_libpq_environment(self) -> None:

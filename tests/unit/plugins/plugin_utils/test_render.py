@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def test_comments_stay_on_their_line(texts):
         assert comment.isascii()
         assert comment.isprintable()
         assert "*/" not in comment
+
+
+def test_names_for_kubernetes_never_meet():
+    assert literals.dns_label("shop-api") == "shop-api"
+    names = ["a-b", "a.b", "a_b", "A-b", "a--b", "-a-b", "é", "ü", "app", ""]
+    labels = [literals.dns_label(name) for name in names]
+    assert len(set(labels)) == len(names)
+    assert all(re.fullmatch("[a-z0-9]([a-z0-9-]*[a-z0-9])?", label) for label in labels)
 
 
 def test_javascript_literals_read_back():
