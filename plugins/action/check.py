@@ -33,6 +33,7 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud.settings import key_is_set
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import given_url
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import tokens as _tokens
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import written as _written
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.connections import endpoint_facts
@@ -360,7 +361,9 @@ class ActionModule(OnboardingAction):
         if not url.strip():
             raise _InputRefusedError("the option url is empty: set the variable that it comes from.")
         connection, notes = given_url.read(url)
-        facts = endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert})
+        token = _tokens.in_password(connection)
+        connection = _tokens.sending(connection) if token else connection
+        facts = endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert}, token)
         return {**facts, "given": notes}
 
     def _app_endpoint(

@@ -538,7 +538,7 @@ TOKENS = [
         "jwt_expired",
         None,
         by_token(jwt=token().rpartition(".")[0]),
-        says=("what is set as jwt",),
+        says=("the token itself",),
     ),
     Fault(
         "token with the word Bearer",

@@ -253,6 +253,19 @@ def test_what_cannot_work_is_refused_before_anything_is_written(controller, sand
     assert not (controller.home / "shop").exists()
 
 
+@pytest.mark.parametrize(("claims", "code"), [({}, "ok"), ({"exp": 1}, "jwt_expired")])
+def test_a_connection_string_of_the_db_console_is_checked(controller, sandbox, claims, code):
+    """It has the token where the password stands: nothing is sent once the token has ended."""
+    known = sandbox.connections["lone_badger"]
+    token = minted(sandbox, BADGER, **claims)
+    query = f"sslmode=verify-full&options={JWT.replace('=', '%3D')}"
+    url = f"postgresql://roach:{token}@localhost:{known['port']}/defaultdb?{query}"
+    words = "url=\"{{ lookup('env', 'DATABASE_URL') }}\" ca_file=" + known["ca_file"]
+    run = controller.run("ansible", "localhost", "-m", "crdb.onboard.check", "-a", words, "-vvvv", DATABASE_URL=url)
+    assert f"code: {code}\n" in run.output, run.output[-2000:]
+    assert token.rpartition(".")[2] not in run.output
+
+
 def test_a_token_in_another_encoding_is_not_shown_either(sandbox):
     token = minted(sandbox, BADGER, sub="petra")
     text = json.dumps(check(sandbox, BADGER, jwt=token))

@@ -93,7 +93,7 @@ def _token_source(endpoint: Endpoint) -> str:
         return f"the file {endpoint.jwt_file}"
     if endpoint.jwt_command:
         return f"the command {endpoint.jwt_command[0]}"
-    return "what is set as jwt" if endpoint.jwt else _NO_SOURCE
+    return "the token itself" if endpoint.jwt else _NO_SOURCE
 
 
 def cluster_sent(facts: Facts) -> str:
