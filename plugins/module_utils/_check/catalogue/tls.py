@@ -168,8 +168,8 @@ ENTRIES: Mapping[str, Entry] = {
                 "The server at {host} ({address}) does not trust {client_issuer}, the CA of the client certificate "
                 "{client_cert} of {user}.",
                 "Run `playbooks/cluster_client_ca.yml`, which adds the client_ca_file of the connection "
-                "(crdb_connection_client_ca_file) to the client CAs of {host}, or put a certificate for {user} of one of "
-                "them in place of {client_cert}.",
+                "(crdb_connection_client_ca_file) to the client CAs of {host}, or put a certificate for {user} of one "
+                "of them in place of {client_cert}.",
             ),
         },
     ),
