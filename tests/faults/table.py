@@ -1066,6 +1066,14 @@ FAULTS = [
         says=("stray-client.pem", "CN="),
     ),
     Fault(
+        "client certificate of another CA, on an Advanced cluster",
+        "client_cert_other_ca",
+        "client_cert_refused",
+        shows("good", client_ca="authority"),
+        {"sslcert": "{client_of_stranger}", "sslkey": "{client_of_stranger}", "deployment": "dedicated"},
+        says=("stray-client.pem", "playbooks/cluster_client_ca.yml"),
+    ),
+    Fault(
         "client certificate expired",
         "client_cert_expired",
         "client_cert_other_ca",

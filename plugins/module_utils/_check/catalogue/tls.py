@@ -163,6 +163,15 @@ ENTRIES: Mapping[str, Entry] = {
         "{client_cert} of {user}.",
         "Let the client CA of {host} sign a certificate for {user}, and put it in place of {client_cert}, or add "
         "{client_issuer} to the client CAs of {host} (ca-client.crt on its nodes).",
+        per_deployment={
+            "dedicated": (
+                "The server at {host} ({address}) does not trust {client_issuer}, the CA of the client certificate "
+                "{client_cert} of {user}.",
+                "Run `playbooks/cluster_client_ca.yml`, which adds the client_ca_file of the connection "
+                "(crdb_connection_client_ca_file) to the client CAs of {host}, or put a certificate for {user} of one "
+                "of them in place of {client_cert}.",
+            ),
+        },
     ),
     "client_cert_refused": Entry(
         "The server at {host} ({address}) refuses the client certificate {client_cert}: {error}.",
