@@ -54,6 +54,15 @@ CATALOGUE = frameworks.load()
         ("Alembic", "alembic"),
         ("spring", "spring-boot"),
         ("spring-boot-starter-data-jpa", "spring-boot"),
+        ("flyway-core", "flyway"),
+        ("org.flywaydb:flyway-maven-plugin@13.12.0", "flyway"),
+        ("liquibase@4.33", "liquibase"),
+        ("org.jooq:jooq", "jooq"),
+        ("jOOQ", "jooq"),
+        ("mybatis-3", "mybatis"),
+        ("ibatis", "mybatis"),
+        ("r2dbc-postgresql", "r2dbc"),
+        ("webflux", "r2dbc"),
     ],
 )
 def test_a_name_leads_to_its_framework(word, name):
@@ -82,6 +91,7 @@ def test_a_name_leads_to_its_framework(word, name):
                 "tokio-postgres",
                 "pdo",
                 *("bun", "ent", "golang-migrate", "goose", "sqlx-go"),
+                *("flyway", "jooq", "liquibase", "mybatis", "r2dbc"),
             },
         ),
     ],
