@@ -744,16 +744,13 @@ def right_spring(choice, made, scratch):
 
 
 FLYWAY_READER = """
-import java.nio.file.*; import java.util.*; import org.flywaydb.core.Flyway;
-import org.flywaydb.core.api.configuration.FluentConfiguration;
+import java.io.StringReader; import java.util.*; import org.flywaydb.core.internal.configuration.ConfigUtils;
 public class Reader {PRINT_UNITS
     public static void main(String[] words) throws Exception {
         try (Scanner input = new Scanner(System.in, "US-ASCII")) {
             while (input.hasNextLine()) {
-                Files.write(Path.of("flyway.conf"), Base64.getDecoder().decode(input.nextLine()));
-                FluentConfiguration found = Flyway.configure().loadDefaultConfigurationFiles();
-                print(found.getUrl()); print("" + found.getUser()); print("" + found.getPassword());
-                print(new TreeMap<>(found.getJdbcProperties()).toString());
+                String text = new String(Base64.getDecoder().decode(input.nextLine()), "UTF-8");
+                print(new TreeMap<>(ConfigUtils.loadConfigurationFromReader(new StringReader(text))).toString());
             }
         }
     }
@@ -766,11 +763,11 @@ def right_flyway(choice, made, scratch):
     jars = os.pathsep.join(map(str, sorted(installed_folder(choice).glob("jars/*.jar"))))
     other = "jdbc:postgresql://other/d?user=u&password=p"
     texts = [one.texts["flyway.conf"] for one in made]
-    printed = run_reader(FLYWAY_READER, texts, scratch, jars, JDBC_DATABASE_URL=other)
-    values = from_units(printed)
-    settings = "{connectTimeout=15, loginTimeout=15, tcpKeepAlive=true}"
+    values = from_units(run_reader(FLYWAY_READER, texts, scratch, jars, JDBC_DATABASE_URL=other))
+    settings = {"connectTimeout": "15", "loginTimeout": "15", "tcpKeepAlive": "true"}
+    own = ", ".join(f"flyway.jdbcProperties.{name}={value}" for name, value in settings.items())
     urls = [one.connection.jdbc_url() if choice.place == "inline" else other for one in made]
-    return [values[4 * n : 4 * n + 4] == [url, "null", "null", settings] for n, url in enumerate(urls)]
+    return [value == f"{{{own}, flyway.url={url}}}" for value, url in zip(values, urls, strict=True)]
 
 
 def right_liquibase(choice, made, scratch):
