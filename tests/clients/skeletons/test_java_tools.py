@@ -162,7 +162,8 @@ def test_liquibase_commands(controller, sandbox, tmp_path, maven, database, vers
     skeleton.offboard()
 
 
-CODEGEN = """<jdbc><driver>org.postgresql.Driver</driver><url>${env.JDBC_DATABASE_URL}</url></jdbc>
+CODEGEN = """<logging>WARN</logging>
+<jdbc><driver>org.postgresql.Driver</driver><url>${env.JDBC_DATABASE_URL}</url></jdbc>
 <generator><database><name>org.jooq.meta.postgres.PostgresDatabase</name><inputSchema>public</inputSchema>
 <includes>crdb_skeleton_items</includes></database>
 <target><packageName>com.example.shop.generated</packageName><directory>src/main/java</directory></target></generator>

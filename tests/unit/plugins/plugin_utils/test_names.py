@@ -120,6 +120,13 @@ def test_a_version_behind_the_name_counts(word, versions, version):
     assert (framework.versions, framework.version) == (versions, version)
 
 
+def test_a_release_that_does_not_start_is_refused_and_its_major_is_not():
+    assert choose.find("knex@3.0.1", CATALOGUE).versions == ">=3.0.1,<3.2"
+    assert choose.find("knex@3", CATALOGUE).versions == ">=3.2,<4"
+    with pytest.raises(OnboardingError, match=r"Knex 3\.0\.0 is outside the supported ranges"):
+        choose.find("knex@3.0.0", CATALOGUE)
+
+
 def test_two_versions_are_refused():
     with pytest.raises(OnboardingError, match=r"sequelize: there are two versions, 6 and 5\.1\.0"):
         choose.find({"name": "sequelize@6", "version": "5.1.0"}, CATALOGUE)
