@@ -15,6 +15,10 @@ CREATE OR REPLACE FUNCTION crdb_internal.version() RETURNS text LANGUAGE sql STA
 CREATE OR REPLACE FUNCTION crdb_internal.release() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT @RELEASE@ $$;
 CREATE OR REPLACE FUNCTION crdb_internal.increment_feature_counter(feature text) RETURNS boolean LANGUAGE sql
     AS $$ SELECT true $$;
+CREATE OR REPLACE VIEW crdb_internal.node_build_info AS
+    SELECT 1::bigint AS node_id, field, value
+    FROM (VALUES ('Name', 'CockroachDB'), ('Version', split_part('@VERSION@', ' ', 3))) AS info (field, value);
+GRANT SELECT ON crdb_internal.node_build_info TO PUBLIC;
 -- PostgreSQL's integer is CockroachDB's int4.
 CREATE OR REPLACE FUNCTION crdb_internal.unique_rowid() RETURNS integer LANGUAGE sql
     AS $$ SELECT (random() * 2147483646)::integer $$;

@@ -35,6 +35,8 @@ _SHOW_DEFAULTS = _pattern(
 _SHOW_SYSTEM = _pattern(r"SHOW SYSTEM GRANTS(?: FOR (?P<roles>NAMES))?")
 _SHOW_GRANTS = _pattern(r"SHOW GRANTS FOR (?P<roles>NAMES)")
 _SHOW_SCHEDULES = _pattern(r"SELECT (?P<columns>NAMES) FROM \[SHOW SCHEDULES\]")
+_VERSION = _pattern(r"SELECT version\(\)")
+_SESSION_USER = _pattern(r"SELECT \* FROM \[SHOW SESSION_USER\]")
 _CREATE_SCHEDULE = _pattern(r"CREATE SCHEDULE '(?P<name>(?:[^']|'')+)' FOR .+")
 _GLOBAL = _pattern(
     rf"(?P<verb>GRANT|REVOKE) (?:SYSTEM {_PRIVILEGES}|{_PRIVILEGES.replace('privileges', 'others')}"
@@ -103,6 +105,11 @@ def _of_cockroach(statement: str) -> Optional[str]:
         return f"SELECT * FROM crdb_internal.show_grants({_array(shown['roles'])})"
     if shown := _SHOW_SCHEDULES.fullmatch(statement):
         return f"SELECT {shown['columns']} FROM crdb_internal.show_schedules()"
+    if _VERSION.fullmatch(statement):
+        # The function is found by the search_path only, which the client may have changed.
+        return "SELECT crdb_internal.version() AS version"
+    if _SESSION_USER.fullmatch(statement):
+        return "SELECT session_user::text AS session_user"
     if created := _CREATE_SCHEDULE.fullmatch(statement):
         return f"CALL crdb_internal.create_schedule('{created['name']}')"
     if changed := _GLOBAL.fullmatch(statement):

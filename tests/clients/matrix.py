@@ -57,7 +57,8 @@ REFUSED = {
     ),
     "impostor": re.compile(
         r"does not match (host name|certificate)|ALTNAME_INVALID|is valid for impostor|hostname mismatch"
-        r"|could not be verified by hostnameverifier|not valid for|does not match",
+        r"|could not be verified by hostnameverifier|hostname '[^']+' could not be verified|not valid for"
+        r"|does not match",
         re.IGNORECASE,
     ),
     "outside serverless": re.compile(r"codeProxyRefusedConnection: connection refused"),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import base64
 import json
 import os
@@ -15,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -390,7 +392,7 @@ public class Reader {PRINT_UNITS
                     }.scan(unit, null);
                 }
                 if (!wrong.getDiagnostics().isEmpty()) { throw new Exception(wrong.getDiagnostics().toString()); }
-                System.out.println();
+                System.out.println("=");
             }
         }
     }
@@ -640,11 +642,27 @@ def right_go(choice, made, scratch):
     return right_literals(choice, made, [[next(found) for _text in one.texts] for one in made])
 
 
+@cache
+def compiled(source, class_path=""):
+    """The folder with the class of a reader, which is compiled once for all choices."""
+    folder = Path(tempfile.mkdtemp(prefix="crdb-reader-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "Reader.java").write_text(source)
+    ask(["javac", "-proc:none", "-cp", class_path, "-d", str(folder), str(folder / "Reader.java")])
+    return folder
+
+
+def run_reader(source, texts, scratch, class_path="", **environment):
+    """What a reader prints of texts, which it gets as lines of base64."""
+    path = os.pathsep.join(filter(None, [str(compiled(source, class_path)), class_path]))
+    return ask(["java", "-cp", path, "Reader"], encoded(texts), cwd=scratch, env={**os.environ, **environment})
+
+
 def java_literals(texts, scratch):
     """The string literals of Java sources."""
-    (scratch / "Reader.java").write_text(JAVA_READER)
-    printed = ask(["java", "Reader.java"], encoded(texts), cwd=scratch)
-    return [from_units(part + "\n") if part else [] for part in printed.removesuffix("\n\n").split("\n\n")]
+    printed = run_reader(JAVA_READER, texts, scratch)
+    # A source may have no literal, and a literal may be empty.
+    return [from_units(part) for part in printed.split("=\n")[:-1]]
 
 
 def right_java(choice, made, scratch):
@@ -669,8 +687,7 @@ def expected(choice, connection):
 
 def right_properties(choice, made, scratch):
     """crdb.properties, by java.util.Properties."""
-    (scratch / "Reader.java").write_text(PROPERTIES_READER)
-    printed = ask(["java", "Reader.java"], encoded(one.texts["crdb.properties"] for one in made), cwd=scratch)
+    printed = run_reader(PROPERTIES_READER, [one.texts["crdb.properties"] for one in made], scratch)
     values = from_units(printed)
     wanted = [
         (one.connection.jdbc_url(password="omitted"), one.connection.user, one.connection.password) for one in made
@@ -721,10 +738,50 @@ def right_spring(choice, made, scratch):
     """crdb.properties and crdb.yml of Spring Boot: these keys and no others, and nothing of the connection."""
     if choice.variant == "yml":
         return [yaml.safe_load(one.texts["crdb.yml"]) == SPRING for one in made]
-    (scratch / "Reader.java").write_text(SPRING_READER)
-    printed = ask(["java", "Reader.java"], encoded(one.texts["crdb.properties"] for one in made), cwd=scratch)
+    printed = run_reader(SPRING_READER, [one.texts["crdb.properties"] for one in made], scratch)
     wanted = ", ".join(f"{key}={value}" for key, value in sorted(flat(SPRING)))
     return [text == f"{{{wanted}}}" for text in from_units(printed)]
+
+
+FLYWAY_READER = """
+import java.io.StringReader; import java.util.*; import org.flywaydb.core.internal.configuration.ConfigUtils;
+public class Reader {PRINT_UNITS
+    public static void main(String[] words) throws Exception {
+        try (Scanner input = new Scanner(System.in, "US-ASCII")) {
+            while (input.hasNextLine()) {
+                String text = new String(Base64.getDecoder().decode(input.nextLine()), "UTF-8");
+                print(new TreeMap<>(ConfigUtils.loadConfigurationFromReader(new StringReader(text))).toString());
+            }
+        }
+    }
+}
+""".replace("PRINT_UNITS", PRINT_UNITS)
+
+
+def right_flyway(choice, made, scratch):
+    """flyway.conf, as Flyway itself reads it: the URL, nothing else of the connection, and the driver's settings."""
+    jars = os.pathsep.join(map(str, sorted(installed_folder(choice).glob("jars/*.jar"))))
+    other = "jdbc:postgresql://other/d?user=u&password=p"
+    texts = [one.texts["flyway.conf"] for one in made]
+    values = from_units(run_reader(FLYWAY_READER, texts, scratch, jars, JDBC_DATABASE_URL=other))
+    settings = {"connectTimeout": "15", "loginTimeout": "15", "tcpKeepAlive": "true"}
+    own = ", ".join(f"flyway.jdbcProperties.{name}={value}" for name, value in settings.items())
+    urls = [one.connection.jdbc_url() if choice.place == "inline" else other for one in made]
+    return [value == f"{{{own}, flyway.url={url}}}" for value, url in zip(values, urls, strict=True)]
+
+
+def right_liquibase(choice, made, scratch):
+    """Liquibase's two files, by java.util.Properties, which it reads both with: no password where the URL is."""
+    files = ("liquibase.properties", "liquibase.driver.properties")
+    printed = run_reader(SPRING_READER, [one.texts[name] for one in made for name in files], scratch)
+    values = from_units(printed)
+    wanted = []
+    for connection in (one.connection for one in made):
+        driver = {"user": connection.user, "password": connection.password, "connectTimeout": "15"}
+        driver |= {"loginTimeout": "15", "tcpKeepAlive": "true"}
+        own = {"url": connection.jdbc_url(password="omitted"), "driverPropertiesFile": files[1]}
+        wanted.append(["{" + ", ".join(f"{k}={v}" for k, v in sorted(keys.items())) + "}" for keys in (own, driver)])
+    return [values[2 * n : 2 * n + 2] == keys for n, keys in enumerate(wanted)]
 
 
 def right_secret(choice, made, scratch):
@@ -809,6 +866,8 @@ READERS: dict[str, Callable[[Framework, Sequence[Made], Path], list[bool]]] = {
     "hibernate": right_xml,
     "jdbc properties": right_properties,
     "spring-boot": right_spring,
+    "flyway conf": right_flyway,
+    "liquibase properties": right_liquibase,
     "kubernetes": right_secret,
     "compose": right_compose,
     "servicebinding": right_binding,

@@ -32,7 +32,7 @@ SEQUELIZE_6_9 = {"name": "sequelize", "version": "6.9.0"}
         ),
         ("funky_skunk", {}, "drizzle-orm@0.30.0", "Drizzle 0.30.0 does not work: drizzle() takes no { client }"),
         ("funky_skunk", {}, {"name": "alembic", "variant": "asyncpg"}, "The variants are: psycopg2, psycopg"),
-        ("funky_skunk", {}, "knex@2.5.1", "Knex 2.5.1 is outside the supported ranges: >=3.2,<4 and >=3,<3.2"),
+        ("funky_skunk", {}, "knex@2.5.1", "Knex 2.5.1 is outside the supported ranges: >=3.2,<4 and >=3.0.1,<3.2"),
         ("funky_skunk", {"routing": "options"}, SEQUELIZE_6_9, "by options; it can by database, sni"),
         (
             "steady_heron",

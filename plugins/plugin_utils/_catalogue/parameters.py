@@ -63,6 +63,8 @@ KNOWN: Mapping[str, frozenset[str]] = {
         *("keepalives_retries", "load_balance_hosts", "sslnegotiation", "target_session_attrs", "tcp_user_timeout"),
     },
     "postgres.js": _EVERYWHERE | _SESSION,
+    # What the written class gives to r2dbc-postgresql.
+    "r2dbc": _EVERYWHERE | {"connect_timeout", "currentSchema", "sslfactory"},
     "jdbc": _EVERYWHERE
     | {
         *(
@@ -96,6 +98,8 @@ KNOWN: Mapping[str, frozenset[str]] = {
     },
 }
 """The parameters that a kind of driver knows, by the name that framework.yml has for the kind."""
+READ_JDBC_URL = frozenset({"jdbc", "r2dbc"})
+"""The kinds that read the JDBC URL; the others read the general one."""
 # Known to tools that read the same string, and to none of these drivers.
 _ELSEWHERE = frozenset(
     {

@@ -73,7 +73,7 @@ class App:
 
     def known_parameters(self, jdbc: bool = False) -> frozenset[str]:
         """The parameters that all frameworks know which read the same string: JDBC's, or everybody else's."""
-        kinds = {f.parameters for f in self.frameworks if (f.parameters == "jdbc") == jdbc} or {
+        kinds = {f.parameters for f in self.frameworks if (f.parameters in _parameters.READ_JDBC_URL) == jdbc} or {
             "jdbc" if jdbc else "libpq"
         }
         return frozenset.intersection(*(_parameters.KNOWN[kind] for kind in kinds))
@@ -134,7 +134,7 @@ class App:
 
         Raises OnboardingError when there is none.
         """
-        connection = self.with_known_parameters(jdbc=framework.parameters == "jdbc")
+        connection = self.with_known_parameters(jdbc=framework.parameters in _parameters.READ_JDBC_URL)
         routing = connection.effective_routing
         if routing is not None and routing not in framework.routings:
             if connection.routing != "auto" or "database" not in framework.routings or not connection.routing_id:

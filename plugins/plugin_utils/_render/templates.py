@@ -188,6 +188,8 @@ def probe(app: App, framework: Framework) -> dict[str, Any]:
     files = {
         name: text_of(f"../{template}") if template else text for name, template in declared.get("files", {}).items()
     }
+    # Inline, there may be no environment file.
+    given = framework.loader == "process" and (framework.place == "env" or "ca_path" in framework.environment.values())
     copied = [file.destination for file in framework.files] if declared.get("steps") else []
     return {
         "app": app.name,
@@ -201,5 +203,5 @@ def probe(app: App, framework: Framework) -> dict[str, Any]:
         "steps": declared.get("steps", []),
         "afterwards": declared.get("afterwards", []),
         "missing": declared.get("missing", ""),
-        "environment_file": app.environment_file if framework.loader == "process" else "",
+        "environment_file": app.environment_file if given else "",
     }

@@ -286,9 +286,9 @@ def test_a_gradle_project(controller, sandbox, tmp_path, gradle, form):
     skeleton.offboard()
 
 
-def samples(skeleton: Skeleton, path: str, scratch: Path) -> None:
+def samples(skeleton: Skeleton, path: str, scratch: Path, framework: str = "*") -> None:
     """The sample as its first lines say, twice, and the removal of its table."""
-    source = next((skeleton.folder / "samples").glob("*/CrdbSample.java"))
+    source = next((skeleton.folder / "samples").glob(f"{framework}/CrdbSample.java"))
     skeleton.command(
         "javac, the sample", ["javac", "-proc:none", "-cp", path, "-d", str(scratch / "samples"), str(source)]
     )

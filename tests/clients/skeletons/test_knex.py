@@ -13,7 +13,7 @@ import pytest
 from tests.clients.skeletons.node import SETTINGS, Node, start, without_url
 from tests.clients.skeletons.project import Skeleton
 
-NEW, OLD = ">=3.2,<4", ">=3,<3.2"
+NEW, OLD = ">=3.2,<4", ">=3.0.1,<3.2"
 UP = """
   await db.schema.createTable('crdb_skeleton_knex', (table) => {
     table.uuid('id').primary().defaultTo(db.fn.uuid());

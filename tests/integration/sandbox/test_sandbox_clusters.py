@@ -192,6 +192,11 @@ def test_statements_that_only_cockroachdb_knows_are_answered(sandbox: Sandbox, n
             assert cursor.description is not None
             assert [column.name for column in cursor.description] == ["crdb_version"]
             assert value(connection, "SHOW crdb_version;") == value(connection, "SELECT version()")
+            build = value(connection, "SELECT value FROM crdb_internal.node_build_info WHERE field = 'Version'")
+            assert build in value(connection, "SELECT version()").split()
+            assert value(connection, "SELECT * FROM [SHOW SESSION_USER]") == cluster.user
+            connection.execute("SET search_path = public")
+            assert build in value(connection, "SELECT version()").split()
             connection.execute("SET enable_experimental_alter_column_type_general = true")
             with pytest.raises(errors.UndefinedObject):
                 connection.execute("SHOW crdb_versions")

@@ -86,6 +86,10 @@ SHOWN = "SELECT * FROM crdb_internal.show_default_privileges"
             "REVOKE ALL PRIVILEGES ON EXTERNAL CONNECTION backup FROM a",
             "CALL crdb_internal.change_global('backup', ARRAY['ALL']::text[], ARRAY['a']::text[], false)",
         ),
+        ("select version()", "SELECT crdb_internal.version() AS version"),
+        ("SELECT version(), 1", None),
+        ("SELECT * FROM [SHOW SESSION_USER]", "SELECT session_user::text AS session_user"),
+        ("SELECT * FROM [SHOW SESSION_USERS]", None),
         ("SELECT owner FROM [SHOW SCHEDULES]", "SELECT owner FROM crdb_internal.show_schedules()"),
         ("CREATE SCHEDULE 'a' FOR BACKUP INTO 'x'", "CALL crdb_internal.create_schedule('a')"),
         (

@@ -54,6 +54,15 @@ CATALOGUE = frameworks.load()
         ("Alembic", "alembic"),
         ("spring", "spring-boot"),
         ("spring-boot-starter-data-jpa", "spring-boot"),
+        ("flyway-core", "flyway"),
+        ("org.flywaydb:flyway-maven-plugin@13.12.0", "flyway"),
+        ("liquibase@4.33", "liquibase"),
+        ("org.jooq:jooq", "jooq"),
+        ("jOOQ", "jooq"),
+        ("mybatis-3", "mybatis"),
+        ("ibatis", "mybatis"),
+        ("r2dbc-postgresql", "r2dbc"),
+        ("webflux", "r2dbc"),
     ],
 )
 def test_a_name_leads_to_its_framework(word, name):
@@ -82,6 +91,7 @@ def test_a_name_leads_to_its_framework(word, name):
                 "tokio-postgres",
                 "pdo",
                 *("bun", "ent", "golang-migrate", "goose", "sqlx-go"),
+                *("flyway", "jooq", "liquibase", "mybatis", "r2dbc"),
             },
         ),
     ],
@@ -108,6 +118,13 @@ def test_a_name_of_several_is_a_question(word, candidates):
 def test_a_version_behind_the_name_counts(word, versions, version):
     framework = choose.find(word, CATALOGUE)
     assert (framework.versions, framework.version) == (versions, version)
+
+
+def test_a_release_that_does_not_start_is_refused_and_its_major_is_not():
+    assert choose.find("knex@3.0.1", CATALOGUE).versions == ">=3.0.1,<3.2"
+    assert choose.find("knex@3", CATALOGUE).versions == ">=3.2,<4"
+    with pytest.raises(OnboardingError, match=r"Knex 3\.0\.0 is outside the supported ranges"):
+        choose.find("knex@3.0.0", CATALOGUE)
 
 
 def test_two_versions_are_refused():

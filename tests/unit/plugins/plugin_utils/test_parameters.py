@@ -70,6 +70,17 @@ def test_java_reads_a_url_of_its_own():
     assert "keepalives" not in query(values["JDBC_DATABASE_URL"])
 
 
+def test_r2dbc_reads_the_url_of_java_too_and_gets_what_its_class_knows():
+    url = f"{BASE}&currentSchema=s&socketTimeout=5&application_name=shop"
+    app = app_of(url, "r2dbc")
+    written = query(environment(app)["JDBC_DATABASE_URL"])
+    assert (written["currentSchema"], written["ApplicationName"]) == ("s", "shop")
+    assert "socketTimeout" not in written
+    assert any("The parameter socketTimeout " in note for note in app.notes)
+    assert "socketTimeout" in query(environment(app_of(url, "jdbc"))["JDBC_DATABASE_URL"])
+    assert "socketTimeout" not in query(environment(app_of(url, "jdbc", "r2dbc"))["JDBC_DATABASE_URL"])
+
+
 def test_an_app_without_frameworks_gets_what_libpq_knows():
     app = app_of(f"{BASE}&schema=s&keepalives=1")
     assert set(query(environment(app)["DATABASE_URL"])) - {"sslmode", "sslrootcert"} == {"keepalives"}

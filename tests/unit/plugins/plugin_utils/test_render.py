@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue import frameworks as _catalogue
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import connections
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import app_entries, apps
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps import App, app_entries, apps
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import parse_url
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import files, literals, templates
 from hypothesis import given
@@ -85,6 +86,24 @@ def test_a_template_and_its_values_must_fit(framework):
     varying = [file for file in framework.files if "{" in (framework.folder / file.template).read_text()]
     with pytest.raises(OnboardingError, match=r"UndefinedError: '\w+' is undefined"):
         templates.render(framework, varying[0], {})
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "place", "expected"),
+    [
+        ("flyway", "conf", "env", ".env"),
+        ("flyway", "conf", "inline", ""),
+        ("flyway", "java", "env", ""),
+        # It reads where its CA is from there, wherever the password is.
+        ("typeorm", "xml", "inline", ".env"),
+    ],
+)
+def test_a_probe_gets_the_environment_file_where_its_process_needs_it(name, variant, place, expected):
+    choice = next(c for c in CATALOGUE[name].choices if c.variant == variant)
+    framework = dataclasses.replace(choice, place=place)
+    facts = {"host": "h", "user": "u", "password": "p", "database": "d", "ca_text": "x", "deployment": "self_hosted"}
+    app = App("shop", connections.source("db", facts), "/srv", "", "", (framework,), ".env")
+    assert templates.probe(app, framework)["environment_file"] == expected
 
 
 @pytest.mark.parametrize(
