@@ -94,3 +94,41 @@ def test_each_form_is_in_order(tmp_path, choice, facts, place, kind):
             if shutil.which("gofmt") is None:
                 pytest.skip("there is no gofmt: make system-deps installs it")
             assert run("gofmt", "-l", path) == ""
+
+
+def written(tmp_path, framework, ending, command):
+    """The text of the file of a framework whose token comes from a program."""
+    name, _colon, variant = framework.partition(":")
+    choice = next(each for each in frameworks.load()[name].choices if each.variant == variant)
+    facts = PROJECTS.get(choice.language, [{}])[0]
+    paths = files(choice, facts, choice.places[0], "jwt_command", tmp_path)
+    (text,) = [path.read_text() for path in paths if path.suffix == ending and "/get-token" in path.read_text()]
+    return text.replace("/usr/bin/get-token", command)
+
+
+def test_the_error_of_a_program_does_not_hold_the_token(tmp_path):
+    """Node.js shows all that an error holds, and so the output of a program that failed after it wrote the token."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no node: make system-deps installs it")
+    program = tmp_path / "get"
+    text = written(tmp_path, "node-postgres", ".cjs", str(program))
+    script = f"{text}\nmodule.exports.password().then(console.log, console.error)\n"
+    for rest, said in (("exit 1", f"there is no token: {program} failed"), ("cat", "eyJ.c4n4ry")):
+        program.write_text(f"#!/bin/sh\necho eyJ.c4n4ry; echo eyJ.c4n4ry >&2; {rest}\n")
+        program.chmod(0o755)
+        (tmp_path / "run.cjs").write_text(script)
+        (tmp_path / ".env").write_text(
+            "DATABASE_URL=postgresql://ann@db.example.com:26257/shop?sslmode=verify-full&sslrootcert=/dev/null\n"
+        )
+        done = subprocess.run(
+            ["node", tmp_path / "run.cjs"], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
+        )
+        assert said in done.stdout + done.stderr
+        assert ("c4n4ry" in done.stdout + done.stderr) == (rest == "cat")
+
+
+def test_a_program_holds_no_connection_and_no_event_loop(tmp_path):
+    log_in = written(tmp_path, "pgx", ".go", "/bin/get").split("func logIn(")[1]
+    assert "ctx, cancel := context.WithTimeout(ctx, " in log_in.split("exec.CommandContext(ctx, ")[0]
+    engine = written(tmp_path, "sqlalchemy:asyncpg", ".py", "/bin/get")
+    assert 'parameters["password"] = lambda: asyncio.to_thread(token)' in engine

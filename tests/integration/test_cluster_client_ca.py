@@ -104,6 +104,18 @@ def test_a_change_of_others_that_is_pending_is_waited_for(cloud, cas):
     assert reconcile(cloud, "absent", new).empty
 
 
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_certificate_that_cannot_be_read_is_not_dropped(cloud, cas, monkeypatch, state):
+    old, new = member(cas, "old"), member(cas, "new")
+    set_now(cloud, old)
+    strange = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    shown = {"status": "IS_SET", "x509_pem_cert": old.pem.decode() + strange}
+    monkeypatch.setattr(type(cloud.clusters[NAME].client_ca), "described", lambda _self: shown)
+    with pytest.raises(OnboardingError, match=r"shows a certificate that cannot be read here.*Nothing was changed"):
+        reconcile(cloud, state, new if state == "present" else old)
+    assert now(cloud) == [old]
+
+
 @pytest.mark.parametrize(
     ("switches", "kind", "words"),
     [

@@ -43,6 +43,7 @@ _IN_A_TEXT = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
 _SHOWN = re.compile(r"[A-Za-z0-9._@:/+|=-]{1,120}")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ")
 _BLOCK = 65536
+_LAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ def from_command(command: Sequence[str], deadline: Deadline) -> str:
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        # A program that took another user's rights cannot be killed.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST_SECONDS)
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -133,6 +136,15 @@ def from_command(command: Sequence[str], deadline: Deadline) -> str:
         last = clean(masked(lines[-1]), 200) if lines else ""
         raise TokenUnusableError("command", program, f"it ended with {code}" + (f" ({last})" if last else ""))
     return _token_of(output, program)
+
+
+def contains(text: str) -> bool:
+    """Whether a token is somewhere in a text."""
+    for found in _FORM.finditer(text):
+        with contextlib.suppress(TokenUnusableError):
+            _decoded(found.group(1))
+            return True
+    return False
 
 
 def masked(text: str) -> str:
@@ -193,8 +205,9 @@ def _read(process: subprocess.Popen[bytes], deadline: Deadline) -> tuple[bytes, 
         for stream in contents:
             selector.register(stream, selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(max(deadline.remaining(), 0.0))
-            if not ready:
+            left = deadline.remaining()
+            # Without the first, a program that never stops writing would be read without end.
+            if not left or not (ready := selector.select(left)):
                 raise TimeoutError
             for key, _events in ready:
                 block = os.read(key.fd, _BLOCK)

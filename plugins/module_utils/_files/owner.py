@@ -32,7 +32,7 @@ STEP_SECONDS = 120.0
 _MAX_ANSWER = 256 * 1024 * 1024
 
 # Modules that Python imports on first use: imported early, since the user may not be able to read this interpreter.
-_LOADED_LATE = ("_strptime", "encodings.idna", "ssl")
+_LOADED_LATE = ("_strptime", "encodings.ascii", "encodings.idna", "encodings.utf_8_sig", "ssl")
 
 
 class UnknownOwnerError(Exception):

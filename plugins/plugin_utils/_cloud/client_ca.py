@@ -184,19 +184,31 @@ class ClientCaReconciler:
     def read(self, wait: float) -> tuple[str, tuple[Member, ...]]:
         """The status and the certificates, once no change is on its way: until then, the service shows none.
 
-        Raises OnboardingError when a change is still on its way after `wait` seconds.
+        Raises OnboardingError when a change is still on its way after `wait` seconds, and for what cannot be read.
         """
         deadline = time.monotonic() + wait
         while True:
             status, pem = self._api.client_ca(self._cluster)
             if status != PENDING:
-                return status, members(pem.encode("utf-8", "replace"))
+                return status, self._members(pem.encode("utf-8", "replace"))
             if time.monotonic() >= deadline:
                 raise OnboardingError(
                     f"The client CA of {self._name}: a change is not in effect after {wait:g} s. Run it again later, or"
                     " set wait (crdb_client_cert_cluster_wait) to a longer time."
                 )
             self._pause(POLL)
+
+    def _members(self, content: bytes) -> tuple[Member, ...]:
+        """All certificates of an answer: one left out here would be removed by the next change."""
+        if content.count(b"-----BEGIN ") != len(_parsed(content)) or (
+            content.strip() and b"-----BEGIN " not in content
+        ):
+            raise OnboardingError(
+                f"The client CA of {self._name}: the service shows a certificate that cannot be read here, and a change"
+                " would remove it. Nothing was changed. Update cryptography in Ansible's Python, or make the change in"
+                " the Cloud Console."
+            )
+        return members(content)
 
     def carry_out(self, changes: ClientCaPlan, wait: float) -> None:
         """Make the change, and wait until it is in effect. Raises OnboardingError."""

@@ -97,6 +97,8 @@ def sending(connection: Connection) -> Connection:
 
 
 def _path(where: str, path: str) -> str:
+    if token.contains(path):
+        raise OnboardingError(f"{where}: contains a token, where the path of its file must be. Its value is not shown.")
     if not path.startswith("/") or not _PLAIN.fullmatch(path) or re.search(r"[\"'\\$` ]", path):
         raise OnboardingError(
             f"{where}: {path!r} must be an absolute path on the host, without spaces, quotes, backslashes, $ and `."
@@ -113,7 +115,7 @@ def _command(where: str, text: str) -> tuple[str, ...]:
         raise OnboardingError(f"{where}: must begin with the absolute path of a program on the host.")
     if not all(_PLAIN.fullmatch(word) for word in words):
         raise OnboardingError(f"{where}: each argument must consist of printable ASCII characters.")
-    if any(len(word) > 60 and word.count(".") == 2 for word in words):
+    if any(token.contains(word) for word in words):
         raise OnboardingError(
             f"{where}: contains a token, which every user of the host could read in the list of processes. Let the"
             " program read it from a file."

@@ -54,6 +54,9 @@ def sign(source: CertificateSource, user: str, request: bytes, public_key: Any) 
             f"{label}: there is no token. Set {TOKEN_VARIABLE} in the environment, or client_cert_vault_token"
             " (crdb_connection_client_cert_vault_token)."
         )
+    if not re.fullmatch("[!-~]+", token):
+        # The error of the HTTP library would quote it.
+        raise OnboardingError(f"{label}: {TOKEN_VARIABLE} in the environment has a character that no token has.")
     body = {
         "csr": request.decode("ascii"),
         "common_name": source.names[0],

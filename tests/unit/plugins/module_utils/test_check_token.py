@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,38 @@ def test_an_endless_output_is_not_kept() -> None:
 def test_a_program_that_leaves_a_child_is_not_waited_for() -> None:
     with pytest.raises(TokenUnusableError, match="did not end in time"):
         token.from_command(["/bin/sh", "-c", "sleep 30 & echo a"], Deadline(0.5))
+
+
+def test_a_program_that_cannot_be_killed_does_not_hold_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that took the rights of another user, by sudo."""
+    began, killed = time.monotonic(), []
+
+    def refuse(group: int, _signal: int) -> None:
+        killed.append(group)
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "killpg", refuse)
+        with pytest.raises(TokenUnusableError, match="did not end in time"):
+            token.from_command(["/bin/sleep", "8"], Deadline(0.3))
+    os.killpg(killed[0], signal.SIGKILL)
+    assert time.monotonic() - began < 5
+
+
+def test_a_program_that_never_stops_writing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each look finds more to read."""
+    reads = []
+    real = os.read
+
+    def read(handle: int, size: int) -> bytes:
+        time.sleep(0.01)
+        reads.append(handle)
+        assert len(reads) < 400
+        return real(handle, size)
+
+    monkeypatch.setattr(os, "read", read)
+    with pytest.raises(TokenUnusableError, match="did not end in time"):
+        token.from_command(["/bin/sh", "-c", "cat /dev/zero & cat /dev/zero >&2 & cat /dev/zero"], Deadline(0.5))
 
 
 @pytest.mark.parametrize(

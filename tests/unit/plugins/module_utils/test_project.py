@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +194,29 @@ def test_only_what_is_not_as_assumed_is_said(tmp_path: Path) -> None:
     assert differing(option(tmp_path, **found["shop"])) == {}
     (tmp_path / "package.json").unlink()
     assert differing(option(tmp_path, **found["shop"])) == {"shop": {}}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests as root to take another user's ids")
+def test_a_user_who_cannot_read_this_program_is_looked_at_too(tmp_path: Path) -> None:
+    """As where Ansible's own payload lies in a folder of root: nothing is imported with the user's ids."""
+    (tmp_path / "ansible_collections").symlink_to(Path(__file__).parents[4] / "collections" / "ansible_collections")
+    tmp_path.chmod(0o700)
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for file, text in {
+            "go.mod": "module example.com/shop\n", "pom.xml": "<project/>", "package.json": "{}",
+            "pyproject.toml": "[project]\nname = 'shop'\n", "Gemfile": "gem 'pg'\n",
+        }.items():  # fmt: skip
+            (folder / file).write_text(text)
+        packages: dict[str, list[str]] = {language: [] for language in LOOK}
+        request = [{"app": "shop", "folder": name, "user": "nobody", "packages": packages, "assumed": {}}]
+        program = (
+            f"import json; from {differing.__module__} import differing; print(json.dumps(differing({request!r})))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd="/", env={"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["shop"]) == list(LOOK)

@@ -94,6 +94,11 @@ def test_the_token_of_the_environment(vault, files, key, monkeypatch):
         ask(vault, files, key, token="")
     monkeypatch.setenv("VAULT_TOKEN", TOKEN)
     ask(vault, files, key, token="")
+    for wrong in (f"{TOKEN}\n{TOKEN}", f"{TOKEN}\u2026", f"{TOKEN} {TOKEN}"):
+        monkeypatch.setenv("VAULT_TOKEN", wrong)
+        with pytest.raises(OnboardingError, match="VAULT_TOKEN in the environment has a character") as caught:
+            ask(vault, files, key, token="")
+        assert TOKEN not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ def test_it_is_sent_with_the_option_and_without_a_password(facts, kept):
     assert endpoint["password"] is None
 
 
+def test_a_long_address_is_no_token():
+    command = "/usr/bin/get --issuer=https://login.identity.example/a-realm-with-a-long-name/protocol/openid-connect"
+    assert source(jwt_command=command).token.command == tuple(command.split())
+
+
 def test_the_cluster_is_named_beside_it():
     facts = {"host": "db.cockroachlabs.cloud", "routing_id": "funky-skunk-123", "sslrootcert": None}
     found = source(**facts, jwt_file="/run/token")
@@ -85,6 +90,9 @@ def test_the_cluster_is_named_beside_it():
         ({"jwt_command": "/bin/get 'a"}, "has a quote without its other half"),
         ({"jwt_command": "/bin/get \u00e9"}, "printable ASCII"),
         ({"jwt_command": f"/bin/echo {token()}"}, "contains a token, which every user of the host could read"),
+        ({"jwt_command": f"/bin/get --token={token()}"}, "contains a token, which every user of the host could read"),
+        ({"jwt_file": token()}, "jwt_file: contains a token, where the path of its file must be"),
+        ({"jwt_file": f"/run/{token()}"}, "jwt_file: contains a token, where the path of its file must be"),
         ({"jwt": TOKEN_CANARY}, "jwt is not a JSON Web Token (three base64url parts with dots between them)"),
         ({"users": ["a", "b"], "jwt_file": "/a"}, "has users, so jwt_file must be left out"),
     ],

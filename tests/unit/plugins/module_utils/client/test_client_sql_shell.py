@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -108,6 +109,29 @@ def test_a_token_is_taken_anew_each_time(key, home, shell, tmp_path):
     record.unlink()
     token.write_text(TOKEN)
     assert "crdb.onboard did not write it" in run(SHELLS[0]).stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: run the tests as root to give files to another user")
+@pytest.mark.parametrize("given", ["environment", "record"])
+def test_root_runs_no_program_that_a_file_of_another_account_names(home, shell, tmp_path, given):
+    """Root, with another account's HOME, or with a file that root wrote and an account could replace."""
+    ran = tmp_path / "ran"
+    program = tmp_path / "get"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\necho a.b.c\n")
+    program.chmod(0o755)
+    environment = tmp_path / ".env"
+    environment.write_text(f'DATABASE_URL="{BARE}"\nCRDB_JWT_COMMAND="{program}"\n')
+    record = home / ".local/state/crdb-onboard/files.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"files": {str(environment): {}}}))
+    os.chown({"environment": environment, "record": record}[given], 65534, 65534)
+    for interpreter in SHELLS:
+        done = subprocess.run(
+            [*interpreter, shell, "-f", environment], env={"PATH": "/usr/bin:/bin", "HOME": str(home)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "crdb.onboard did not write it" in done.stderr
+        assert not ran.exists()
 
 
 def test_an_older_cockroach_sql_reads_no_environment_and_gets_no_shell(home, server, options):
