@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ def encodings(secret):
     forms |= {secret.replace("'", "''"), secret.replace('"', '\\"'), secret.replace("\\", "\\\\")}
     escaped = secret.encode("unicode_escape").decode()
     forms |= {escaped, escaped.replace('"', '\\"'), escaped.replace("'", "\\'")}
+    # Java's properties.
+    forms.add(re.sub(r"([\\:=#! ])", r"\\\1", secret).replace("\u00e9", "\\u00e9"))
     # Ansible's wrapper holds a module's arguments as JSON within a Python literal.
     forms.add(repr(json.dumps(secret))[2:-2])
     raw = secret.encode()
@@ -308,6 +311,7 @@ def test_a_difference_shows_no_secret_whoever_keeps_it(person, canary_user):
 THE_DEVELOPERS = {"demo", "sandbox"}
 STORY = (
     "client_ca",
+    "cluster_client_ca",
     "frameworks",
     "sql_user",
     "authorize_network",
@@ -351,6 +355,11 @@ def test_no_playbook_shows_a_secret_in_a_difference(person, sandbox):
     own["client_ca"] = {
         "crdb_client_cert_ca_file": str(key.with_suffix(".crt")), "crdb_client_cert_ca_key_file": str(key),
     }  # fmt: skip
+    advanced = {"cluster": "steady-heron", "user": "gina", "client_ca_file": str(key.with_suffix(".crt"))}
+    own["cluster_client_ca"] = {
+        "crdb_connections": {"shop": {**advanced, "client_ca_key_file": str(key)}},
+        "crdb_client_cert_cluster_allow_used": True,
+    }  # fmt: skip
     secrets = {(sandbox.state / "api-key").read_text().strip(), THEIRS, facts["password"]}
     outputs = {}
     for name in STORY:
@@ -365,6 +374,8 @@ def test_no_playbook_shows_a_secret_in_a_difference(person, sandbox):
                 (cluster,) = json.loads(store.read_text())["clusters"].values()
                 secrets |= {user["password"] for user in cluster["users"].values()}
     person.playbook("crdb.onboard.leaver", {**variables, "crdb_sql_user_name": "gina_b"})
+    taken_away = {**variables, **own["cluster_client_ca"], "crdb_client_cert_cluster_state": "absent"}
+    assert person.playbook("crdb.onboard.cluster_client_ca", taken_away).recap()["changed"] == 1
     assert len(secrets) >= 5, "the password was not changed"
     lines = [line for line in key.read_text().splitlines() if len(line) > 40]
     assert lines != []
