@@ -16,6 +16,8 @@ from tests.integration.test_onboarding import (  # noqa: F401 - pytest collects 
     test_files_of_another_user_are_written_with_that_users_ids,
     test_force_keeps_what_it_replaces_and_absent_gives_it_back,
 )
+
+# pylint: disable-next=unused-import
 from tests.integration.test_transport import ansibles_own_call  # noqa: F401 - used by every test here
 
 pytestmark = pytest.mark.thorough
