@@ -280,7 +280,7 @@ class Front:
             OSError: the certificate cannot be loaded.
         """
         port = _Port(name, ipaddress.ip_address(appears_as), certificate, key)
-        port.context = self._context(port, "" if client_ca is None else client_ca.read_text())
+        port.context = self._context(port, client_ca.read_text() if client_ca else "")
 
         async def handle(sock: socket.socket) -> None:
             await self._handle(port, sock)

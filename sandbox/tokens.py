@@ -120,7 +120,7 @@ def verify(settings: Settings, user: str, token: str, now: Optional[float] = Non
     issuer = str(unverified["payload"].get("iss", ""))
     if issuer not in settings.issuers:
         raise TokenRefusedError("invalid issuer", f"token issued by {issuer}")
-    claims = _verified(settings, token, unverified["header"], time.time() if now is None else now)
+    claims = _verified(settings, token, unverified["header"], now or time.time())
     principals = _principals(settings.claim, claims)
     if user not in _mapped(settings.identity_map, issuer, principals):
         raise TokenRefusedError(

@@ -361,8 +361,7 @@ class ActionModule(OnboardingAction):
         if not url.strip():
             raise _InputRefusedError("the option url is empty: set the variable that it comes from.")
         connection, notes = given_url.read(url)
-        token = _tokens.in_password(connection)
-        connection = _tokens.sending(connection) if token else connection
+        connection, token = _tokens.taken_out(connection)
         facts = endpoint_facts("url", connection, {"ca_file": ca_file or connection.sslrootcert}, token)
         return {**facts, "given": notes}
 

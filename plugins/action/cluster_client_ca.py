@@ -54,8 +54,7 @@ class ActionModule(CloudAction):
                 " clusters have a client CA."
             )
         files, held = self._of_fleet(settings, cluster, arguments, task_vars)
-        named = [_client_ca.Member(authority.pem) for path in files for authority in self._loaded(path)]
-        named = [member for each in named for member in _client_ca.members(each.pem)]
+        named = _client_ca.members(b"".join(authority.pem for path in files for authority in self._loaded(path)))
         if not named and arguments["state"] == "present":
             raise OnboardingError(
                 f"The client CA of {cluster['name']} is not named: set ca_files (crdb_client_cert_cluster_ca_files), or"
@@ -99,7 +98,8 @@ class ActionModule(CloudAction):
                     f"state must be the same for all hosts of {cluster['name']}, but it is {arguments['state']} and, on"
                     f" {host}, {options['state']}."
                 )
-            held[host] = None if options["certificates"] is None else [str(pem) for pem in options["certificates"]]
+            certificates = options["certificates"]
+            held[host] = certificates if certificates is None else [str(pem) for pem in certificates]
             if host in asked:
                 named = options["ca_files"] or (
                     self._of_connections(options, clusters, str(cluster["id"])) if options["state"] == "present" else []

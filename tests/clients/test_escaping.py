@@ -85,7 +85,7 @@ def hostile(count, seed=20261121):
 
 def ask(words, program=None, cwd=None, env=None):
     """What a program prints."""
-    if shutil.which(words[0]) is None:
+    if not shutil.which(words[0]):
         pytest.skip(f"there is no {words[0]} on this machine (make system-deps installs the toolchains)")
     done = subprocess.run(words, input=program, capture_output=True, text=True, cwd=cwd, env=env, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

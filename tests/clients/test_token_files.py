@@ -87,11 +87,11 @@ def test_each_form_is_in_order(tmp_path, choice, facts, place, kind):
         elif path.suffix in (".cjs", ".js"):
             if path.suffix == ".js":
                 (path.parent / "package.json").write_text('{"type": "module"}')
-            if shutil.which("node") is None:
+            if not shutil.which("node"):
                 pytest.skip("there is no node: make system-deps installs it")
             run("node", "--check", path)
         elif path.suffix == ".go":
-            if shutil.which("gofmt") is None:
+            if not shutil.which("gofmt"):
                 pytest.skip("there is no gofmt: make system-deps installs it")
             assert run("gofmt", "-l", path) == ""
 
@@ -108,7 +108,7 @@ def written(tmp_path, framework, ending, command):
 
 def test_the_error_of_a_program_does_not_hold_the_token(tmp_path):
     """Node.js shows all that an error holds, and so the output of a program that failed after it wrote the token."""
-    if shutil.which("node") is None:
+    if not shutil.which("node"):
         pytest.skip("there is no node: make system-deps installs it")
     program = tmp_path / "get"
     text = written(tmp_path, "node-postgres", ".cjs", str(program))

@@ -186,7 +186,7 @@ def test_node_postgres(sandbox, token, tmp_path):
 
 def test_jdbc_in_a_pool_of_hikaricp(sandbox, token, tmp_path):
     """Spring Boot's packages have HikariCP and the driver."""
-    if shutil.which("javac") is None:
+    if not shutil.which("javac"):
         pytest.skip("there is no javac: make system-deps installs it")
     jars = os.pathsep.join(map(str, packages("spring-boot").glob("jars/*.jar")))
     written(sandbox, token(), tmp_path, {"name": "jdbc", "variant": "datasource"}, {"hikari": "true"})

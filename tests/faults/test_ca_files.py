@@ -30,7 +30,7 @@ from tests.faults.broken import Behaviour, BrokenServer, Peer
 from tests.faults.certificates import DAY, NOW, Authority, name_of, pem_of, pem_of_key, self_signed
 from tests.faults.table import DATABASE, PASSWORD, USER
 
-pytestmark = pytest.mark.skipif(shutil.which("psql") is None, reason="no psql: make system-deps installs it")
+pytestmark = pytest.mark.skipif(not shutil.which("psql"), reason="no psql: make system-deps installs it")
 
 
 @dataclass

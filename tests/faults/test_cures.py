@@ -33,7 +33,7 @@ from tests.faults.test_faults import endpoint, target
 
 pytestmark = [
     pytest.mark.skipif(
-        shutil.which("pgbouncer") is None, reason="pgbouncer is not installed: run `make system-deps` as root"
+        not shutil.which("pgbouncer"), reason="pgbouncer is not installed: run `make system-deps` as root"
     ),
     pytest.mark.usefixtures("bare_user"),
 ]

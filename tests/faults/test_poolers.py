@@ -21,7 +21,7 @@ from tests.faults import poolers
 from tests.faults.certificates import Authority
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("pgbouncer") is None, reason="pgbouncer is not installed: run `make system-deps` as root"
+    not shutil.which("pgbouncer"), reason="pgbouncer is not installed: run `make system-deps` as root"
 )
 
 USER = "maxroach"

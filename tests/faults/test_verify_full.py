@@ -322,7 +322,7 @@ def _psql(row: Row) -> bool:
 
 @pytest.mark.parametrize("libpq", [_psycopg, _psql], ids=["psycopg", "psql"])
 def test_the_table_says_what_libpq_does(libpq: Any, rows: list[Row]) -> None:
-    if libpq is _psql and shutil.which("psql") is None:
+    if libpq is _psql and not shutil.which("psql"):
         pytest.skip("no psql: make system-deps installs it")
     assert [row.name for row in rows if libpq(row) != row.accepted] == []
 
@@ -368,7 +368,7 @@ def _lets_in(words: list[str], program: str | None, rows: list[Row]) -> list[boo
 
 def test_the_notes_name_the_clients_that_are_stricter(rows: list[Row], tmp_path: Path) -> None:
     newest = interpreter("python3.13")
-    if newest is None or shutil.which("node") is None or shutil.which("go") is None:
+    if newest is None or not shutil.which("node") or not shutil.which("go"):
         pytest.skip("needs Python 3.13, node and go on this machine")
     accepted = [row for row in rows if row.accepted]
     (tmp_path / "main.go").write_text(GO_CLIENT)

@@ -170,7 +170,7 @@ def test_a_fleet_logs_in_by_certificates_of_its_own(certificates):
     hosts = certificates.hosts.hosts
     before = {name: tree(host) for name, host in hosts.items()}
     check = certificates.play("app_servers", "--check", "--diff", status=2)
-    assert "issue /srv/shop/certs/client.roach.crt (there is none)" in check.output
+    assert "issue /srv/shop/certs/client.roach.crt (it is missing)" in check.output
     assert {name: tree(host) for name, host in hosts.items()} == before
 
     certificates.play("app_servers")

@@ -23,7 +23,6 @@ import pwd
 import re
 import selectors
 import signal
-import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,7 +31,9 @@ from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import TokenUnusableError
 from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
+from ansible_collections.crdb.onboard.plugins.module_utils._wire import tls
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.deadline import Deadline
+from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import FileUnusableError
 
 OPTION = "--crdb:jwt_auth_enabled=true"
 """The start-up option that makes CockroachDB read the password as a token."""
@@ -89,18 +90,11 @@ def refuse_outside(claims: Claims, now: datetime.datetime) -> None:
 def from_file(path: str) -> str:
     """The token in a file, without white space around it. Raises TokenUnusableError."""
     try:
-        # A pipe without a writer would hold the check.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise TokenUnusableError("unreadable", path, "it is not a regular file")
-            content = os.read(handle, _LONGEST + 1)
-        finally:
-            os.close(handle)
-    except FileNotFoundError:
-        raise TokenUnusableError("missing", path, "the file does not exist") from None
-    except OSError as exc:
-        raise TokenUnusableError("unreadable", path, exc.strerror or type(exc).__name__) from None
+        content = tls.read_file("token", path, _LONGEST)
+    except FileUnusableError as exc:
+        if exc.kind == "too_large":
+            raise _malformed() from None
+        raise TokenUnusableError(exc.kind, path, str(exc)) from None
     return _token_of(content, path)
 
 
@@ -174,12 +168,10 @@ def _decoded(part: str) -> dict[str, Any]:
 
 
 def _moment(value: Any) -> datetime.datetime | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
         raise _malformed()
     try:
-        return datetime.datetime.fromtimestamp(value, datetime.timezone.utc)
+        return datetime.datetime.fromtimestamp(value, datetime.timezone.utc) if value is not None else None
     except (OverflowError, OSError, ValueError):
         raise _malformed() from None
 

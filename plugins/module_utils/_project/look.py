@@ -43,7 +43,7 @@ PROJECTS: dict[str, Any] = {
 
 
 def _reader(language: str) -> _Look:
-    """What reads a project of a language. Only that is imported: it takes longer than to see that there is none."""
+    """What reads a project of a language. Only that is imported: importing takes longer than looking at a folder."""
     if language == "go":
         from ansible_collections.crdb.onboard.plugins.module_utils._project import go
 
@@ -65,53 +65,32 @@ def _reader(language: str) -> _Look:
     return ruby.look
 
 
-def _is_signed(language: str, folder: Folder) -> bool:
-    # A Go module may begin above the folder.
-    folders = folder.upwards() if language == "go" else (folder,)
-    return any(each.has(sign) for each in folders for sign in _SIGNS[language])
-
-
 def project(language: str, folder: Folder, packages: list[str]) -> Optional[Found]:
-    """What the project of a language in a folder is; None where there is none. A Go module may begin above it."""
-    return _reader(language)(folder, packages) if _is_signed(language, folder) else None
+    """What the project of a language in a folder is; None without one. A Go module may begin above the folder."""
+    folders = folder.upwards() if language == "go" else (folder,)
+    if not any(each.has(sign) for each in folders for sign in _SIGNS.get(language, ())):
+        return None
+    return _reader(language)(folder, packages)
 
 
 class _Looker:
     """Looks at folders with the rights of the process that it is in."""
 
-    def signed(self, folder: str, languages: list[str]) -> list[str]:
-        """The languages that a project in a folder may be in, by the files that are there."""
-        here = Folder(folder)
-        return [language for language in languages if language in _SIGNS and _is_signed(language, here)]
-
     def look(
-        self, folder: str, packages: dict[str, list[str]], rules: dict[str, Any], signed: list[str]
+        self, folder: str, packages: dict[str, list[str]], rules: dict[str, Any]
     ) -> dict[str, dict[str, dict[str, str]]]:
         """What the project in a folder is, by language: `facts`, `versions` and `sources`."""
         here = Folder(folder)
         found = {
             language: declared.look(here, names, rules[language])
             if language in rules
-            else _reader(language)(here, names)
+            else project(language, here, names)
             for language, names in packages.items()
-            if language in rules or language in signed
         }
         return {language: result._asdict() for language, result in found.items() if result is not None}
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
-
-
-def _read_by_us(project: dict[str, Any]) -> list[str]:
-    return [language for language in project["packages"] if language not in (project.get("rules") or {})]
-
-
-def _each(owner: Owner, step: str, calls: list[list[Any]]) -> list[Any]:
-    looker = owner.does(_Looker())
-    try:
-        return [getattr(looker, step)(*arguments) for arguments in calls]
-    finally:
-        looker.close()
 
 
 def differing(projects: list[dict[str, Any]]) -> dict[str, Any]:
@@ -121,18 +100,19 @@ def differing(projects: list[dict[str, Any]]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     by_user: dict[str, list[dict[str, Any]]] = {}
-    for project in projects:
-        by_user.setdefault(project["user"], []).append(project)
+    for each in projects:
+        by_user.setdefault(each["user"], []).append(each)
     for user, theirs in by_user.items():
         owner = Owner(user)
-        signed = _each(owner, "signed", [[project["folder"], _read_by_us(project)] for project in theirs])
-        # Imported before the user's process begins: the user may not be able to read this program.
-        for language in {language for languages in signed for language in languages}:
-            _reader(language)
-        calls = [
-            [project["folder"], project["packages"], project.get("rules") or {}, languages]
-            for project, languages in zip(theirs, signed)
-        ]
-        found.update(zip((project["app"] for project in theirs), _each(owner, "look", calls)))
-    same = all(found[project["app"]] == project["assumed"] for project in projects)
+        if owner.foreign:
+            # Before the user's process begins: the user may not be able to read this program.
+            for language in {language for each in theirs for language in each["packages"]} & set(_SIGNS):
+                _reader(language)
+        looker = owner.does(_Looker())
+        try:
+            for each in theirs:
+                found[each["app"]] = looker.look(each["folder"], each["packages"], each.get("rules") or {})
+        finally:
+            looker.close()
+    same = all(found[each["app"]] == each["assumed"] for each in projects)
     return {} if same else found

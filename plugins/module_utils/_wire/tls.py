@@ -100,7 +100,7 @@ def read_authorities(ca_file: str | None, ca_text: str | None) -> tuple[x509.Cer
         return ()
     with contextlib.suppress(FileUnusableError):
         return x509.read_pem(
-            ca_text if ca_text is not None else _read_file("ca", ca_file or "", MAX_CA_FILE).decode("utf-8", "replace")
+            ca_text if ca_text is not None else read_file("ca", ca_file or "", MAX_CA_FILE).decode("utf-8", "replace")
         )
     return ()
 
@@ -109,7 +109,7 @@ def exposes_private_key(ca_file: str) -> str:
     """The mode of a CA file that holds a private key and that others than its owner may read; else an empty text."""
     with contextlib.suppress(FileUnusableError, OSError):
         mode = Path(ca_file).stat().st_mode
-        if mode & 0o044 and ca_kinds.holds_private_key(_read_file("ca", ca_file, MAX_CA_FILE)):
+        if mode & 0o044 and ca_kinds.holds_private_key(read_file("ca", ca_file, MAX_CA_FILE)):
             return f"{stat.S_IMODE(mode):04o}"
     return ""
 
@@ -125,13 +125,18 @@ def has_public_roots() -> bool:
         return False
 
 
-def _read_file(role: str, path: str, limit: int) -> bytes:
+def read_file(role: str, path: str, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes. Raises FileUnusableError with the role that it plays."""
     try:
         # Without O_NONBLOCK, opening a named pipe waits for its writer.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise FileUnusableError(role, "unreadable", path, "it is not a regular file")
-            data = stream.read(limit + 1)
+            with os.fdopen(handle, "rb", closefd=False) as stream:
+                data = stream.read(limit + 1)
+        finally:
+            os.close(handle)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FileUnusableError(role, "missing", path, "there is no such file") from exc
     except (OSError, ValueError) as exc:
@@ -145,7 +150,7 @@ def _read_file(role: str, path: str, limit: int) -> bytes:
 
 
 def _trust_file(context: ssl.SSLContext, path: str) -> None:
-    content = _read_file("ca", path, MAX_CA_FILE)
+    content = read_file("ca", path, MAX_CA_FILE)
     try:
         # The function that libpq calls, so that both accept the same files.
         context.load_verify_locations(cafile=path)
@@ -181,8 +186,8 @@ def _load_revocations(context: ssl.SSLContext, lists: Revocations) -> None:
 
 
 def _load_client_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
-    _read_file("client_cert", cert, MAX_CA_FILE)
-    _read_file("client_key", key, MAX_CA_FILE)
+    read_file("client_cert", cert, MAX_CA_FILE)
+    read_file("client_key", key, MAX_CA_FILE)
     status = Path(key).stat()
     # libpq's rule: at most 0600, or 0640 for a file of root.
     if status.st_mode & (0o037 if status.st_uid == 0 else 0o077):

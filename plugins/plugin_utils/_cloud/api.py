@@ -145,11 +145,11 @@ class CloudApi(HttpClient):
         self.change("POST", self._client_ca(cluster), {"x509_pem_cert": pem})
 
     def update_client_ca(self, cluster: str, pem: str) -> None:
-        """Replace the client CA. Raises NotFoundError when there is none."""
+        """Replace the client CA. Raises NotFoundError when the cluster has no client CA."""
         self.change("PATCH", self._client_ca(cluster), {"x509_pem_cert": pem})
 
     def remove_client_ca(self, cluster: str) -> None:
-        """Remove the client CA. Raises NotFoundError when there is none."""
+        """Remove the client CA. Raises NotFoundError when the cluster has no client CA."""
         self.change("DELETE", self._client_ca(cluster))
 
     def authorities(self, cluster: str) -> tuple[Authority, ...]:

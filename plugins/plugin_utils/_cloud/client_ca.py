@@ -11,6 +11,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Member:
 
     pem: bytes
 
-    @property
+    @functools.cached_property
     def certificate(self) -> x509.Certificate:
         """The parsed certificate."""
         return x509.load_pem_x509_certificate(self.pem)
@@ -138,7 +139,6 @@ def refuse_used(name: str, changes: ClientCaPlan, held: Mapping[str, Sequence[st
     """
     if not changes.removed:
         return
-    cure = " Nothing was changed."
     used = [
         host
         for host, certificates in held.items()
@@ -148,15 +148,15 @@ def refuse_used(name: str, changes: ClientCaPlan, held: Mapping[str, Sequence[st
     if used:
         raise OnboardingError(
             f"The client CA of {name}: a CA that would go signed the client certificates of {_few(used)}, which could"
-            f" not log in any more.{cure} Add the new CA beside it, and run app_servers.yml with the new one as"
+            f" not log in any more. Nothing was changed. Add the new CA beside it, and run app_servers.yml with it as"
             " client_ca_file. Then remove the old one; or set allow_used: true (crdb_client_cert_cluster_allow_used)."
         )
     unknown = [host for host, certificates in held.items() if certificates is None]
     if unknown:
         raise OnboardingError(
             f"The client CA of {name}: which client certificates {_few(unknown)} has is not known, because the run did"
-            f" not reach it or leaves it out.{cure} Run it for all hosts at once, or set allow_used: true"
-            " (crdb_client_cert_cluster_allow_used)."
+            f" not reach it or leaves it out. Nothing was changed. Run it for all hosts at once, or set allow_used:"
+            " true (crdb_client_cert_cluster_allow_used)."
         )
 
 

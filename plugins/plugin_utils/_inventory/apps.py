@@ -174,7 +174,7 @@ class App:
     def _refuse_token(self, framework: Framework) -> None:
         """Raise OnboardingError where the connection has a token that a framework cannot use."""
         token = self.source.token
-        if token is None:
+        if not token:
             return
         if not framework.takes_tokens:
             able = [f.label for f in framework.choices if f.takes_tokens]

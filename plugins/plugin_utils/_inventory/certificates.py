@@ -10,14 +10,13 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import UrlError
 from ansible_collections.crdb.onboard.plugins.module_utils._http.places import place_of
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import origin, schema
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import commands, origin, schema
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import (
     CERTIFICATE_KEYS,
     CERTIFICATE_SOURCE_KEYS,
@@ -90,7 +89,7 @@ def source(name: str, facts: Mapping[str, Any], connection: Connection) -> Certi
         certificate=facts[kind] if key else "",
         key=facts[key] if key else "",
         vault=_vault(where, setting, facts) if kind == "client_cert_vault" else None,
-        command=_command(f"{where}: {setting(kind)}", facts[kind]) if kind == "client_cert_command" else (),
+        command=commands.words(f"{where}: {setting(kind)}", facts[kind]) if kind == "client_cert_command" else (),
         names=_names(f"{where}: {setting('client_cert_names')}", facts.get("client_cert_names") or [user]),
         lifetime=_days(f"{where}: {setting('client_cert_lifetime')}", facts["client_cert_lifetime"], 1),
         renew_days=_renewal(where, setting, facts),
@@ -123,16 +122,6 @@ def _vault(where: str, setting: Any, facts: Mapping[str, Any]) -> VaultRole:
     return VaultRole(
         url, texts["mount"], texts["role"], texts["namespace"], token, facts.get("client_cert_vault_ca_file") or ""
     )
-
-
-def _command(where: str, text: str) -> tuple[str, ...]:
-    try:
-        words = tuple(shlex.split(text))
-    except ValueError:
-        raise OnboardingError(f"{where}: has a quote without its other half.") from None
-    if not words:
-        raise OnboardingError(f"{where}: must be a program and its arguments.")
-    return words
 
 
 def _names(where: str, names: list[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,17 @@ class Command:
     timeout: float
     retries: int = 0
     delay: float = 0.0
+
+
+def words(where: str, text: str) -> tuple[str, ...]:
+    """A program and its arguments, from a line that quotes as a shell does. Raises OnboardingError."""
+    try:
+        found = tuple(shlex.split(text))
+    except ValueError:
+        raise OnboardingError(f"{where}: has a quote without its other half.") from None
+    if not found:
+        raise OnboardingError(f"{where}: must be a program and its arguments.")
+    return found
 
 
 def unit(value: Any, what: str) -> str:

@@ -159,9 +159,7 @@ def source(
     certificate = certificates.source(name, facts, connection)
     if certificate is not None:
         connection = certificates.named(connection)
-    token = tokens.source(name, facts, connection)
-    if token is not None:
-        connection = tokens.sending(connection)
+    connection, token = tokens.taken_out(connection, tokens.source(name, facts, connection))
     return Source(name, connection, ca, ca_public, facts["ca_destination"], certificate, token)
 
 
@@ -365,6 +363,5 @@ def with_password(source: Source, *, prompt: questions.Prompt | None = None) -> 
             + ("" if connection.deployment == "serverless" else f", or set {certificate} for a client certificate")
             + f", or set {origin.setting(source.name, 'jwt_file')} for a token."
         )
-    connection = connection.replace(password=password)
-    token = tokens.in_password(connection)
-    return replace(source, connection=tokens.sending(connection) if token else connection, token=token)
+    connection, token = tokens.taken_out(connection.replace(password=password))
+    return replace(source, connection=connection, token=token)

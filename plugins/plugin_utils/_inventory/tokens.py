@@ -10,14 +10,13 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check import token
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import TokenUnusableError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
-from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import origin
+from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory import commands, origin
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.certificate import CERTIFICATE_SOURCE_KEYS
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import Connection
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.token import TOKEN_KEYS, TokenSource
@@ -38,7 +37,7 @@ def source(name: str, facts: Mapping[str, Any], connection: Connection) -> Token
     """
     kinds = [key for key in TOKEN_KEYS if facts.get(key)]
     if not kinds:
-        return in_password(connection)
+        return None
     where = origin.label(name, facts)
 
     def setting(key: str) -> str:
@@ -75,11 +74,17 @@ def source(name: str, facts: Mapping[str, Any], connection: Connection) -> Token
     return TokenSource(kind, value=value.strip())
 
 
-def in_password(connection: Connection) -> TokenSource | None:
-    """The token that stands where a password does, as in the connection string of the DB Console; else None.
+def taken_out(connection: Connection, given: TokenSource | None = None) -> tuple[Connection, TokenSource | None]:
+    """The connection as it sends a token, and where the token comes from; unchanged and None without one.
 
-    No file may hold it, so it counts as if it had been given in `jwt`.
+    `given`: what `source` found. Without it, a token may stand where the password does, as in the connection string of
+    the DB Console. No file may hold it, so it counts as if it had been given in `jwt`.
     """
+    found = given or _in_password(connection)
+    return (_sending(connection) if found else connection), found
+
+
+def _in_password(connection: Connection) -> TokenSource | None:
     if connection.password is None or token.OPTION not in (connection.options or "").split():
         return None
     try:
@@ -89,7 +94,7 @@ def in_password(connection: Connection) -> TokenSource | None:
     return TokenSource("jwt", value=connection.password)
 
 
-def sending(connection: Connection) -> Connection:
+def _sending(connection: Connection) -> Connection:
     """The connection without a password, and with the option that makes the server read it as a token."""
     given = (connection.options or "").split()
     options = given if token.OPTION in given else [*given, token.OPTION]
@@ -107,11 +112,8 @@ def _path(where: str, path: str) -> str:
 
 
 def _command(where: str, text: str) -> tuple[str, ...]:
-    try:
-        words = tuple(shlex.split(text))
-    except ValueError:
-        raise OnboardingError(f"{where}: has a quote without its other half.") from None
-    if not words or not words[0].startswith("/"):
+    words = commands.words(where, text)
+    if not words[0].startswith("/"):
         raise OnboardingError(f"{where}: must begin with the absolute path of a program on the host.")
     if not all(_PLAIN.fullmatch(word) for word in words):
         raise OnboardingError(f"{where}: each argument must consist of printable ASCII characters.")

@@ -45,7 +45,7 @@ _TOLERANCE = timedelta(hours=1)
 def sign(source: CertificateSource, user: str, request: bytes, public_key: Any) -> Issued:
     """The certificate that Vault signs for a request (PEM). Raises OnboardingError with the cause and the cure."""
     vault = source.vault
-    if vault is None:
+    if not vault:
         raise OnboardingError("client_cert_vault is missing.")
     token = vault.token or os.environ.get(TOKEN_VARIABLE, "").strip()
     label = f"client_cert_vault {vault.url}"

@@ -39,7 +39,7 @@ except ImportError:
 
 PURPOSE = "client_cert"
 REASONS = {
-    "missing": "there is none",
+    "missing": "it is missing",
     "unreadable": "it cannot be read",
     "exposed": "its key could be read by other users",
     "mismatch": "its key does not belong to it",

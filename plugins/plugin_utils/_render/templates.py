@@ -131,7 +131,7 @@ def framework_values(app: App, framework: Framework, ca_path: str, ca_text: str)
     lifetime, connect_timeout and keepalive. `token`: where the program gets a token for each connection, its path or
     its command; None where it logs in in another way. `ca_named`: whether the connection contains the CA's path, as in
     our form; the guide's form has none. `guide_url`: the guide's URL without its query, for a client that does not
-    decode the database in it; None if there is none.
+    decode the database in it; None for all others.
     """
     ca_path = framework.mount or ca_path
     connection = app.trusting(framework, ca_path)

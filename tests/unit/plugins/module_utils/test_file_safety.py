@@ -139,7 +139,7 @@ def test_extended_attributes_survive(attributed, tmp_path):
 
 
 def test_an_access_control_list_survives_but_lets_nobody_read_a_secret(attributed, tmp_path):
-    if shutil.which("setfacl") is None:
+    if not shutil.which("setfacl"):
         pytest.skip("setfacl is missing: apt-get install acl")
     if subprocess.run(["setfacl", "-m", "u:65534:r", attributed], check=False).returncode != 0:
         pytest.skip("this file system has no access control lists: run the tests on ext4 or xfs")

@@ -146,7 +146,7 @@ def test_an_older_cockroach_sql_reads_no_environment_and_gets_no_shell(home, ser
 
 
 def test_the_shell_script_is_posix_in_the_collection_and_installed(home, shell):
-    if shutil.which("shellcheck") is None:
+    if not shutil.which("shellcheck"):
         pytest.skip("shellcheck is not installed: run `make system-deps`")
     for script in (CRDB_SQL, shell.resolve()):
         done = subprocess.run(["shellcheck", "-s", "sh", script], capture_output=True, text=True, check=False)
