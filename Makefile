@@ -78,7 +78,7 @@ PROJECTS := tests/clients/skeletons
 SUITES := tests/integration tests/contract tests/clients tests/acceptance
 
 .PHONY: test-unit
-test-unit: $(VENV)/development.installed ## run the tests that need no sandbox
+test-unit: $(VENV)/development.installed $(NEWEST)/controller.installed ## run the tests that need no sandbox
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/faults
 
 .PHONY: test-integration

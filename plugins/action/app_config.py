@@ -31,9 +31,9 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._inventory.apps impor
 from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.pairs import PURPOSE as CERTIFICATE_PURPOSE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._issuing.pairs import Certificates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.connection import InvalidConnectionError
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import templates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.files import RenderedFile
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import call as transport
 
@@ -41,7 +41,7 @@ _PURPOSES = {"ca": _ca_files.PURPOSE, "client_certs": CERTIFICATE_PURPOSE}
 _DROP_IN = re.compile(r"/etc/systemd/system/(?P<unit>[^/]+)\.d/[^/]+")
 
 # The main process imports this before it forks one process a host.
-compile_all()
+templates.prepare()
 transport.prepare(WORKER)
 
 

@@ -42,8 +42,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._model.errors import 
     InvalidConnectionError,
     sentences_of,
 )
+from ansible_collections.crdb.onboard.plugins.plugin_utils._render import templates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files, sample_paths
-from ansible_collections.crdb.onboard.plugins.plugin_utils._render.templates import compile_all
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
@@ -62,7 +62,7 @@ _ECHO_TIMEOUT = 5.0
 _PROBE_TIMEOUT = 60.0
 
 # The main process imports this before it forks one process a host.
-compile_all()
+templates.prepare()
 
 
 class _CheckFailedError(Exception):

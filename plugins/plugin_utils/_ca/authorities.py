@@ -32,7 +32,8 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import Onboar
 from ansible_collections.crdb.onboard.plugins.plugin_utils._model.ca import PUBLIC_CA, CaSource
 
 try:
-    import requests
+    # The package requests brings it, and takes 70 ms to import.
+    import certifi
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
@@ -169,23 +170,19 @@ def verify(content: bytes, source: str, *, path: str = "", now: datetime | None 
 
 
 def public_bundle() -> str:
-    """The file or folder of CAs that verifies public servers: the environment's, else the one of `requests`."""
-    return (
-        os.environ.get("REQUESTS_CA_BUNDLE")
-        or os.environ.get("CURL_CA_BUNDLE")
-        or str(requests.utils.DEFAULT_CA_BUNDLE_PATH)
-    )
+    """The file or folder of CAs that verifies public servers: the environment's, else the one of certifi."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
 
 
 @cache
 def cloud_authorities() -> Authorities:
     """The public authorities that sign the certificates of CockroachDB Cloud's Serverless clusters.
 
-    They are taken from the bundle of the package requests, so nothing is trusted that public servers are not trusted
+    They are taken from the bundle of the package certifi, so nothing is trusted that public servers are not trusted
     with. Raises OnboardingError when the bundle has none of them.
     """
     chosen = []
-    bundle_text = Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes()
+    bundle_text = Path(certifi.where()).read_bytes()
     for block in pem_blocks(bundle_text):
         pem = bundle_text[block.start : block.end]
         # Reading all of the bundle would warn of old certificates in it.
@@ -318,6 +315,6 @@ def trust_store(authorities: tuple[Authority, ...], current: bytes, *, keep_prev
 
 
 def is_public(authorities: tuple[Authority, ...]) -> bool:
-    """Whether all of these are among the public authorities that the package requests comes with."""
-    known = {segment.key for segment in split_pem(Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes())}
+    """Whether all of these are among the public authorities that the package certifi comes with."""
+    known = {segment.key for segment in split_pem(Path(certifi.where()).read_bytes())}
     return {authority.fingerprint for authority in authorities} <= known

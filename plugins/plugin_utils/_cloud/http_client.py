@@ -157,7 +157,7 @@ class HttpClient:
         settings: where the API is, and the key.
         attempts: how often a read is tried.
 
-    Raises OnboardingError when the Python of the controller has no `requests`; each request raises CloudError.
+    Raises OnboardingError when the Python of the controller lacks a package; each request raises CloudError.
     """
 
     def __init__(self, settings: Settings, *, attempts: int = ATTEMPTS) -> None:

@@ -169,9 +169,10 @@ def all_literals() -> dict[str, Callable[[str], str]]:
 
 def secret_forms(connection: Connection) -> set[str]:
     """Every form in which the password can appear in a rendered file: what a diff must mask."""
-    forms = set(connection.secrets())
+    secrets = connection.secrets()
+    forms = set(secrets)
     for literal in all_literals().values():
-        for text in [literal(form) for form in connection.secrets()]:
+        for text in map(literal, secrets):
             quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
             forms |= {text, text[1:-1] if quoted else text}
     return forms - {""}

@@ -12,8 +12,8 @@ import subprocess
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import certifi
 import pytest
-import requests
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.ca_kinds import KINDS, unusable_kind
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca import authorities
 from ansible_collections.crdb.onboard.plugins.plugin_utils._ca.authorities import (
@@ -279,7 +279,7 @@ class TestTrustStore:
 
 
 def test_a_public_authority_is_known():
-    bundle_of_requests = Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes()
-    block = bundle_of_requests[bundle_of_requests.index(b"-----BEGIN") :].split(b"-----END CERTIFICATE-----")[0]
+    public_bundle = Path(certifi.where()).read_bytes()
+    block = public_bundle[public_bundle.index(b"-----BEGIN") :].split(b"-----END CERTIFICATE-----")[0]
     assert is_public(verify(block + b"-----END CERTIFICATE-----\n", "x", now=NOW))
     assert not is_public(verify(pem(), "x", now=NOW))

@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ansible import constants
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _cache
+from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import CATALOGUE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import templates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import imports
 
@@ -66,7 +69,7 @@ def test_what_somebody_else_could_write_is_not_used(arrange, home: Path) -> None
     arrange(home)
     assert _cache.folder() is None
     assert imports.sources("connection") != {}
-    templates.compile_all()
+    templates._environment(CATALOGUE).get_template("python/psycopg2/crdb_database.py.j2")
     assert not any(path.is_file() and path.stat().st_size for path in home.rglob("*"))
 
 
@@ -126,7 +129,7 @@ def test_a_compiled_template_is_kept_until_its_source_changes(home: Path, tmp_pa
     (catalogue / "python" / "made_up").mkdir(parents=True)
     source = catalogue / "python" / "made_up" / "file.j2"
     source.write_text("one {{ word }}")
-    templates.compile_all(catalogue)
+    templates._environment(catalogue).get_template("python/made_up/file.j2")
     (kept,) = (home / "crdb_onboard").iterdir()
     written = kept.read_bytes()
     for text in ("one", "another"):
@@ -139,3 +142,12 @@ def test_a_compiled_template_is_kept_until_its_source_changes(home: Path, tmp_pa
     _forget()
     template = templates._environment(catalogue).get_template("python/made_up/file.j2")
     assert template.render(word="text") == "another text"
+
+
+def test_a_template_that_cannot_be_kept_is_rendered(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_given: object, **_named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    assert templates._environment(CATALOGUE).get_template("python/psycopg2/crdb_database.py.j2")
+    assert not list((home / "crdb_onboard").iterdir())

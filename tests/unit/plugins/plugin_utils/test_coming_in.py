@@ -145,7 +145,7 @@ class TestTheCaOfAServerlessCluster:
 
     def test_a_bundle_without_it_names_the_cure(self, monkeypatch, tmp_path):
         (tmp_path / "none.pem").write_text("")
-        monkeypatch.setattr(authorities.requests.utils, "DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "none.pem"))
+        monkeypatch.setattr(authorities.certifi, "where", lambda: str(tmp_path / "none.pem"))
         authorities.cloud_authorities.cache_clear()
         try:
             with pytest.raises(OnboardingError, match="crdb_connection_ca_cluster_id"):
