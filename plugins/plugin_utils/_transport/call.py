@@ -72,7 +72,6 @@ def has_secret(options: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool
 def prepare(module: str) -> None:
     """Read what every call of a module needs. In the main process, this is done once for all tasks."""
     program.prepared(module)
-    specification(module)
 
 
 def call(
