@@ -85,6 +85,15 @@ def ensure(
     return todo
 
 
+def is_lost(accounts: Accounts, target: Target, store: PasswordStore) -> bool:
+    """Whether the user exists while the store does not have its password.
+
+    The store is read last: another host that creates the user at the same time stores its password first.
+    """
+    exists = target.user in [name.lower() for name in accounts.users(target.cluster)]
+    return exists and store.get(target.cluster, target.user)[0] is None
+
+
 def _create(accounts: Accounts, target: Target, password: str) -> None:
     for attempt in range(TRIES):
         try:

@@ -212,6 +212,23 @@ def test_a_password_is_stored_before_the_service_has_it():
     assert store.entry == (accounts.password, False)
 
 
+@pytest.mark.parametrize(
+    ("users", "stored_meanwhile", "lost"), [((), "", False), (("ann",), "", True), (("ann",), "one", False)]
+)
+def test_a_password_is_lost_only_when_no_other_host_just_stored_it(users, stored_meanwhile, lost):
+    store = MemoryStore()
+    accounts = MemoryAccounts([], *users)
+    listed = accounts.users
+
+    def users_of(cluster):
+        if stored_meanwhile:
+            store.put(TARGET.cluster, "", TARGET.user, stored_meanwhile, pending=True)
+        return listed(cluster)
+
+    accounts.users = users_of
+    assert _by_api.is_lost(accounts, TARGET, store) is lost
+
+
 def test_a_run_that_ended_in_between_is_repaired_by_the_next():
     store = MemoryStore()
     with pytest.raises(CloudError):
