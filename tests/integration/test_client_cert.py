@@ -315,7 +315,7 @@ def fits(certificate, key, folder):
     return True
 
 
-@pytest.mark.parametrize("way", ["on the host", "without openssl"])
+@pytest.mark.parametrize("way", ["on the host", pytest.param("without openssl", marks=pytest.mark.thorough)])
 def test_a_program_that_reads_across_a_renewal_has_two_that_fit(controller, sandbox, tmp_path, way):
     """Programs open the certificate and then the key: a renewal may lie between the two."""
     local = Local(controller, sandbox, tmp_path)
@@ -443,7 +443,10 @@ def vault(sandbox):
     server.close()
 
 
-@pytest.mark.parametrize("way", ["controller", "files", "command", "vault"])
+@pytest.mark.parametrize(
+    "way",
+    [*(pytest.param(way, marks=pytest.mark.thorough) for way in ("controller", "command")), "files", "vault"],
+)
 def test_the_role_alone_and_the_other_ways(controller, sandbox, tmp_path, way, vault):
     """A key that the controller makes, and certificates that others signed."""
     local = Local(controller, sandbox, tmp_path)

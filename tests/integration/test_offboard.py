@@ -68,7 +68,9 @@ def furnish(home):
     (home / "link").symlink_to("one/settings.py")
 
 
-@pytest.mark.parametrize("furnished", [True, False], ids=["furnished", "empty"])
+@pytest.mark.parametrize(
+    "furnished", [pytest.param(True, id="furnished"), pytest.param(False, id="empty", marks=pytest.mark.thorough)]
+)
 def test_a_home_is_byte_for_byte_as_it_was(controller, variables, furnished):
     if furnished:
         furnish(controller.home)

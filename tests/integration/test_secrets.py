@@ -202,7 +202,7 @@ def inventory(person, facts, how, apps=None, others=None):
     return folder
 
 
-@pytest.mark.parametrize("how", ["lookup", "unsafe"])
+@pytest.mark.parametrize("how", ["lookup", pytest.param("unsafe", marks=pytest.mark.thorough)])
 def test_from_the_inventory(person, sandbox, drivers, canary_user, by_token, how):
     others, token = by_token
     others["desk"] = {**others["desk"], "jwt": "lookup of SHOP_JWT"}
