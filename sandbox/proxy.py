@@ -19,6 +19,7 @@ import secrets
 import socket
 import ssl
 import struct
+import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -568,7 +569,7 @@ async def _password_by_token(target: Target, client: _Streams, user: str) -> str
     if not token:
         raise tokens.UserRefusedError(user)
     if target.tokens is not None:
-        tokens.verify(target.tokens(), user, token)
+        tokens.verify(target.tokens(), user, token, time.time())
     if user not in target.passwords:
         raise tokens.UserRefusedError(user)
     return target.passwords[user]

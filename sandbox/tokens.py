@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Optional
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -99,14 +99,14 @@ def without_option(parameters: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "options": options} if options else kept
 
 
-def verify(settings: Settings, user: str, token: str, now: Optional[float] = None) -> None:
+def verify(settings: Settings, user: str, token: str, now: float) -> None:
     """Whether a token lets this user in.
 
     Args:
         settings: of the cluster.
         user: who logs in, in lower case.
         token: what was sent in place of the password.
-        now: seconds since the epoch; by default the clock's.
+        now: seconds since the epoch.
 
     Raises:
         TokenRefusedError: it does not.
@@ -120,7 +120,7 @@ def verify(settings: Settings, user: str, token: str, now: Optional[float] = Non
     issuer = str(unverified["payload"].get("iss", ""))
     if issuer not in settings.issuers:
         raise TokenRefusedError("invalid issuer", f"token issued by {issuer}")
-    claims = _verified(settings, token, unverified["header"], now or time.time())
+    claims = _verified(settings, token, unverified["header"], now)
     principals = _principals(settings.claim, claims)
     if user not in _mapped(settings.identity_map, issuer, principals):
         raise TokenRefusedError(

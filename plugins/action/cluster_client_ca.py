@@ -99,7 +99,7 @@ class ActionModule(CloudAction):
                     f" {host}, {options['state']}."
                 )
             certificates = options["certificates"]
-            held[host] = certificates if certificates is None else [str(pem) for pem in certificates]
+            held[host] = certificates and [str(pem) for pem in certificates]
             if host in asked:
                 named = options["ca_files"] or (
                     self._of_connections(options, clusters, str(cluster["id"])) if options["state"] == "present" else []

@@ -368,7 +368,7 @@ def _lets_in(words: list[str], program: str | None, rows: list[Row]) -> list[boo
 
 def test_the_notes_name_the_clients_that_are_stricter(rows: list[Row], tmp_path: Path) -> None:
     newest = interpreter("python3.13")
-    if newest is None or not shutil.which("node") or not shutil.which("go"):
+    if not (newest and shutil.which("node") and shutil.which("go")):
         pytest.skip("needs Python 3.13, node and go on this machine")
     accepted = [row for row in rows if row.accepted]
     (tmp_path / "main.go").write_text(GO_CLIENT)

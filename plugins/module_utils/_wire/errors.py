@@ -83,8 +83,8 @@ class WrongNameError(WireError):
 class FileUnusableError(WireError):
     """A local certificate or key file cannot be used.
 
-    `role`: 'ca', 'client_cert' or 'client_key'. `kind`: 'missing', 'unreadable', 'empty', 'not_pem', 'too_open',
-    'encrypted' or 'mismatch', or of a CA a key of ca_kinds.KINDS, with its `detail`.
+    `role`: 'ca', 'client_cert', 'client_key' or 'token'. `kind`: 'missing', 'unreadable', 'too_large', 'empty',
+    'not_pem', 'too_open', 'encrypted' or 'mismatch', or of a CA a key of ca_kinds.KINDS, with its `detail`.
     """
 
     def __init__(self, role: str, kind: str, path: str, text: str, detail: str = "") -> None:

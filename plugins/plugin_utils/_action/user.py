@@ -86,7 +86,7 @@ class UserAction(CloudAction):
         if password is not None and not pending:
             return None
         options = {**arguments, "state": "present", "update_password": _decision.ON_CREATE}
-        if password is None and _users.is_lost(CloudApi(settings), target, store):
+        if not password and _users.is_lost(CloudApi(settings), target, store):
             raise OnboardingError(
                 f"admin: the SQL user {target.user} of {target.cluster_name} exists, but its password is not in the"
                 f" store. Set password in connections.{name}, or set PGPASSWORD in the environment. If nobody knows it,"

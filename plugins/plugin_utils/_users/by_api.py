@@ -91,7 +91,8 @@ def is_lost(accounts: Accounts, target: Target, store: PasswordStore) -> bool:
     The store is read last: another host that creates the user at the same time stores its password first.
     """
     exists = target.user in [name.lower() for name in accounts.users(target.cluster)]
-    return exists and store.get(target.cluster, target.user)[0] is None
+    password, _pending = store.get(target.cluster, target.user)
+    return exists and not password
 
 
 def _create(accounts: Accounts, target: Target, password: str) -> None:
