@@ -13,7 +13,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 BEGIN = b"-----BEGIN "
 END = b"-----END "
@@ -30,8 +30,7 @@ _BLOCK = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class PemBlock:
+class PemBlock(NamedTuple):
     """One block: its label, the text between its BEGIN and END, and its place in the content, in bytes."""
 
     label: str

@@ -15,7 +15,6 @@ import os
 import shlex
 import stat
 import struct
-import subprocess
 import sys
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
@@ -154,10 +153,10 @@ def ignored_by_git(path: str, ignore: str = "", what: str = "a password") -> Non
     relative = os.path.relpath(path, os.path.realpath(top))
     line = f"/{os.path.relpath(ignore, os.path.realpath(top))}/" if ignore else f"/{relative}"
     try:
-        answer = _git(top, "check-ignore", "-q", "--", path)
+        status, error = _git(top, "check-ignore", "-q", "--", path)
         # What git tracks it never ignores, whatever .gitignore says.
-        tracked = answer.returncode == 1 and _git(top, "ls-files", "--error-unmatch", "--", path).returncode == 0
-    except subprocess.TimeoutExpired:
+        tracked = status == 1 and _git(top, "ls-files", "--error-unmatch", "--", path)[0] == 0
+    except TimeoutError:
         raise FileRefusedError(
             f"{path}: holds {what} and lies in the git work tree {top}, and git did not tell within"
             f" {_GIT_SECONDS:g} s whether it is ignored. Choose a folder outside the work tree."
@@ -173,22 +172,31 @@ def ignored_by_git(path: str, ignore: str = "", what: str = "a password") -> Non
             f" {shlex.quote(top)} rm --cached {shlex.quote(relative)}. Then add the line {line} to"
             f" {top}/.gitignore. What was committed stays in the history."
         )
-    if answer.returncode == 1:
+    if status == 1:
         raise FileRefusedError(
             f"{path}: holds {what}, and git would commit it: add the line {line} to {top}/.gitignore first."
         )
-    if answer.returncode != 0:
-        reason = answer.stderr.decode("utf-8", "replace").strip().splitlines()
+    if status != 0:
         raise FileRefusedError(
             f"{path}: holds {what} and lies in the git work tree {top}; git cannot tell whether it is ignored:"
-            f" {reason[0] if reason else f'exit code {answer.returncode}'}"
+            f" {error or f'exit code {status}'}"
         )
 
 
-def _git(top: str, *words: str) -> subprocess.CompletedProcess[bytes]:
-    """Ask git about a work tree. No hook or monitor of the work tree runs. Raises OSError and TimeoutExpired."""
-    return subprocess.run(  # noqa: S603 - a list of arguments
-        ["git", "-c", "core.fsmonitor=false", "-C", top, *words],  # noqa: S607 - where PATH has it
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
-        timeout=_GIT_SECONDS,
-    )  # fmt: skip
+def _git(top: str, *words: str) -> tuple[int, str]:
+    """Ask git about a work tree: its exit status and the first line of its error.
+
+    No hook or monitor of the work tree runs. Raises OSError; TimeoutError when git does not answer in time.
+    """
+    # Most files lie in no work tree, and loading this takes longer than deciding about a file.
+    import subprocess
+
+    try:
+        done = subprocess.run(  # noqa: S603 - a list of arguments
+            ["git", "-c", "core.fsmonitor=false", "-C", top, *words],  # noqa: S607 - where PATH has it
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+            timeout=_GIT_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    return done.returncode, next(iter(done.stderr.decode("utf-8", "replace").strip().splitlines()), "")

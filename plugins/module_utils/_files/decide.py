@@ -13,7 +13,6 @@ import base64
 import json
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
@@ -80,15 +79,15 @@ def _stale(planned: PlannedFile, entry: dict[str, Any], ours: Sequence[Segment],
     return [key for key in key_entry if key not in mine and set(key_entry[key].get("apps", ())) <= apps]
 
 
-@dataclass
 class _Segments:
     """A file while it is decided about: `after` with what will be written, `ideal` with what force would write."""
 
-    after: list[Segment]
-    ideal: list[Segment]
-    end: bytes
-    drifted: bool = False
-    copy: bool = False
+    def __init__(self, segments: list[Segment], end: bytes) -> None:
+        self.after = list(segments)
+        self.ideal = list(segments)
+        self.end = end
+        self.drifted = False
+        self.copy = False
 
 
 def decide(
@@ -110,7 +109,7 @@ def decide(
         raise FileRefusedError(f"{planned.path}: cannot be split into keys: {exc}.") from None
     if planned.exclusive:
         segments = _without_foreign(planned, segments, set(present), entry, force)
-    file = _Segments(list(segments), list(segments), line_end(current.content or b""))
+    file = _Segments(segments, line_end(current.content or b""))
     for segment in ours:
         _decide_key(planned, file, segment, present[segment.key], entry, force)
     removes = _remove_stale(planned, file, segments, ours, entry, left)
@@ -130,8 +129,8 @@ def decide(
     ours_now = current.content is not None and digest(current.content) in earlier
     shown = planned.format == "whole" and may_be_shown(current, secret=planned.secret, ours=ours_now)
     return Decision(
-        planned.path, current, action, content, mode, planned.secret, planned.gid, ideal,
-        file.copy and action == "changed", entry, planned.apps, shown, removes,
+        planned.path, current, action, content, mode, entry, planned.secret, planned.gid, ideal,
+        file.copy and action == "changed", planned.apps, shown, removes,
     )  # fmt: skip
 
 

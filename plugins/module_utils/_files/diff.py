@@ -9,7 +9,6 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -49,6 +48,8 @@ def _described(content: bytes) -> str:
 
 def _places(before: bytes, after: bytes) -> str:
     """The numbers of the lines of `before` that change, and how many come."""
+    import difflib  # A run without `--diff` needs none.
+
     matcher = difflib.SequenceMatcher(None, before.splitlines(), after.splitlines(), autojunk=False)
     found = []
     for kind, start, end, new_start, new_end in matcher.get_opcodes():

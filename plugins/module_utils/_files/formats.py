@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._pem import BEGIN, CERTIFICATE, pem_blocks
 
@@ -34,8 +33,7 @@ class FormatError(ValueError):
     """A file cannot be split into keys; the message says where."""
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """A run of whole lines of a file; joined, the segments are the file."""
 
     key: Optional[str]

@@ -16,7 +16,6 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files import tree
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
@@ -50,7 +49,7 @@ def with_content(file: PlannedFile, state: str) -> PlannedFile:
         raise FileRefusedError(
             f"{file.path}: the key that was made for it on this host is gone. Run the playbook again: it makes another."
         ) from None
-    return replace(file, content=found.content)
+    return file._replace(content=found.content)
 
 
 def remove(state: str, names: Sequence[str]) -> None:

@@ -10,7 +10,6 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.formats import FORMATS, HEADER, join
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
@@ -42,8 +41,7 @@ def merge(files: Sequence[PlannedFile]) -> list[PlannedFile]:
                 )
             if segment.key is not None:
                 owners[segment.key] = tuple(dict.fromkeys((*owners.get(segment.key, ()), *planned.apps)))
-        merged[planned.path] = replace(
-            first,
+        merged[planned.path] = first._replace(
             content=join(list(segments.values())),
             requires=tuple(dict.fromkeys((*first.requires, *planned.requires))),
             trusts=tuple(dict.fromkeys((*first.trusts, *planned.trusts))),

@@ -10,8 +10,9 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Any, Optional
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, Optional
 
 LINK_MODE = 0o777
 """The permission bits of a symbolic link: nothing reads them."""
@@ -21,8 +22,7 @@ class FileRefusedError(Exception):
     """A file cannot be written; the message says why and how to go on."""
 
 
-@dataclass(frozen=True)
-class PlannedFile:
+class PlannedFile(NamedTuple):
     """A file as it should be: absolute path, our content in a format of `_formats`, permission bits.
 
     `secret` masks passwords in a diff and keeps others out; `requires` are files that the content names, `trusts` CA
@@ -48,15 +48,14 @@ class PlannedFile:
     force: bool = False
     pending: str = ""
     private: bool = False
-    owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    owners: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     def apps_of(self, key: str) -> tuple[str, ...]:
         """The apps that a key is written for."""
         return self.owners.get(key, self.apps)
 
 
-@dataclass(frozen=True)
-class CurrentFile:
+class CurrentFile(NamedTuple):
     """What is at a path: `content` is None where no file is; `target` is where a link leads.
 
     Where a symbolic link is ours itself, `content` is where it leads, and `target` its own place.
@@ -70,11 +69,10 @@ class CurrentFile:
     uid: int = -1
     gid: int = -1
     names: int = 1
-    attributes: dict[str, bytes] = field(default_factory=dict)
+    attributes: Mapping[str, bytes] = MappingProxyType({})
 
 
-@dataclass
-class Decision:
+class Decision(NamedTuple):
     """What becomes of one file.
 
     `action` is ``created``, ``changed``, ``mode``, ``ok`` or ``drifted`` for a file that is planned, and ``removed``,
@@ -86,11 +84,11 @@ class Decision:
     action: str
     after: Optional[bytes]
     mode: int
+    entry: dict[str, Any]
     secret: bool = False
     gid: int = -1
     ideal: Optional[bytes] = None
     copy: bool = False
-    entry: dict[str, Any] = field(default_factory=dict)
     apps: tuple[str, ...] = ()
     shown: bool = False
     """Whether a difference may show the contents."""

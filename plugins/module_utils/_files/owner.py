@@ -21,7 +21,6 @@ import signal
 import stat
 import sys
 import time
-import traceback
 from typing import Any, Callable, ClassVar, NoReturn
 
 # The folder of the record: in the user's home, or by the user's name when the user has no home of its own.
@@ -152,6 +151,8 @@ class Child:
                         break
             code = 0
         except BaseException:
+            import traceback
+
             traceback.print_exc(file=sys.stderr)
         finally:
             os._exit(code)

@@ -86,13 +86,11 @@ def _undone(path: str, record: Record, apps: Optional[Sequence[str]], force: boo
     except NotALinkError:
         # Our link is gone, and what is there is somebody's own: it stays, and is not ours any more.
         current = CurrentFile(path, None, 0)
-        decision = undo(path, current, record.files[path], apps, force)
-        decision.action = "kept"
+        decision = undo(path, current, record.files[path], apps, force)._replace(action="kept")
     if decision.changed:
         writable(current)
     # What is taken away is given back with the rest when one of these apps does not work without it.
-    decision.apps = tuple(apps or ())
-    return decision
+    return decision._replace(apps=tuple(apps or ()))
 
 
 def _verify_named(planned: PlannedFile) -> None:

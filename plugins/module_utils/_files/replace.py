@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -87,7 +86,7 @@ def stage(
     `prefix` begins the name of a file that `sweep` must leave alone, since no record's lock protects it.
     """
     folder = os.path.dirname(path)
-    name = f"{prefix or _temporary()}{secrets.token_hex(8)}"
+    name = f"{prefix or _temporary()}{os.urandom(8).hex()}"
     with tree.opened(folder) as parent:
         try:
             handle = os.open(name, _NEW, 0o600, dir_fd=parent)
@@ -117,7 +116,7 @@ def stage(
 def stage_link(path: str, target: bytes) -> str:
     """Make a symbolic link beside a path, which leads where `target` says; its name. Raises OSError."""
     folder = os.path.dirname(path)
-    name = f"{_temporary()}{secrets.token_hex(8)}"
+    name = f"{_temporary()}{os.urandom(8).hex()}"
     with tree.opened(folder) as parent:
         try:
             os.symlink(target, os.fsencode(name), dir_fd=parent)

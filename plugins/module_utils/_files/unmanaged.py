@@ -12,8 +12,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._files.model import FileRefusedError, PlannedFile
 from ansible_collections.crdb.onboard.plugins.module_utils._files.owner import (
@@ -29,8 +28,7 @@ OF_APPS = ("app_config", "ca", "client_cert")
 _LOOK_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(NamedTuple):
     """What a call answers for: the files of `apps` for `purposes`; with `complete` those of all other apps too."""
 
     apps: frozenset[str]

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import syslog
-import traceback
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Callable, ClassVar, NoReturn
 
@@ -154,6 +153,8 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except Exception as exc:  # as Ansible does
+        import traceback
+
         module = AnsibleModule.current
         facts = {"msg": f"The module ended early: {type(exc).__name__}: {exc}", "exception": traceback.format_exc()}
         if module is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils._files import transaction as _transaction
@@ -40,13 +39,13 @@ class TestDifference:
         assert (found["before"], found["after"]) == ("one\n", "two\n")
 
     def test_of_a_secret_file_nothing_is_shown(self, tmp_path):
-        wanted = replace(whole(tmp_path / "x.py", "PASSWORD = 'new'\n"), mode=0o600, secret=True)
+        wanted = whole(tmp_path / "x.py", "PASSWORD = 'new'\n")._replace(mode=0o600, secret=True)
         found = shown(tmp_path, [wanted])
         assert found["before"] == ""
         assert found["after"] == "(1 line, 17 bytes; not shown, may hold a secret)\n"
 
     def test_what_held_a_secret_before_is_not_shown_either(self, tmp_path):
-        before = replace(whole(tmp_path / "x.py", "a\nPASSWORD = 'e4rlier'\n"), mode=0o600, secret=True)
+        before = whole(tmp_path / "x.py", "a\nPASSWORD = 'e4rlier'\n")._replace(mode=0o600, secret=True)
         run(tmp_path, [before])
         found = shown(tmp_path, [whole(tmp_path / "x.py", "a\nno password\n")])
         assert "e4rlier" not in found["before"] + found["after"]
@@ -166,8 +165,8 @@ def test_an_attribute_that_cannot_be_kept_refuses_the_write(attributed, tmp_path
 
 def test_the_last_of_two_apps_takes_the_folders_away(tmp_path):
     folder = tmp_path / "srv" / "shared"
-    run(tmp_path, [replace(whole(folder / "one.py", "1"), apps=("one",))])
-    run(tmp_path, [replace(whole(folder / "two.py", "2"), apps=("two",))])
+    run(tmp_path, [whole(folder / "one.py", "1")._replace(apps=("one",))])
+    run(tmp_path, [whole(folder / "two.py", "2")._replace(apps=("two",))])
     remove(tmp_path, apps=["one"])
     assert folder.exists()
     remove(tmp_path, apps=["two"])

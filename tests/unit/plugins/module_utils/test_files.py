@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,7 +153,7 @@ def test_a_file_that_apps_share_is_given_once_an_app_and_taken_away_by_app(home)
     assert path.read_bytes() == b"h:2:d:u:q\nh:1:d:u:p\n*:*:*:me:theirs"
     assert run(home, files) == {".pgpass": "ok"}
     assert "two need different values of h:1:d:u" in run(home, [*files, line("two", b"h:1:d:u:other\n")])[0]
-    assert "listed twice, with a different mode" in run(home, [*files, replace(files[0], mode=0o644)])[0]
+    assert "listed twice, with a different mode" in run(home, [*files, files[0]._replace(mode=0o644)])[0]
     assert remove(home, apps=["two"]) == {".pgpass": "restored"}
     assert path.read_bytes() == b"h:1:d:u:p\n*:*:*:me:theirs"
     assert remove(home, apps=["one"]) == {".pgpass": "restored"}
