@@ -156,9 +156,10 @@ class Cell:
 def listed(everything: bool, catalogue: Path = _catalogue.CATALOGUE) -> list[Cell]:
     """The cells that are rendered and run, and those that cannot be.
 
-    Not `everything`: the newest version of each framework, on one cell of each deployment.
+    Not `everything`: the newest version of each framework, on one cell of each deployment. On Dedicated, which differs
+    from the others by what it needs not, the first framework of a language stands for all.
     """
-    cells = []
+    cells: list[Cell] = []
     for newest in _catalogue.load(catalogue).values():
         if newest.probe is None:
             continue
@@ -168,6 +169,8 @@ def listed(everything: bool, catalogue: Path = _catalogue.CATALOGUE) -> list[Cel
                 able = [Cell(placed, form) for form in FORMS if everything or not Cell(placed, form).impossible]
                 if not everything:
                     able = list({cell.deployment: cell for cell in reversed(able)}.values())
+                    if framework.language in {cell.framework.language for cell in cells}:
+                        able = [cell for cell in able if cell.deployment != "dedicated"]
                     by_token = Cell(placed, "serverless token")
                     able += [by_token] if not by_token.impossible else []
                 cells += able
@@ -185,7 +188,7 @@ def is_refused(cell: Cell, report: Mapping[str, Any]) -> bool:
 
 def installed(cells: list[Cell]) -> dict[tuple[str, ...], dict[str, str]]:
     """What install-clients says of each choice: its folder, or what is missing."""
-    return _installed(*sorted({cell.framework.name for cell in cells}))
+    return _installed(*sorted({f"{cell.framework.name} {cell.framework.versions}" for cell in cells}))
 
 
 @cache

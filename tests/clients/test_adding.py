@@ -136,6 +136,7 @@ def right(choice, made, scratch, ask):
 """
 
 
+@pytest.mark.thorough
 def test_a_language_is_added_by_one_folder_and_one_file(sandbox, checkout):
     home, folder = checkout.parent / "home", checkout / "templates" / "frog"
     (folder / "pad").mkdir(parents=True)

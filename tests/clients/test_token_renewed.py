@@ -127,7 +127,8 @@ def written(sandbox, path, folder, entry, facts=None):
 
 def packages(name):
     """The folder of the packages of a framework's newest choice."""
-    found = next(facts for key, facts in matrix._installed(name).items() if key[0] == name)
+    newest = frameworks.load()[name].choices[0]
+    found = matrix.installed([matrix.Cell(newest, "dedicated")])[name, newest.versions, newest.variant]
     if found["error"] or found["missing"]:
         pytest.skip(f"{found['error'] or found['missing']} (make system-deps installs the toolchains)")
     return Path(found["folder"])
