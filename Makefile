@@ -66,7 +66,10 @@ demo-down: $(VENV)/controller.installed ## stop the stand-in clusters and remove
 	@rm -rf $(DEMO)
 
 .PHONY: test
-test: lint test-unit test-integration acceptance test-containers-and-sanity ## run everything that CI runs
+test: $(VENV)/development.installed ## run everything that CI runs
+	@MAKE="$(MAKE)" scripts/at-once lint test-unit
+	@$(MAKE) test-integration
+	@MAKE="$(MAKE)" scripts/at-once sanity test-molecule-machine acceptance
 
 # Tests mostly wait for servers and programs, so one worker more than a small machine has processors. The files are in
 # the order of tests/conftest.py.
@@ -139,20 +142,12 @@ test-projects: $(VENV)/development.installed ## put the written files into real 
 test-molecule-debian-12: $(VENV)/development.installed ## run every scenario in a container of Debian 12
 	scripts/molecule bookworm
 
-# Both at once: a scenario mostly waits.
 .PHONY: test-molecule-machine
-test-molecule-machine: $(VENV)/development.installed ## run dev_machine.yml in containers of Debian 11 and 13 (Python 3.9, 3.13)
-	scripts/molecule bullseye dev_machine & first=$$!; \
-	    scripts/molecule trixie dev_machine; second=$$?; \
-	    wait $$first && exit $$second
+test-molecule-machine: $(VENV)/development.installed ## run dev_machine.yml in containers of Debian 11 and 13, and for several users on 12
+	scripts/molecule bullseye dev_machine
+	scripts/molecule bookworm dev_machine_users
+	scripts/molecule trixie dev_machine
 
-# Each keeps one processor busy.
-.PHONY: test-containers-and-sanity
-test-containers-and-sanity: $(VENV)/development.installed ## run test-molecule-debian-12, test-molecule-machine and sanity at once
-	@mkdir -p build
-	@$(MAKE) sanity >build/sanity.log 2>&1 & sanity=$$!; \
-	    $(MAKE) test-molecule-debian-12 test-molecule-machine; status=$$?; \
-	    wait $$sanity || status=1; cat build/sanity.log; exit $$status
 
 .PHONY: test-molecule
 test-molecule: $(VENV)/development.installed ## run every scenario in containers of Debian 11, 12 and 13 (Python 3.9, 3.11, 3.13)
