@@ -162,7 +162,9 @@ def test_a_run_that_is_killed_is_swept(
     assert "nothing is left over" in log.read_text()
 
 
-@pytest.mark.parametrize(("cluster", "check"), [(OTTER, "duplicates"), (BADGER, "least-rights")])
+@pytest.mark.parametrize(
+    ("cluster", "check"), [(OTTER, "duplicates"), pytest.param(BADGER, "least-rights", marks=pytest.mark.thorough)]
+)
 def test_a_run_that_is_killed_with_its_watcher_is_swept_by_the_command(
     sandbox: Sandbox, cloud: Cloud, tmp_path: Path, cluster: str, check: str
 ) -> None:

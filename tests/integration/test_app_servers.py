@@ -357,6 +357,7 @@ def test_files_that_another_run_replaces_before_the_last_check_are_said_to_be_it
     settle(controller, sandbox, fleet, "brave_otter")
 
 
+@pytest.mark.thorough
 def test_two_operators_at_once(controller, sandbox, fleet, tmp_path):
     settle(controller, sandbox, fleet, "brave_otter")
     other = Controller(tmp_path / "other")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -265,10 +266,13 @@ def test_an_advanced_cluster_takes_a_ca_and_the_next_one(controller, sandbox, ca
         heron.play("authorize_network", **heron.network, crdb_network_state="absent")
 
 
+@pytest.mark.thorough
 def test_a_fleet_changes_it_once_and_counts_hosts_that_nobody_asked(controller, sandbox, cas, tmp_path):
     heron = Heron(controller, sandbox, cas)
     inventory = tmp_path / "hosts"
-    inventory.write_text("[all:vars]\nansible_connection=local\n[apps]\napp1\napp2\napp3\n")
+    inventory.write_text(
+        f"[all:vars]\nansible_connection=local\nansible_python_interpreter={sys.executable}\n[apps]\napp1\napp2\napp3\n"
+    )
     fleet = ("-i", inventory)
     try:
         # Three hosts name it, and the change is made once.

@@ -129,6 +129,7 @@ class TestWithTheCloudApi:
         run = controller.playbook("authorize_network", undone)
         assert run.status == 0, run.output
 
+    @pytest.mark.thorough
     def test_an_entry_is_added(self, controller, sandbox, variables):
         cluster = sandbox.clusters["funky-skunk"]
         facts = {**sandbox.connections["funky_skunk"], "port": cluster.ports["newcomer"]}

@@ -326,6 +326,7 @@ class TestNames:
         assert run.status == 0, run.output
         assert tree(controller.home) == {}
 
+    @pytest.mark.thorough
     def test_offboarding_knows_the_old_name_too(self, controller, sandbox):
         facts = sandbox.connections["steady_heron"]
         self.onboard(controller, facts, "~/src/shop", crdb_app_name="app", crdb_app_psql_service="shop")

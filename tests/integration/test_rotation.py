@@ -218,6 +218,7 @@ def test_passwords_and_the_ca_change_and_no_connection_fails(controller, front, 
         assert secret not in fleet.output
 
 
+@pytest.mark.thorough
 def test_the_password_of_a_single_user_changes_with_a_gap_that_is_said(controller, front, boss, drivers, tmp_path):
     fleet = Fleet(controller, front, drivers, tmp_path, user="shop_a")
     fleet.play("sql_user")

@@ -55,7 +55,7 @@ def home(controller, sandbox, tmp_path):
     return controller.home
 
 
-@pytest.mark.parametrize("product", ["cockroach", "cockroach-sql"])
+@pytest.mark.parametrize("product", ["cockroach", pytest.param("cockroach-sql", marks=pytest.mark.thorough)])
 def test_a_statement_is_executed_on_every_deployment(controller, sandbox, home, tmp_path, product):
     facts = {
         "crdb_hosts": "localhost",
