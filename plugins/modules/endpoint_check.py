@@ -349,6 +349,9 @@ def _check(params: dict[str, Any], check_mode: bool) -> list[dict[str, Any]]:
     facts = params["endpoints"] or []
     endpoints = [Endpoint.from_dict(entry) for entry in facts]
     owners = {entry["run_as"]: Owner(entry["run_as"]) for entry in facts}
+    if any(endpoint.has_token for endpoint in endpoints):
+        # Before the users' processes start: they may not be able to read this module's own file.
+        from ansible_collections.crdb.onboard.plugins.module_utils._check import token  # noqa: F401
     reports: dict[int, dict[str, Any]] = {}
     refused: dict[str, list[str]] = {}
     # Other users' processes are forked first, before the check of this process starts threads.

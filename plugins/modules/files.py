@@ -500,7 +500,7 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
     if prove and any(owner.foreign for owner in owners.values()):
         # Before the users' processes start: they may not be able to read this module's own file. Elsewhere it is loaded
         # once something changed, because it is the larger part of this module's start.
-        from ansible_collections.crdb.onboard.plugins.module_utils._check import run  # noqa: F401
+        from ansible_collections.crdb.onboard.plugins.module_utils._check import run, token  # noqa: F401
     scope = scope_of(module.params)
     look = scope is not None and scope.complete and not module.params["prune"]
     others = of_users(other_users({owner.uid for owner in owners.values()}), scope) if scope and look else []

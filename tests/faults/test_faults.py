@@ -15,7 +15,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -470,7 +469,7 @@ def test_no_finding_repeats_the_password_that_a_file_has_in_another_place(files:
     facts = Endpoint.from_dict(endpoint(files, 1))
     tried = refused_input("shop", "", "")
     found = Finding("env_value_differs", {"path": "/a/.env", "variable": "X", "difference": f"user is {PASSWORD}"})
-    report = with_findings(replace(tried, diagnosis=Diagnosis("ok", "", "", {})), facts, [found], "", only=False)
+    report = with_findings(tried._replace(diagnosis=Diagnosis("ok", "", "", {})), facts, [found], "", only=False)
     assert report.diagnosis.code == "env_value_differs"
     assert "user is ********" in report.diagnosis.cause
     assert PASSWORD not in json.dumps(report.as_dict(), ensure_ascii=False)

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.chain import failing_certificate, links, trust_path
 from ansible_collections.crdb.onboard.plugins.module_utils._check.classify import classify, redirect_of
@@ -36,8 +35,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import (
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.messages import server_kind
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(NamedTuple):
     """A verdict. `evidence`: strings, and lists and dicts of strings, already cleaned of non-printable characters."""
 
     code: str

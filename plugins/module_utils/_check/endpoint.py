@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import EndpointError
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEPLOYMENTS
@@ -24,8 +23,7 @@ _PATHS = ("ca_file", "sslcert", "sslkey", "sslcrl", "sslcrldir", "jwt_file")
 _TOKENS = ("jwt", "jwt_file", "jwt_command")
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One database to connect to, as one app's configuration names it.
 
     `ca_text` (PEM) takes precedence over `ca_file`: it serves a CA that is not on the machine yet. Without both, the
@@ -42,7 +40,7 @@ class Endpoint:
     deployment: str = "serverless"
     port: int = 26257
     options: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     routing_id: str | None = None
     ca_file: str | None = None
     ca_text: str | None = None
@@ -50,12 +48,16 @@ class Endpoint:
     sslkey: str | None = None
     sslcrl: str | None = None
     sslcrldir: str | None = None
-    jwt: str | None = field(default=None, repr=False)
+    jwt: str | None = None
     jwt_file: str | None = None
     jwt_command: tuple[str, ...] = ()
     public_roots: bool = False
     hold_password: bool = False
     tls_only: bool = False
+
+    def __repr__(self) -> str:
+        """Its name: a traceback shows no password."""
+        return f"Endpoint({self.name!r})"
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Endpoint:

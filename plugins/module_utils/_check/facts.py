@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
-from ansible_collections.crdb.onboard.plugins.module_utils._check.token import Claims
 from ansible_collections.crdb.onboard.plugins.module_utils._wire import x509
+
+if TYPE_CHECKING:
+    from ansible_collections.crdb.onboard.plugins.module_utils._check.token import Claims
 
 # Clocks that differ by less count as equal: the controller's is read before the request travels to the host.
 CLOCK_SECONDS = 300.0
@@ -26,19 +28,12 @@ CLOCK_SECONDS = 300.0
 _NO_SOURCE = "what is sent in place of a password"
 
 
-@dataclass
 class Facts:
     """Everything that the sentences of a diagnosis may name about a connection.
 
     `secret`: the password once it was sent, because a server may repeat it. No sentence names it.
     """
 
-    name: str
-    deployment: str
-    host: str
-    port: int
-    user: str
-    database: str
     routing_id: str | None = None
     options: str | None = None
     ca_file: str | None = None
@@ -50,7 +45,6 @@ class Facts:
     timeout: float = DEFAULT_TIMEOUT
     address: str | None = None
     local_address: str | None = None
-    attempts: list[dict[str, str]] = field(default_factory=list)
     public_roots: bool = True
     # The list of revoked certificates, if one was read.
     revocations: str | None = None
@@ -63,10 +57,24 @@ class Facts:
     # Where a token comes from, and what it says about itself once it was read.
     token_from: str = _NO_SOURCE
     token: Claims | None = None
-    secret: str = field(default="", repr=False)
+    secret: str = ""
     password_encoded: bool = False
     # The protocol that a server chose which speaks TLS from the first byte; None where none was found to do so.
     tls_at_once: str | None = None
+
+    def __init__(
+        self, *, name: str, deployment: str, host: str, port: int, user: str, database: str, **others: Any
+    ) -> None:
+        self.name = name
+        self.deployment = deployment
+        self.host = host
+        self.port = port
+        self.user = user
+        self.database = database
+        # The addresses that were tried, each {address, error}.
+        self.attempts: list[dict[str, str]] = []
+        for fact, value in others.items():
+            setattr(self, fact, value)
 
     @classmethod
     def of(cls, endpoint: Endpoint, timeout: float) -> Facts:

@@ -13,7 +13,6 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
@@ -48,7 +47,7 @@ def with_default_ca(endpoint: Endpoint) -> Endpoint:
     if endpoint.ca_file or endpoint.ca_text or endpoint.public_roots:
         return endpoint
     path = default_ca_file()
-    return replace(endpoint, ca_file=path) if path and Path(path).is_file() else endpoint
+    return endpoint._replace(ca_file=path) if path and Path(path).is_file() else endpoint
 
 
 def revocations(endpoint: Endpoint) -> Revocations:

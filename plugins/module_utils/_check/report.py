@@ -12,8 +12,7 @@ This module util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.app_files import Finding
 from ansible_collections.crdb.onboard.plugins.module_utils._check.catalogue.notes import NOTES
@@ -27,8 +26,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import WireError
 
 
-@dataclass
-class Report:
+class Report(NamedTuple):
     """The result of one endpoint's check.
 
     `stages`: the stages that were reached, each {stage, ok, milliseconds}.
@@ -43,7 +41,7 @@ class Report:
     stages: list[dict[str, Any]]
     server: dict[str, Any]
     password_sent: bool
-    notes: list[dict[str, str]] = field(default_factory=list)
+    notes: list[dict[str, str]]
 
     @property
     def ok(self) -> bool:
@@ -71,13 +69,13 @@ def skipped(code: str, facts: Facts, other: str, **words: str) -> Report:
     """The report of an endpoint that was not tried, because the login of `other` failed: an endpoint or a host."""
     error = WireError(f"not tried after the login of {clean(other)} failed")
     diagnosis = describe(code, "auth", error, facts, other=other, **words)
-    return Report(facts.name, facts.host, facts.port, None, diagnosis, [], {}, False)
+    return Report(facts.name, facts.host, facts.port, None, diagnosis, [], {}, False, [])
 
 
 def refused_input(name: str, cause: str, cure: str) -> Report:
     """The report of an endpoint that could not be tried, because what was given for it is refused."""
     diagnosis = Diagnosis("input_refused", clean(cause, 1000), clean(cure, 1000), {"step": "input"})
-    return Report(name, "", 0, None, diagnosis, [], {}, False)
+    return Report(name, "", 0, None, diagnosis, [], {}, False, [])
 
 
 def with_findings(report: Report, endpoint: Endpoint, findings: Sequence[Finding], user: str, *, only: bool) -> Report:
@@ -98,7 +96,7 @@ def with_findings(report: Report, endpoint: Endpoint, findings: Sequence[Finding
             faults.append(describe(code, "prepare", WireError("read back"), facts, **{**common, **words}))
     if faults and report.ok and not only:
         first = faults.pop(0)
-        report = replace(report, diagnosis=Diagnosis(first.code, first.cause, first.cure, {"step": "files"}))
+        report = report._replace(diagnosis=Diagnosis(first.code, first.cause, first.cure, {"step": "files"}))
     report.notes.extend({"code": fault.code, "text": fault.cause} for fault in faults)
     return report
 

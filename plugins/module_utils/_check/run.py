@@ -18,11 +18,8 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
-from ansible_collections.crdb.onboard.plugins.module_utils._check import token
 from ansible_collections.crdb.onboard.plugins.module_utils._check.codes import (
     OK,
     REFUSED_LOGINS,
@@ -135,10 +132,16 @@ def check_endpoints(
             if login_was_refused(reports[index]):
                 refused[key] = [endpoints[index].name, reports[index].diagnosis.code]
 
-    if groups:
+    if len(groups) > 1:
+        # Loading this takes longer than most stages of a check.
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(max_workers=min(MAX_PARALLEL, len(groups))) as pool:
             for future in [pool.submit(run, indexes) for indexes in groups.values()]:
                 future.result()
+    else:
+        for indexes in groups.values():
+            run(indexes)
     return [reports[index] for index in range(len(endpoints))]
 
 
@@ -264,6 +267,8 @@ class _Run:
         endpoint = self._endpoint
         if not endpoint.has_token:
             return
+        from ansible_collections.crdb.onboard.plugins.module_utils._check import token
+
         self._clocks()
         began = time.monotonic()
         try:
@@ -280,7 +285,7 @@ class _Run:
             milliseconds = round((time.monotonic() - began) * 1000, 1)
             self._stages.append({"stage": "auth", "ok": False, "milliseconds": milliseconds})
             raise
-        self._endpoint = replace(endpoint, password=text)
+        self._endpoint = endpoint._replace(password=text)
 
     def _log_in(self) -> Wire:
         self._take_token()

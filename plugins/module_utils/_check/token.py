@@ -25,9 +25,8 @@ import selectors
 import signal
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.errors import TokenUnusableError
 from ansible_collections.crdb.onboard.plugins.module_utils._text import clean
@@ -47,8 +46,7 @@ _BLOCK = 65536
 _LAST_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class Claims:
+class Claims(NamedTuple):
     """What a token says about itself.
 
     Args:
@@ -57,9 +55,9 @@ class Claims:
         shown: its subject, audience and issuer, as far as they may be shown, by these names.
     """
 
-    expires: datetime.datetime | None = None
-    not_before: datetime.datetime | None = None
-    shown: dict[str, str] = field(default_factory=dict)
+    expires: datetime.datetime | None
+    not_before: datetime.datetime | None
+    shown: dict[str, str]
 
 
 def claims_of(token: str) -> Claims:

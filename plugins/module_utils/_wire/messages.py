@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ansible_collections.crdb.onboard.plugins.module_utils._wire.errors import MalformedError
 
@@ -34,8 +34,7 @@ _AUTH_METHODS = {
 }
 
 
-@dataclass
-class AuthRequest:
+class AuthRequest(NamedTuple):
     """What the server asks for after the StartupMessage. `kind`: the protocol's number; 0: nothing."""
 
     kind: int

@@ -16,7 +16,6 @@ import datetime
 import hashlib
 import ipaddress
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
 from ansible_collections.crdb.onboard.plugins.module_utils._pem import CERTIFICATE, PemBlock
@@ -103,21 +102,20 @@ def _text(name: Sequence[Attribute]) -> str:
     return ", ".join(f"{_SHORT_NAMES.get(part.oid, part.oid)}={part.text}" for part in name)
 
 
-@dataclass(frozen=True)
-class Certificate:
+class Certificate(NamedTuple):
     """The fields of a certificate. Dates are in UTC.
 
     `dns_names`, `addresses`: the bytes of the dNSNames and of the iPAddresses. `is_ca`, `key_usage`, `extended_usage`:
     None without that extension. `critical`: the object identifiers of the critical extensions. `extensions`: how many.
     """
 
-    der: bytes = field(repr=False)
+    der: bytes
     version: int
     serial: int
     subject_name: tuple[Attribute, ...]
     issuer_name: tuple[Attribute, ...]
-    subject_der: bytes = field(repr=False)
-    issuer_der: bytes = field(repr=False)
+    subject_der: bytes
+    issuer_der: bytes
     not_before: datetime.datetime
     not_after: datetime.datetime
     has_alternative_names: bool = False

@@ -311,7 +311,7 @@ def test_values_of_a_dotenv_file(line: bytes, value: str) -> None:
 
 def report(ok: bool) -> Report:
     verdict = Diagnosis("ok", "", "", {}) if ok else Diagnosis("tcp_refused", "cause.", "cure.", {"step": "connect"})
-    return Report("shop", "db.test", 26257, None, verdict, [], {}, False)
+    return Report("shop", "db.test", 26257, None, verdict, [], {}, False, [])
 
 
 ENDPOINT = Endpoint.from_dict({"name": "shop", "host": "db.test", "user": "u", "database": "d"})
