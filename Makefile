@@ -148,7 +148,6 @@ test-molecule-machine: $(VENV)/development.installed ## run dev_machine.yml in c
 	scripts/molecule bookworm dev_machine_users
 	scripts/molecule trixie dev_machine
 
-
 .PHONY: test-molecule
 test-molecule: $(VENV)/development.installed ## run every scenario in containers of Debian 11, 12 and 13 (Python 3.9, 3.11, 3.13)
 	for suite in bullseye bookworm trixie; do scripts/molecule $$suite || exit 1; done

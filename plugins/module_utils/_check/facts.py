@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.crdb.onboard.plugins.module_utils._check.endpoint import Endpoint
 from ansible_collections.crdb.onboard.plugins.module_utils._check.options import DEFAULT_TIMEOUT
@@ -62,9 +62,7 @@ class Facts:
     # The protocol that a server chose which speaks TLS from the first byte; None where none was found to do so.
     tls_at_once: str | None = None
 
-    def __init__(
-        self, *, name: str, deployment: str, host: str, port: int, user: str, database: str, **others: Any
-    ) -> None:
+    def __init__(self, *, name: str, deployment: str, host: str, port: int, user: str, database: str) -> None:
         self.name = name
         self.deployment = deployment
         self.host = host
@@ -73,27 +71,26 @@ class Facts:
         self.database = database
         # The addresses that were tried, each {address, error}.
         self.attempts: list[dict[str, str]] = []
-        for fact, value in others.items():
-            setattr(self, fact, value)
 
     @classmethod
     def of(cls, endpoint: Endpoint, timeout: float) -> Facts:
-        return cls(
+        facts = cls(
             name=endpoint.name,
             deployment=endpoint.deployment,
             host=endpoint.host,
             port=endpoint.port,
             user=endpoint.user,
             database=endpoint.database,
-            routing_id=endpoint.routing_id,
-            options=endpoint.options,
-            ca_file=None if endpoint.ca_text else endpoint.ca_file,
-            ca_given=bool(endpoint.ca_text or endpoint.ca_file),
-            client_cert=endpoint.sslcert,
-            timeout=timeout,
-            token_from=_token_source(endpoint),
-            password_encoded=bool(re.search("%[0-9A-Fa-f]{2}", endpoint.password or "")),
         )
+        facts.routing_id = endpoint.routing_id
+        facts.options = endpoint.options
+        facts.ca_file = None if endpoint.ca_text else endpoint.ca_file
+        facts.ca_given = bool(endpoint.ca_text or endpoint.ca_file)
+        facts.client_cert = endpoint.sslcert
+        facts.timeout = timeout
+        facts.token_from = _token_source(endpoint)
+        facts.password_encoded = bool(re.search("%[0-9A-Fa-f]{2}", endpoint.password or ""))
+        return facts
 
 
 def _token_source(endpoint: Endpoint) -> str:

@@ -73,17 +73,15 @@ BORROWED = {"input_refused", "libpq_would_fail"}
 
 
 def facts(**changes: Any) -> Facts:
-    given: dict[str, Any] = {
-        "name": "shop",
-        "deployment": "serverless",
-        "host": "db.test",
-        "port": 26257,
-        "user": "maxroach",
+    login: dict[str, Any] = {
+        "name": "shop", "deployment": "serverless", "host": "db.test", "port": 26257, "user": "maxroach",
         "database": "defaultdb",
-        "address": "192.0.2.7",
-        **changes,
-    }
-    return Facts(**given)
+    }  # fmt: skip
+    given = Facts(**{name: changes.pop(name, value) for name, value in login.items()})
+    for name, value in {"address": "192.0.2.7", **changes}.items():
+        assert hasattr(given, name)
+        setattr(given, name, value)
+    return given
 
 
 def tls(reason: str, verify_code: int = 0) -> TlsError:
