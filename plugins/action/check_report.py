@@ -64,7 +64,7 @@ class ActionModule(OnboardingAction):
             written = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
             results = tuple(self._host(host, fleet_options, task_vars) for host in hosts)
             fleet = _report.Fleet(results, written, _origin.origin(task_vars.get("ansible_inventory_sources") or ()))
-            files = self._files(fleet, arguments) if folder else []
+            files = self._files(key, fleet, arguments) if folder else []
         return {
             "changed": False,
             "ok": fleet.ok,
@@ -98,13 +98,15 @@ class ActionModule(OnboardingAction):
         alive = task_vars.get("ansible_play_hosts") or []
         return _report.read_host(host, check, (check or {}).get("drivers"), lost=host not in alive)
 
-    def _files(self, fleet: _report.Fleet, arguments: dict[str, Any]) -> list[str]:
+    def _files(self, key: str, fleet: _report.Fleet, arguments: dict[str, Any]) -> list[str]:
         files = []
+        checked = sum(host.status != _report.NOT_CHECKED for host in fleet.hosts)
+        writes = not self._task.check_mode and not run_reports.is_overtaken(key, checked)
         for chosen in dict.fromkeys(arguments["formats"]):
             suffix, render = _report_formats.FORMATS[chosen]
             path = Path(arguments["folder"]).expanduser().absolute() / f"{arguments['name']}.{suffix}"
             content = render(fleet)
-            if not self._task.check_mode:
+            if writes:
                 _write(path, content)
             files.append(str(path))
         return files

@@ -152,17 +152,18 @@ def _hosts(cluster: Mapping[str, Any]) -> set[str]:
 
 def facts_of(endpoint: Mapping[str, Any], address: str | None = None) -> Facts:
     """The facts that the sentences about an endpoint may name."""
-    return Facts(
+    facts = Facts(
         name=str(endpoint.get("name") or endpoint["host"]),
         deployment=str(endpoint.get("deployment") or "serverless"),
         host=str(endpoint["host"]),
         port=int(endpoint.get("port") or 26257),
         user=str(endpoint["user"]),
         database=str(endpoint["database"]),
-        routing_id=endpoint.get("routing_id") or None,
-        options=endpoint.get("options") or None,
-        address=address,
     )
+    facts.routing_id = endpoint.get("routing_id") or None
+    facts.options = endpoint.get("options") or None
+    facts.address = address
+    return facts
 
 
 def _ask(

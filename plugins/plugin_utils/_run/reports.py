@@ -53,6 +53,18 @@ def _title(hosts: Sequence[str]) -> str:
     return f"{', '.join(hosts[:_NAMES_SHOWN])}{more}"
 
 
+def is_overtaken(key: str, checked: int) -> bool:
+    """Whether a report of more checked hosts was already written under a key; otherwise, this number is kept.
+
+    A task knows the hosts that were checked when it began. Where each host goes at its own pace, one that began earlier
+    can end later. Call it within `shared.alone`.
+    """
+    if checked < int(shared.get(f"checked {key}") or 0):
+        return True
+    shared.put(f"checked {key}", checked)
+    return False
+
+
 def under(title: str, lines: Sequence[str]) -> list[str]:
     """Lines with a title above them."""
     return [f"{title}:", *(f"  {line}" if line else "" for line in lines)]

@@ -72,3 +72,10 @@ def test_too_many_reports_with_passwords_are_refused(subject: str, monkeypatch: 
     monkeypatch.setattr(reports, "_secret_texts", Memory(subject, 4096))
     with pytest.raises(OnboardingError, match="too many different reports with passwords"):
         reports.note(subject, "task", "a", ["x" * 4096], secret=True)
+
+
+def test_a_report_that_knows_fewer_hosts_does_not_replace_one_that_knows_more(subject: str) -> None:
+    # With the strategy `free`, the task of a host that began earlier can write its report last.
+    found = [reports.is_overtaken(subject, checked) for checked in (1, 3, 2, 3, 4)]
+    assert found == [False, False, True, False, False]
+    assert not reports.is_overtaken(f"{subject} of another folder", 1)
