@@ -85,7 +85,7 @@ class ScramClient:
 
     def __init__(self, password: str, *, user: str = "", nonce: str | None = None) -> None:
         self._password = password
-        self._nonce = base64.b64encode(os.urandom(18)).decode("ascii") if nonce is None else nonce
+        self._nonce = nonce or base64.b64encode(os.urandom(18)).decode("ascii")
         escaped = user.replace("=", "=3D").replace(",", "=2C")
         self._first_bare = f"n={escaped},r={self._nonce}"
         self._server_signature: bytes | None = None
@@ -147,7 +147,7 @@ def scram_verifier(password: str, *, salt: bytes | None = None, iterations: int 
 
     The password cannot be computed from it. Format: PostgreSQL documentation, "pg_authid", also for CockroachDB.
     """
-    salt = os.urandom(16) if salt is None else salt
+    salt = salt or os.urandom(16)
     client_key, server_key = _keys(password, salt, iterations)
     stored_key = hashlib.sha256(client_key).digest()
     salt_text, stored_text, server_text = (base64.b64encode(part).decode() for part in (salt, stored_key, server_key))
