@@ -134,6 +134,34 @@ def test_the_demo_runs_the_versions_that_the_catalogue_names_as_tested():
     assert set(_pins().items()) <= tested
 
 
+def _imported_roles(node):
+    """The role imports below a node of a playbook: the keywords of each."""
+    if isinstance(node, list):
+        for entry in node:
+            yield from _imported_roles(entry)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
+                yield value
+            yield from _imported_roles(value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("playbooks/dev_machine.yml", "playbooks/check.yml", "playbooks/offboard.yml"),
+        "roles/crdb_rollout/tasks/main.yml",
+    ],
+)
+def test_options_that_modules_validate_take_no_task_of_their_own(path):
+    # Ansible's "Validating arguments" costs a process for each role and host.
+    by_modules = {"connection", "ca", "app_config", "app_service", "check"}
+    imported = list(_imported_roles(yaml.safe_load((TOP / path).read_text())))
+    mine = [role for role in imported if role["name"].removeprefix("crdb.onboard.crdb_") in by_modules]
+    assert mine
+    assert [role["name"] for role in mine if role.get("rolespec_validate") is not False] == []
+
+
 def test_lock_files_name_no_registry():
     locks = [path for path in (TOP / "requirements").rglob("*") if path.suffix in (".txt", ".json", ".sum", ".sha256")]
     assert len(locks) > 20
