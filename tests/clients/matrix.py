@@ -156,8 +156,8 @@ class Cell:
 def listed(everything: bool, catalogue: Path = _catalogue.CATALOGUE) -> list[Cell]:
     """The cells that are rendered and run, and those that cannot be.
 
-    Not `everything`: the newest version of each framework, on one cell of each deployment. On Dedicated, which differs
-    from the others by what it needs not, the first framework of a language stands for all.
+    Not `everything`: the newest version of each framework, on one cell of each deployment. On Dedicated, which needs
+    neither a routing id nor a client certificate, one framework of a language stands for all.
     """
     cells: list[Cell] = []
     for newest in _catalogue.load(catalogue).values():

@@ -148,10 +148,7 @@ def _imported_roles(node):
 
 @pytest.mark.parametrize(
     "path",
-    [
-        *("playbooks/dev_machine.yml", "playbooks/check.yml", "playbooks/offboard.yml"),
-        "roles/crdb_rollout/tasks/main.yml",
-    ],
+    [f"playbooks/{name}.yml" for name in ("dev_machine", "check", "offboard")] + ["roles/crdb_rollout/tasks/main.yml"],
 )
 def test_options_that_modules_validate_take_no_task_of_their_own(path):
     # Ansible's "Validating arguments" costs a process for each role and host.
