@@ -10,6 +10,7 @@ this machine's network. It costs 0.1 s and no image, and is reached by real ssh.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import new_state
+from tests.ports import held_port
 
 # The mounts are private: nothing of a host is seen outside, and its end takes everything with it.
 START = """
@@ -55,12 +57,6 @@ exec chroot . /usr/sbin/sshd -D -e -p "$port" -o ListenAddress=127.0.0.1 -o UseP
 WAIT_SECONDS = 30
 
 
-def _free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
-
-
 @dataclass
 class Host:
     """A running host; `process` is what started it, outside of its namespaces."""
@@ -87,6 +83,7 @@ class Fleet:
     def __init__(self, number: int) -> None:
         self.folder = new_state()
         self.hosts: dict[str, Host] = {}
+        self._ports = contextlib.ExitStack()
         self.key = self.folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
         try:
@@ -100,7 +97,7 @@ class Fleet:
 
     def _start(self, name: str) -> None:
         (self.folder / name).mkdir()
-        port = _free_port()
+        port = self._ports.enter_context(held_port())
         # It ends with what started it, however that ends.
         words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
         words += ["--propagation", "private", "sh", "-c", START]
@@ -149,6 +146,7 @@ class Fleet:
             host.process.send_signal(signal.SIGKILL)
         for host in self.hosts.values():
             host.process.wait()
+        self._ports.close()
         shutil.rmtree(self.folder)
 
 

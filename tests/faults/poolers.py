@@ -10,13 +10,13 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.engine import _system_folders
+from tests.ports import held_port
 
 ADMIN = "admin"
 _START_SECONDS = 60.0
@@ -37,12 +37,6 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def account() -> str:
@@ -85,6 +79,19 @@ def _key_files(folder: Path, certificate: Path) -> Path:
 
 
 @contextlib.contextmanager
+def _running(folder: Path, port: int, command: Sequence[str | Path], ready: str) -> Iterator[Server]:
+    """The server of `command`, from its log's words `ready` on."""
+    log = folder / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(_as_account(command), stdout=stream, stderr=stream, cwd="/")
+    server = _wait(Server(folder, port, process), log, ready)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
 def postgres(
     folder: Path,
     certificate: Path,
@@ -113,9 +120,7 @@ def postgres(
     )
     hba = data / "pg_hba.conf"
     hba.write_text(rules)
-    port, log = free_port(), folder / "log"
     all_settings = {
-        "port": str(port),
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": str(folder),
         "ssl": "on",
@@ -126,15 +131,10 @@ def postgres(
         **settings,
     }
     words = [word for name, value in all_settings.items() for word in ("-c", f"{name}={value}")]
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            _as_account([binaries / "postgres", "-D", data, *words]), stdout=stream, stderr=stream, cwd="/"
-        )
-    server = _wait(Server(folder, port, process), log, "ready to accept connections")
-    try:
-        yield server
-    finally:
-        server.stop()
+    with held_port() as port:
+        command = [binaries / "postgres", "-D", data, "-c", f"port={port}", *words]
+        with _running(folder, port, command, "ready to accept connections") as server:
+            yield server
 
 
 @contextlib.contextmanager
@@ -144,13 +144,12 @@ def pgbouncer(
     """PgBouncer with TLS and SCRAM. `databases`: name to connection string; `users`: name to password."""
     folder.mkdir(mode=0o700)
     _give(folder)
-    pem, port, log = _key_files(folder, certificate), free_port(), folder / "log"
+    pem = _key_files(folder, certificate)
     user_file = folder / "users.txt"
     user_file.write_text("".join(f'"{name}" "{secret}"\n' for name, secret in users.items()))
     user_file.chmod(0o600)
     options = {
         "listen_addr": "127.0.0.1",
-        "listen_port": str(port),
         "unix_socket_dir": "",
         "auth_type": "scram-sha-256",
         "auth_file": str(user_file),
@@ -160,19 +159,12 @@ def pgbouncer(
         "server_tls_sslmode": "require",
         **settings,
     }
-    lines = ["[databases]", *(f"{name} = {value}" for name, value in databases.items()), "[pgbouncer]"]
     config = folder / "pgbouncer.ini"
-    config.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in options.items())]) + "\n")
-    _give(user_file, config)
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            _as_account([shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", config]),
-            stdout=stream,
-            stderr=stream,
-            cwd="/",
-        )
-    server = _wait(Server(folder, port, process), log, "process up")
-    try:
-        yield server
-    finally:
-        server.stop()
+    with held_port() as port:
+        lines = ["[databases]", *(f"{name} = {value}" for name, value in databases.items())]
+        lines += ["[pgbouncer]", f"listen_port = {port}", *(f"{name} = {value}" for name, value in options.items())]
+        config.write_text("\n".join(lines) + "\n")
+        _give(user_file, config)
+        command = [shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", config]
+        with _running(folder, port, command, "process up") as server:
+            yield server

@@ -30,6 +30,7 @@ from tests.faults.certificates import Authority
 from tests.faults.table import FAULTS, PASSWORD, USER, Files, shows
 from tests.faults.test_ca_files import certificate_in, revocations
 from tests.faults.test_faults import endpoint, target
+from tests.ports import held_port
 
 pytestmark = [
     pytest.mark.skipif(
@@ -263,7 +264,8 @@ def _server_stopping(world: World, folder: Path) -> Iterator[Report]:
 
 @case("tcp_refused")
 def _tcp_refused(world: World, _folder: Path) -> Iterator[Report]:
-    yield world.check(poolers.free_port())
+    with held_port() as port:
+        yield world.check(port)
     yield world.check(world.node.port)
 
 

@@ -35,6 +35,7 @@ from tests.faults import table
 from tests.faults.broken import VERSION, Behaviour, BrokenServer, Peer
 from tests.faults.certificates import DAY, NOW, Authority
 from tests.faults.table import DATABASE, FAULTS, PASSWORD, USER, Fault, Files
+from tests.ports import held_port
 from tests.unit.plugins.module_utils.test_check_diagnosis import BORROWED, REACHED
 
 # A server that speaks TLS 1.1 only is one of the faults.
@@ -93,9 +94,8 @@ def target(fault: Fault) -> Iterator[tuple[int, BrokenServer | None]]:
             yield listener.getsockname()[1], None
         return
     if fault.behaviour is None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            yield unused.getsockname()[1], None
+        with held_port() as port:
+            yield port, None
         return
     with BrokenServer(fault.behaviour) as server:
         yield server.port, server

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 import pytest
@@ -16,6 +15,8 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.crdb.onboard.plugins.doc_fragments import endpoints, projects
 from ansible_collections.crdb.onboard.plugins.module_utils._check.report import failure_text
 from ansible_collections.crdb.onboard.plugins.modules import endpoint_check
+
+from tests.ports import held_port
 
 CANARY = "c4n4ry-Passw0rd"
 
@@ -32,9 +33,8 @@ def run(arguments: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> dict[s
 
 @pytest.fixture
 def closed_port() -> Any:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        yield unused.getsockname()[1]
+    with held_port() as port:
+        yield port
 
 
 def endpoint(port: int, **changes: Any) -> dict[str, Any]:

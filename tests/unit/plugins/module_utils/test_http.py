@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import gzip
-import socket
 
 import pytest
 from ansible_collections.crdb.onboard.plugins.module_utils import _egress
@@ -29,6 +28,7 @@ from ansible_collections.crdb.onboard.plugins.module_utils._http.errors import (
 from ansible_collections.crdb.onboard.plugins.module_utils._http.places import place_of, proxy_for, shown
 
 from tests.hostile import HostileServer, answer, drip, redirect
+from tests.ports import held_port
 
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -337,11 +337,10 @@ class TestProxy:
             pass
 
     def test_a_proxy_that_is_away_is_named(self):
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            port = closed.getsockname()[1]
-        client = HttpClient(5.0, tls_context(), proxy=f"http://ann:secret@127.0.0.1:{port}")
-        with pytest.raises(ConnectError) as caught, client.open("https://x"):
-            pass
+        with held_port() as port:
+            client = HttpClient(5.0, tls_context(), proxy=f"http://ann:secret@127.0.0.1:{port}")
+            with pytest.raises(ConnectError) as caught, client.open("https://x"):
+                pass
         assert str(caught.value) == f"the proxy 127.0.0.1:{port} cannot be reached: Connection refused"
 
 
