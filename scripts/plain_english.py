@@ -46,6 +46,7 @@ PHRASES = {
     r"\broll-outs?\b": "write 'rollout'",
     r"\bthe way there failed\b": "write 'the request failed'",
     r"\bopen(?:s|ed)? TLS\b": "write 'intercepts TLS'",
+    r"\bon the way\b": "write 'on the network path' or name the device",
     r"\bempty module\b": "write 'no-op module'",
     r"\bis warned of\b": "write 'you get a warning'",
     r"\b(?:is|are) said\b": "write 'is reported' or 'is printed'",

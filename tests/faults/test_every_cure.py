@@ -53,7 +53,7 @@ NOT_FOLLOWED = {
     "internal_error": FINDS_OUT,
     **dict.fromkeys(
         ("tls_plaintext_injected", "server_requires_encryption", "server_signature_invalid", "captive_portal"),
-        "something on the way is the cause, and the cure is to find it",
+        "something on the network path is the cause, and the cure is to find it",
     ),
     **dict.fromkeys(("reply_truncated", "reply_bad_length", "reply_endless", "reply_malformed"), FINDS_OUT),
     **dict.fromkeys(("scram_iterations", "scram_malformed"), FINDS_OUT),

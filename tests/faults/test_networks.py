@@ -41,7 +41,7 @@ FAULTS: list[tuple[str, str, list[str], dict[str, Any], str, str, str, str]] = [
     ("resolver silent", "silent", [], {}, "dns_timeout", "dns_not_found", "/etc/resolv.conf", "resolver"),
     ("IPv6 only, no way to it", "aaaa", [], {}, "no_ipv4_address", "tcp_unreachable", "2001:db8::7", "name"),
     ("no way", "a", [], {}, "tcp_unreachable", "tcp_timeout", DARK, "way"),
-    ("rejected on the way", "a", [f"unreachable {DARK}"], {}, "tcp_unreachable", "tcp_refused", DARK, "way"),
+    ("rejected on the network path", "a", [f"unreachable {DARK}"], {}, "tcp_unreachable", "tcp_refused", DARK, "way"),
     ("forbidden here", "a", [f"prohibit {DARK}"], {}, "tcp_blocked_locally", "tcp_unreachable", DARK, "way"),
     ("filtered", "a", [f"{DARK} dev dark"], {}, "tcp_timeout", "tcp_unreachable", "outgoing TCP", "way"),
     ("filtered, dedicated", "a", [f"{DARK} dev dark"], {"deployment": "dedicated"}, "tcp_timeout", "tcp_refused",

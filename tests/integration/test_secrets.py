@@ -295,7 +295,7 @@ def test_a_difference_shows_no_secret_whoever_keeps_it(person, canary_user):
     assert run("dev_machine", CANARY).status == 0, outputs[-1]
     for name in ("shop/.env", "shop/crdb_settings.py", "shop/ormconfig.json"):
         assert leaks((person.home / name).read_bytes()), name
-    # The second password is refused by the server; what is written and shown on the way counts here.
+    # The second password is refused by the server; what is written and shown before that counts here.
     run("dev_machine", f"another-{CANARY}", "-vvvv")
     run("dev_machine", f"another-{CANARY}", "-vvvv", "-e", "crdb_app_config_prove=false")
     (person.home / "shop" / "crdb_settings.py").write_text(f"PASSWORD = '{THEIRS}'\n")

@@ -33,6 +33,7 @@ BAD = [
     "The roll-out takes a minute.",
     "It is repeated when the way there failed.",
     "A proxy opens TLS.",
+    "Something on the way answers in its place.",
     "Faster than an empty module.",
     "A password in -a is warned of.",
     "A different password is said to be left.",

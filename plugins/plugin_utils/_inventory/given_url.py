@@ -41,7 +41,7 @@ _FIELDS = frozenset(
 _MODE = re.compile(r"(?:[?&]|^|\s)sslmode\s*=\s*'?(?P<mode>disable|allow|prefer|require|verify-ca)\b'?", re.I)
 _SSL = re.compile(r"(?<=[?&])ssl=(?P<mode>false|0|off|no-verify)(?=&|$)", re.I)
 _WEAK = {
-    "disable": "without TLS, so that everybody on the way can read the password",
+    "disable": "without TLS, so that everybody on the network path can read the password",
     "allow": "with TLS only where the server insists, and unverified",
     "prefer": "with TLS where the server offers it, and unverified",
     "require": "with TLS, and unverified unless ~/.postgresql/root.crt exists",

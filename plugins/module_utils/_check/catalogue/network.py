@@ -94,7 +94,8 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "tcp_unreachable": Entry(
         "This machine has no route to {address} port {port} ({host}): {error}.",
-        "Check this machine's network, routes and VPN, or the firewall on the way that rejects {host} port {port}.",
+        "Check this machine's network, routes and VPN, or the firewall on the network path that rejects {host} port "
+        "{port}.",
     ),
     "tcp_blocked_locally": Entry(
         "This machine itself forbids connecting to {address} port {port} ({host}): {error}.",

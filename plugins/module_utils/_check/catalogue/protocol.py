@@ -24,7 +24,7 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "server_hang_handshake": Entry(
         "{address} port {port} ({host}) agreed to TLS and then stopped answering in the handshake.",
-        "Try a smaller MTU if a VPN is on the way to {host}; otherwise " + SAME_NETWORK + ".",
+        "Try a smaller MTU if the network path to {host} has a VPN; otherwise " + SAME_NETWORK + ".",
         api_knows=("state",),
     ),
     "server_hang_startup": Entry(

@@ -40,8 +40,8 @@ ENTRIES: Mapping[str, Entry] = {
         "is 26257 unless it was changed; a TLS tunnel has to speak PostgreSQL's SSLRequest.",
     ),
     "captive_portal": Entry(
-        "Something on the way to {host} ({address}) port {port} answers as a web server and redirects to {where}, as "
-        "the sign-in page of a network does.",
+        "Something on the network path to {host} ({address}) port {port} answers as a web server and redirects to "
+        "{where}, as the sign-in page of a network does.",
         "Open {where} in a browser and sign in to the network, then check {host} again.",
     ),
     "tls_plaintext_injected": Entry(
