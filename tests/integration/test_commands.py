@@ -45,8 +45,9 @@ PLACEHOLDERS = {
     "NAMES": "localhost",
 }
 OF_THE_SANDBOX = {"KEY", "URL"}
-# Files outside of the checkout, and options that a connection with `cluster` needs besides.
+# Files outside of the checkout, a user of the sandbox, and options that a connection with `cluster` needs besides.
 REPLACED = {
+    "certs/client.shop.": "certs/client.petra.",
     "/etc/ca.crt": "$PWD/ca.crt",
     '"apps": "{{ crdb_apps }}"}': '"apps": "{{ crdb_apps }}", "password_store": "{{ crdb_sql_user_password_store }}", '
     '"cloud": {"url": "{{ crdb_cloud_url }}", "ca_file": "{{ crdb_cloud_ca_file }}"}}',
@@ -66,15 +67,19 @@ COMMAND_OF_OPTION = {
     ("upgrading.md", "crdb_hosts"): "playbooks/offboard.yml",
 }
 PLAYBOOK = ".venv/bin/ansible-playbook"
+CLIENT_CA = {"ca": "our-client-ca.crt", "ca_key": "our-client-ca.key"}
 # What a person types when a command asks.
 TYPED = {
     "ansible-vault encrypt": "a vault's password\na vault's password\n",
     "--ask-vault-pass": "a vault's password\n",
     "read -rs": "correct-horse-battery-staple-2\n",
+    "openssl pkcs12": "a store's password\na store's password\n",
 }
 # Their readers begin without a fleet whose files are written; those of BEFORE_ACCESS without users and networks too.
 BEFORE_ROLLOUT = {"README.md", "app-servers.md"}
 BEFORE_ACCESS = {"network.md", "inventories/example/README.md"}
+# Their readers' app, in the folder where they type, logs in to an Advanced cluster by a client certificate.
+BY_CERTIFICATE = {"login.md"}
 
 
 @dataclass(frozen=True)
@@ -237,19 +242,24 @@ def _everywhere(sandbox: Sandbox, folder: Path, drivers: dict[str, object]) -> d
     }
 
 
-def _inventory_of_shops(folder: Path, everywhere: dict[str, object]) -> None:
+def _inventory_of_shops(folder: Path, everywhere: dict[str, object], *, by_certificate: bool = False) -> None:
     """`inventories/mine`, filled in with one host and one app."""
+    connection = {"cluster": "funky-skunk", "user": "shop"}
+    if by_certificate:
+        # The sandbox takes a certificate of the users that it starts with.
+        connection = {"cluster": "steady-heron", "user": "petra"}
+        connection |= {f"client_{kind}_file": str(folder / name) for kind, name in CLIENT_CA.items()}
     shop = {
-        "crdb_connections": {"shop_db": {"cluster": "funky-skunk", "user": "shop"}},
+        "crdb_connections": {"shop_db": connection},
         "crdb_apps": [
             {
                 "name": "shop",
                 "connection": "shop_db",
-                "folder": str(folder / "shop"),
+                "folder": str(folder if by_certificate else folder / "shop"),
                 "frameworks": ["psycopg2", "django"],
             }
         ],
-        "crdb_network_clusters": ["funky-skunk"],
+        "crdb_network_clusters": [connection["cluster"]],
         "crdb_network_entries": [{"cidr": "198.41.0.0/24", "name": "office"}],
     }
     inventory = {"all": {"children": {"shops": {"hosts": {"shop1": {}}}}, "vars": {**everywhere, **shop}}}
@@ -357,6 +367,10 @@ def _before(page: str) -> list[str]:
         f"{PLAYBOOK} -i inventories/mine/staging playbooks/authorize_network.yml -e crdb_network_current=controller"
         " -e crdb_network_name=mine",
     ]
+    if page in BY_CERTIFICATE:
+        options = [f"-e crdb_client_cert_{kind}_file={name}" for kind, name in CLIENT_CA.items()]
+        access.insert(0, " ".join([f"{PLAYBOOK} playbooks/client_ca.yml", *options]))
+        access.append(f"{PLAYBOOK} -i inventories/mine/staging playbooks/cluster_client_ca.yml")
     rollout = f"{PLAYBOOK} -i inventories/mine/staging playbooks/app_servers.yml"
     return access if page in BEFORE_ROLLOUT else [*access, rollout]
 
@@ -366,7 +380,7 @@ def test_the_commands_of_a_page_work_as_they_are_printed(reader, page):
     own, everywhere, sandbox = reader
     name = _page_name(page)
     if page.parent != EXAMPLE:
-        _inventory_of_shops(own.folder, everywhere)
+        _inventory_of_shops(own.folder, everywhere, by_certificate=name in BY_CERTIFICATE)
     cluster = sandbox.clusters["steady-heron" if page.parent == EXAMPLE else "funky-skunk"]
     shutil.copy(cluster.ca_file, own.folder / "ca.crt")
     before = _before(name)
@@ -393,7 +407,7 @@ def test_every_placeholder_has_a_value():
 def test_every_row_of_the_tables_is_needed():
     assert [row.pattern for row in NOT_RUN if not any(_not_run(command) is row for command in ALL)] == []
     assert [part for part in TYPED if not any(part in command for command in ALL)] == []
-    assert {_page_name(page) for page in TYPED_PAGES} >= BEFORE_ROLLOUT | BEFORE_ACCESS
+    assert {_page_name(page) for page in TYPED_PAGES} >= BEFORE_ROLLOUT | BEFORE_ACCESS | BY_CERTIFICATE
 
 
 def _checked_as(check: str) -> list[str]:
