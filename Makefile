@@ -172,8 +172,8 @@ sanity: $(VENV)/development.installed ## run ansible-test sanity in an exported 
 	scripts/sanity
 
 .PHONY: bench
-bench: $(VENV)/development.installed ## measure against bare ssh, in one run (as root): PARTS=files,check SIZES=1,10 ROUNDS=1
-	PYTHONPATH=collections $(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS))
+bench: $(VENV)/development.installed ## measure against bare ssh, in one run (as root): PARTS=files,check SIZES=1,10 ROUNDS=1, BASE=FOLDER (an older checkout)
+	PYTHONPATH=collections $(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BASE),--base $(BASE))
 
 .PHONY: docs-performance
 docs-performance: ## write docs/performance.md from the last run of bench

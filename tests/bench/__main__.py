@@ -22,7 +22,7 @@ from typing import Any
 from tests.bench import check, files, growth, onboarding, report
 from tests.bench.fleet import PYTHON, fleet, missing
 from tests.bench.measure import Median
-from tests.bench.scene import CONNECTIONS, FORKS, FRAMEWORKS, Scene
+from tests.bench.scene import CONNECTIONS, FORKS, FRAMEWORKS, Scene, lacks_of_base
 from tests.conftest import Sandbox, new_state, run_sandbox
 from tests.integration.conftest import BIN
 
@@ -99,19 +99,26 @@ def _measure(scene: Scene, parts: list[str], sizes: list[int], rounds: int) -> d
         found.update(work[part]())
         # The benchmark itself makes a load of a few; much more is somebody else's.
         found["machine"]["load average before each part"] = ", ".join(f"{value:.0f}" for value in loads)
-        _keep(found, whole=set(parts) == set(PARTS))
+        if scene.base is None:
+            _keep(found, report.RESULTS, whole=set(parts) == set(PARTS))
+        else:
+            _keep(found, report.COMPARISON, whole=True)
     return found
 
 
-def _keep(found: dict[str, Any], *, whole: bool) -> None:
+def _keep(found: dict[str, Any], path: Path, *, whole: bool) -> None:
     """Write what there is so far; beside what an earlier run found, when this one is not about everything."""
-    report.RESULTS.parent.mkdir(exist_ok=True)
-    earlier = json.loads(report.RESULTS.read_text()) if report.RESULTS.exists() and not whole else {}
-    report.RESULTS.write_text(json.dumps({**earlier, **found}, indent=2) + "\n")
+    path.parent.mkdir(exist_ok=True)
+    earlier = json.loads(path.read_text()) if path.exists() and not whole else {}
+    path.write_text(json.dumps({**earlier, **found}, indent=2) + "\n")
 
 
 def _numbers(text: str) -> list[int]:
     return sorted({int(part) for part in text.split(",")})
+
+
+def _folder(text: str) -> Path:
+    return Path(text).resolve()
 
 
 def main() -> None:
@@ -120,21 +127,29 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--sizes", type=_numbers, default=list(SIZES), help="numbers of ssh hosts, such as 1,10,50")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each way; the median counts")
+    parser.add_argument("--base", type=_folder, help="a checkout of another commit, measured in turn with this one")
     given = parser.parse_args()
     parts = given.parts.split(",")
     if unknown := sorted(set(parts) - set(PARTS)):
         parser.error(f"unknown parts: {', '.join(unknown)}; valid parts: {', '.join(PARTS)}")
+    if given.base and (lacks := lacks_of_base(given.base)):
+        parser.error(
+            f"{given.base} lacks {', '.join(lacks)}. It must be a checkout of another commit. "
+            f"To install its packages: make -C {given.base} .venv/development.installed"
+        )
     if lacks := missing():
         sys.exit(f"To measure, this machine lacks {', '.join(lacks)}: make system-deps installs the programs.")
     state = new_state()
     try:
         run_sandbox("up", "--state", str(state), "--port", "0", "--lifetime", str(_LIFETIME), "--throttle", "0")
         with fleet(max(given.sizes)) as hosts:
-            results = _measure(Scene(hosts, Sandbox.read(state)), parts, given.sizes, given.rounds)
+            results = _measure(Scene(hosts, Sandbox.read(state), given.base), parts, given.sizes, given.rounds)
     finally:
         run_sandbox("down", "--state", str(state))
         shutil.rmtree(state)
     print(f"{report.machine(results)}\n\n{report.target_table(results)}\n\n{report.tables(results)}")
+    if given.base:
+        print(f"\n## Against {given.base}\n\n{report.comparison(results)}")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def measure(scene: Scene, count: int, rounds: int, say: Callable[[str], None]) -
     bare = f"ssh -F {scene.fleet.ssh_config} $1 sh check.sh"
     ways = [
         Way(BARE, lambda: scene.bare(count, bare).sample),
-        scene.again(OURS, lambda: scene.playbook(CHECK, count, variables)),
+        *scene.ways(CHECK, count, variables, again=OURS),
         scene.again(TASKS, lambda: scene.playbook(tasks, count, {}), rounds=1),
     ]
     return in_turn(ways, rounds, say)

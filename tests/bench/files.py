@@ -100,14 +100,20 @@ class Files:
 
         ways = [
             scene.cold(BARE, count, self._the_same(lambda: scene.bare(count, command, str(self.archive)), count)),
-            scene.cold(OURS, count, self._the_same(playbook(PLAYBOOK), count)),
-            scene.again(AGAIN, playbook(PLAYBOOK)),
+            *scene.ways(
+                PLAYBOOK,
+                count,
+                self.variables,
+                cold=OURS,
+                again=AGAIN,
+                checked=lambda work: self._the_same(work, count),
+            ),
             Way(NO_OP, lambda: playbook(_PING)().sample),
         ]
         if count <= _LARGEST_WITH_TASKS:
             ways += [
                 scene.cold(TASKS, count, self._the_same(playbook(self.tasks), count), rounds=1),
-                scene.again(TASKS_AGAIN, playbook(self.tasks), rounds=1),
+                scene.again(TASKS_AGAIN, playbook(self.tasks), rounds=1, follows=True),
             ]
         return ways
 

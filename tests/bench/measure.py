@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import subprocess
@@ -17,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+BASE = "base: "
+"""Begins the name of a way that runs the code of the base, a checkout of another commit."""
 _MEMORY_PERIOD = 0.25
 
 
@@ -120,19 +123,33 @@ def run(words: Sequence[Any], environment: Mapping[str, str], cwd: Path, *, memo
 
 @dataclass(frozen=True)
 class Way:
-    """One way of doing a job: `prepare` is not measured. `rounds` is the most that a slow one is run."""
+    """One way of doing a job: `prepare` is not measured. `rounds` is the most that a slow one is run.
+
+    A way that `follows` is run right after the one before it in the list, and needs what that one left.
+    """
 
     name: str
     work: Callable[[], Sample]
     prepare: Callable[[], None] = lambda: None
     rounds: int = 1000
+    follows: bool = False
 
 
 def in_turn(ways: Sequence[Way], rounds: int, say: Callable[[str], None] = lambda text: None) -> dict[str, Median]:
-    """All ways, one after the other, `rounds` times over, so that a change of the machine's load meets them all."""
+    """All ways, one after the other, `rounds` times over, so that a change of the machine's load meets them all.
+
+    Every second round goes the other way round: no way always has the same one before it, whose work may still go on.
+    """
+    groups: list[list[Way]] = []
+    for way in ways:
+        if way.follows:
+            groups[-1].append(way)
+        else:
+            groups.append([way])
     samples: dict[str, list[Sample]] = {way.name: [] for way in ways}
     for number in range(rounds):
-        for way in ways:
+        order = groups[::-1] if number % 2 else groups
+        for way in itertools.chain.from_iterable(order):
             if number >= way.rounds:
                 continue
             way.prepare()

@@ -25,10 +25,6 @@ def measure(
     for count in sizes:
         say(f"onboarding, {count} hosts")
         bare = next(way for way in files.ways(count) if way.name == BARE)
-
-        def onboard(count: int = count) -> object:
-            return scene.playbook(PLAYBOOK, count, files.variables)
-
-        ways = [bare, scene.cold(WHOLE, count, onboard), scene.again(AGAIN, onboard)]
-        found[str(count)] = in_turn(ways, rounds, say)
+        ours = scene.ways(PLAYBOOK, count, files.variables, cold=WHOLE, again=AGAIN)
+        found[str(count)] = in_turn([bare, *ours], rounds, say)
     return found

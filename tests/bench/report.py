@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measure import ratio
+from tests.bench.measure import BASE, ratio
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RESULTS = CHECKOUT / "build" / "bench.json"
+COMPARISON = CHECKOUT / "build" / "bench-base.json"
 PAGE = CHECKOUT / "docs" / "performance.md"
 NOTES = Path(__file__).parent / "performance.md"
 
@@ -188,6 +189,23 @@ def tables(results: Mapping[str, Any]) -> str:
         ]
         parts += ["## One check", table(["way", "median ms", "lowest to highest", "runs"], rows)]
     return "\n\n".join(parts)
+
+
+def comparison(results: Mapping[str, Any]) -> str:
+    """Every way that the base ran too: both medians, and by how much this checkout's is longer."""
+    rows = []
+    for part in ("files", "onboarding", "check"):
+        for count, by_way in results.get(part, {}).items():
+            for name, base in by_way.items():
+                if name.startswith(BASE):
+                    way = name.removeprefix(BASE)
+                    ours = by_way[way]
+                    walls = [f"{wall:.2f}" for wall in (base["wall"], ours["wall"])]
+                    change = f"{100 * (ratio(ours['wall'], base['wall']) - 1):+.1f} %"
+                    work = [found["cpu"] + found["targets_cpu"] for found in (base, ours)]
+                    more_work = f"{100 * (ratio(work[1], work[0]) - 1):+.1f} %"
+                    rows.append([part, _hosts(count), way, *walls, change, more_work, str(ours["runs"])])
+    return table(["part", "hosts", "way", "base s", "now s", "wall", "processor", "runs"], rows)
 
 
 def target_table(results: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from tests.bench.fleet import PYTHON, Fleet
-from tests.bench.measure import Outcome, Sample, Way, run
+from tests.bench.measure import BASE, Outcome, Sample, Way, run
 from tests.conftest import CHECKOUT, Sandbox
 from tests.integration.conftest import BIN
 
@@ -28,11 +28,21 @@ FILES_A_HOST = 30
 FOLDER = "srv"
 
 
+def _programs(base: Path) -> Path:
+    return base / ".venv" / "bin"
+
+
+def lacks_of_base(base: Path) -> list[str]:
+    """What a folder lacks to be a base, as paths in it."""
+    needs = base / "ansible.cfg", base / "tests" / "bench" / "playbooks", _programs(base) / "ansible-playbook"
+    return [str(path.relative_to(base)) for path in needs if not path.exists()]
+
+
 class Scene:
     """The hosts, the clusters, and how to reach them."""
 
-    def __init__(self, fleet: Fleet, sandbox: Sandbox) -> None:
-        self.fleet, self.sandbox = fleet, sandbox
+    def __init__(self, fleet: Fleet, sandbox: Sandbox, base: Path | None = None) -> None:
+        self.fleet, self.sandbox, self.base = fleet, sandbox, base
         self.home = fleet.folder / "controller"
         self.home.mkdir()
         self.sockets = self.home / "sockets"
@@ -70,9 +80,15 @@ class Scene:
 
     def playbook(self, path: str | Path, count: int, variables: Mapping[str, Any]) -> Outcome:
         """Run a playbook on the first `count` hosts over fresh connections, measured. Raises CommandError."""
+        return self._run(CHECKOUT, BIN, path, count, variables)
+
+    def _run(
+        self, checkout: Path, programs: Path, path: str | Path, count: int, variables: Mapping[str, Any]
+    ) -> Outcome:
         inventory = self.inventory(self.fleet.names(count), variables)
+        environment = {**self.environment, "ANSIBLE_CONFIG": str(checkout / "ansible.cfg")}
         before = self.fleet.cpu_seconds(count), self.fleet.sessions(count)
-        outcome = run([BIN / "ansible-playbook", "-i", inventory, path], self.environment, CHECKOUT)
+        outcome = run([programs / "ansible-playbook", "-i", inventory, path], environment, checkout)
         self.hang_up()
         return self._with_targets(outcome, before, count)
 
@@ -121,3 +137,28 @@ class Scene:
             return outcome.sample
 
         return Way(name, unchanged, **more)
+
+    def ways(
+        self,
+        path: Path,
+        count: int,
+        variables: Mapping[str, Any],
+        *,
+        again: str,
+        cold: str = "",
+        checked: Callable[[Callable[[], Outcome]], Callable[[], Outcome]] = lambda work: work,
+    ) -> list[Way]:
+        """Run a playbook of this checkout on empty hosts (the way `cold`, unless it is empty) and `again`.
+
+        If there is a base, its own code does the same next. `checked` is put around this checkout's runs only: the
+        base may write other bytes.
+        """
+        works = {"": checked(lambda: self.playbook(path, count, variables))}
+        if base := self.base:
+            there = base / path.relative_to(CHECKOUT)
+            works[BASE] = lambda: self._run(base, _programs(base), there, count, variables)
+        found = []
+        for prefix, work in works.items():
+            found += [self.cold(f"{prefix}{cold}", count, work)] if cold else []
+            found += [self.again(f"{prefix}{again}", work, follows=bool(cold))]
+        return found

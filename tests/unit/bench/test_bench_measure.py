@@ -47,6 +47,21 @@ def test_ways_take_turns_and_a_slow_one_stops_early() -> None:
     assert {name: median.runs for name, median in found.items()} == {"a": 2, "b": 1}
 
 
+def test_every_second_round_goes_the_other_way_round_and_keeps_what_belongs_together() -> None:
+    done: list[str] = []
+
+    def way(name: str, **more: bool) -> Way:
+        def work() -> Sample:
+            done.append(name)
+            return Sample(1.0)
+
+        return Way(name, work, **more)
+
+    in_turn([way("bare"), way("a"), way("a again", follows=True), way("b"), way("b again", follows=True)], 3)
+    there = ["bare", "a", "a again", "b", "b again"]
+    assert done == [*there, "b", "b again", "a", "a again", "bare", *there]
+
+
 def test_a_ratio_to_nothing_is_no_number() -> None:
     assert ratio(3.0, 2.0) == 1.5
     assert ratio(3.0, 0.0) != ratio(3.0, 0.0)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -85,3 +86,19 @@ def test_the_page_holds_what_was_written_and_what_was_measured() -> None:
     assert "{{ stays }}" in page
     assert "## Growth" in page
     assert "@" not in page
+
+
+def test_a_comparison_shows_every_way_that_the_base_ran_and_no_other() -> None:
+    by_way = {
+        "bare ssh psql loop": figures(4.0),
+        "ours": figures(9.0, 6.0, 3.0),
+        "base: ours": figures(10.0, 5.0, 3.0),
+    }
+    rows = report.comparison({"check": {"50": by_way}, "files": RESULTS["files"]}).splitlines()[2:]
+    assert rows == ["| check | 50 hosts | ours | 10.00 | 9.00 | -10.0 % | +12.5 % | 1 |"]
+
+
+def test_the_page_has_what_people_wrote_for_it() -> None:
+    page = report.PAGE.read_text()
+    for text in re.split("@[a-z]+@", report.NOTES.read_text()):
+        assert text in page, "docs/performance.md was edited: edit tests/bench/performance.md too"
