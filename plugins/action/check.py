@@ -46,7 +46,6 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._render import templa
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render.app_files import app_files, sample_paths
 from ansible_collections.crdb.onboard.plugins.plugin_utils._report import formats as _report_formats
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import rollout as _rollout
 
 # A password in a connection string that was typed, and not one that is looked up.
@@ -248,6 +247,7 @@ class ActionModule(OnboardingAction):
         marks = {login: _canary.mark_of(endpoint) for login, endpoint in zip(logins, endpoints, strict=True) if login}
         reports: dict[int, dict[str, Any]] = {}
         checked_early: set[int] = set()
+        start = time.monotonic()
         while len(reports) < len(endpoints):
             rest = [number for number in range(len(endpoints)) if number not in reports]
             mine = {login: marks[login] for number in rest if (login := logins[number])}
@@ -264,7 +264,7 @@ class ActionModule(OnboardingAction):
                         if check["code"] != "password_held":
                             reports[number] = check
                 else:
-                    _orphan.pause(_canary.POLL_SECONDS)
+                    _canary.pause(start)
                 continue
             pending = [number for number in rest if number not in reports]
             outcomes = dict.fromkeys(turn.tried, _canary.Outcome(_canary.OPEN))

@@ -9,6 +9,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from ansible_collections.crdb.onboard.plugins.plugin_utils._action import held a
 from ansible_collections.crdb.onboard.plugins.plugin_utils._cloud import confirm as _confirm
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import canary as _canary
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan as _orphan
 from ansible_collections.crdb.onboard.plugins.plugin_utils._run import screen
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def write(action: OnboardingAction, options: Mapping[str, Any], task_vars: dict[
     host, task = str(task_vars.get("inventory_hostname", "")), str(action._task._uuid)
     # Not known before the host was asked: the apps whose connection has to be proved.
     unproved: set[str] | None = None
+    start = time.monotonic()
     while True:
         mine = [e for e in endpoints if unproved is None or e["for_app"] in unproved]
         marks = {login: _canary.mark_of(entry) for entry in mine if (login := _canary.login_of(entry))}
@@ -52,7 +53,7 @@ def write(action: OnboardingAction, options: Mapping[str, Any], task_vars: dict[
             _canary.settle(dict.fromkeys(turn.tried, _canary.Outcome(_canary.OPEN)), marks, host, task)
             return _not_tried(mine, turn.held, host)
         elif turn.busy:
-            _orphan.pause(_canary.POLL_SECONDS)
+            _canary.pause(start)
         else:
             return _tried(action, options, turn, marks, task_vars)
 

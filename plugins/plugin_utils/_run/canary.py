@@ -20,9 +20,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ansible_collections.crdb.onboard.plugins.plugin_utils._run import shared
+from ansible_collections.crdb.onboard.plugins.plugin_utils._run import orphan, shared
 
-POLL_SECONDS = 0.2
+# Seconds between two looks at a login that another host tries.
+_SHORTEST_POLL = 0.02
+_LONGEST_POLL = 0.2
 # When a canary was killed, another host takes its place after the time that the canary could have needed.
 GRACE_SECONDS = 60.0
 # After this many hosts failed to log in, for whatever reason, the other hosts do not try.
@@ -55,6 +57,14 @@ class Held(NamedTuple):
     code: str
     hosts: tuple[str, ...]
     verdict: str
+
+
+def pause(since: float) -> None:
+    """Wait before the next look at a busy login: a tenth of the time since `since`, of `time.monotonic`.
+
+    Raises RunGoneError.
+    """
+    orphan.pause(min(max((time.monotonic() - since) / 10, _SHORTEST_POLL), _LONGEST_POLL))
 
 
 def login_of(endpoint: Mapping[str, Any]) -> str | None:

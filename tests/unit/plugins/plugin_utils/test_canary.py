@@ -277,3 +277,12 @@ def test_the_report_of_a_host_that_did_not_try() -> None:
 )
 def test_passwords_on_the_command_line(text: str, typed: bool) -> None:
     assert bool(_TYPED_PASSWORD.search(text)) is typed
+
+
+@pytest.mark.parametrize(("waited", "pause"), [(0.0, 0.02), (1.0, 0.1), (60.0, 0.2)])
+def test_a_wait_is_prolonged_by_a_tenth_at_most(waited: float, pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(_canary.orphan, "pause", pauses.append)
+    monkeypatch.setattr(_canary.time, "monotonic", lambda: 100.0 + waited)
+    _canary.pause(100.0)
+    assert pauses == [pytest.approx(pause)]
