@@ -4,14 +4,18 @@
 
 """A folder on the controller for what each run would work out again from the collection's own files.
 
-It holds nothing of an inventory, a host or a cluster: compiled templates, and which files a module needs.
+It holds nothing of an inventory, a host or a cluster: compiled templates, and the modules as they are sent to hosts.
 This plugin util is PRIVATE to the collection. It can have breaking changes at any time.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 import stat
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -42,3 +46,34 @@ def _is_own(path: Path) -> bool:
     status = path.lstat()
     own = status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_WRITE
     return stat.S_ISDIR(status.st_mode) and own
+
+
+def kept(name: str, state: str, work: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """What `work` returned in an earlier run with the same `state`; otherwise it is called, and its result is kept.
+
+    There is one file for each `name`. It is not believed when it is damaged.
+    """
+    place = folder()
+    if place is None:
+        return work()
+    path, key = place / f"{name}.json", hashlib.sha256(state.encode("utf-8")).hexdigest()
+    with contextlib.suppress(OSError, ValueError):
+        seal, text = path.read_text(encoding="utf-8").split("\n", 1)
+        if seal == _seal(key, text):
+            known: dict[str, str] = json.loads(text)
+            return known
+    result = work()
+    text = json.dumps(result)
+    # Another run reads all of it or none.
+    part = path.with_suffix(f".{os.getpid()}")
+    try:
+        part.write_text(f"{_seal(key, text)}\n{text}", encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    return result
+
+
+def _seal(key: str, text: str) -> str:
+    return hashlib.sha256(f"{key}\n{text}".encode()).hexdigest()

@@ -12,26 +12,54 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import marshal
 import sys
 import zlib
 from collections.abc import Mapping
+from functools import cached_property
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from importlib.util import MAGIC_NUMBER
+from types import CodeType, ModuleType
 from typing import Any, Optional
 
 BASIC = "ansible.module_utils.basic"
 
 
-class Importer:
-    """Imports modules from `sources`: their text by full name."""
+def bytecode_format() -> str:
+    """What Pythons that can run each other's compiled code have in common."""
+    return f"{sys.implementation.cache_tag} {MAGIC_NUMBER.hex()}"
 
-    def __init__(self, sources: Mapping[str, str]) -> None:
-        self._sources = sources
-        self._packages = {name[:end] for name in sources for end in range(len(name)) if name[end] == "."}
+
+def compiled(name: str, source: str) -> CodeType:
+    """The code of a module, as every host would compile it."""
+    return compile(source, f"<{name}>", "exec", dont_inherit=True, optimize=0)
+
+
+def decompressed(packed: str) -> bytes:
+    """What was compressed by zlib, then written as base64."""
+    return zlib.decompress(base64.b64decode(packed))
+
+
+class Importer:
+    """Imports modules from `sources`: their text by full name, as JSON, compressed.
+
+    `codes`: the same modules compiled, by full name, as `marshal` writes them; or empty. The sources are then only read
+    for a traceback.
+    """
+
+    def __init__(self, sources: str, codes: Mapping[str, bytes]) -> None:
+        self._packed, self._codes = sources, codes
+        self._names = set(codes or self._sources)
+        self._packages = {name[:end] for name in self._names for end in range(len(name)) if name[end] == "."}
+
+    @cached_property
+    def _sources(self) -> Mapping[str, str]:
+        sources: Mapping[str, str] = json.loads(decompressed(self._packed))
+        return sources
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
         """See importlib.abc.MetaPathFinder."""
-        if name not in self._sources and name not in self._packages:
+        if name not in self._names and name not in self._packages:
             return None
         package = name in self._packages
         return ModuleSpec(name, self, origin=f"<{name}>", is_package=package)  # type: ignore[arg-type]
@@ -41,7 +69,11 @@ class Importer:
 
     def exec_module(self, module: ModuleType) -> None:
         """See importlib.abc.Loader."""
-        code = compile(self.get_source(module.__name__), f"<{module.__name__}>", "exec", dont_inherit=True)
+        name = module.__name__
+        if name not in self._names:
+            return  # a package without a file
+        known = self._codes.get(name)
+        code = compiled(name, self.get_source(name)) if known is None else marshal.loads(known)  # noqa: S302 - see start
         exec(code, module.__dict__)  # noqa: S102 - what an import is
 
     def get_source(self, name: str) -> str:
@@ -49,14 +81,15 @@ class Importer:
         return self._sources.get(name, "")
 
 
-def unpacked(packed: str) -> Any:
-    """What JSON holds that was compressed by zlib, then written as base64."""
-    return json.loads(zlib.decompress(base64.b64decode(packed)))
+def start(sources: str, codes: str, codes_format: str, module: str, request: str) -> None:
+    """Run `main` of a module.
 
-
-def start(sources: str, module: str, request: str) -> None:
-    """Run `main` of a module. Both packed: the modules' sources by full name, `AnsibleModule.request` of `frame`."""
-    sys.meta_path.insert(0, Importer(unpacked(sources)))
+    `sources` and `codes` are those of Importer, and `request` is that of `frame` as JSON, compressed.
+    `codes` is written by `marshal` and compressed, for a Python whose `bytecode_format` is `codes_format`. It is from
+    the controller, as this file is.
+    """
+    known = marshal.loads(decompressed(codes)) if codes_format == bytecode_format() else {}  # noqa: S302 - see above
+    sys.meta_path.insert(0, Importer(sources, known))
     frame = importlib.import_module(BASIC)
-    frame.AnsibleModule.request = unpacked(request)
+    frame.AnsibleModule.request = json.loads(decompressed(request))
     frame.run(importlib.import_module(module).main)

@@ -10,9 +10,7 @@ This plugin util is PRIVATE to the collection. It can have breaking changes at a
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +18,6 @@ from functools import cache
 from pathlib import Path
 
 from ansible_collections.crdb.onboard.plugins.module_utils._program.start import BASIC
-from ansible_collections.crdb.onboard.plugins.plugin_utils import _cache
 from ansible_collections.crdb.onboard.plugins.plugin_utils._errors import OnboardingError
 
 COLLECTION = "ansible_collections.crdb.onboard.plugins"
@@ -164,44 +161,8 @@ def _collection(plugins: Path) -> _Collection:
 def sources(module: str, plugins: Path = PLUGINS) -> Mapping[str, str]:
     """The source of a module and of all files of the collection that it needs, by full name.
 
-    Reading the imports takes 0.1 s, so the names are kept for the next run, until a file or folder changes.
     Raises UnresolvedImportError when a file imports what a host does not have.
     """
-    folder = _cache.folder()
-    if folder is None:
-        return _followed(module, plugins)
-    kept = folder / f"imports-{_state(plugins)}-{module}.json"
-    collection = _collection(plugins)
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        paths = {name: collection.file(name) for name in json.loads(kept.read_text(encoding="utf-8"))}
-        files = {name: path for name, path in paths.items() if path is not None}
-        if f"{COLLECTION}.modules.{module}" in files and files.keys() == paths.keys():
-            return {name: path.read_text(encoding="utf-8") for name, path in files.items()}
-    found = _followed(module, plugins)
-    with contextlib.suppress(OSError):
-        for old in folder.glob(f"imports-*-{module}.json"):
-            old.unlink()
-        # Another run reads all of it or none.
-        part = kept.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(list(found)), encoding="utf-8")
-        part.replace(kept)
-    return found
-
-
-@cache
-def _state(plugins: Path) -> str:
-    """A text that is another one after a change of what modules can import."""
-    digest = hashlib.sha256(f"{plugins}\0{Path(__file__).stat().st_mtime_ns}".encode())
-    for top in ("modules", "module_utils"):
-        for folder, folders, names in os.walk(plugins / top):
-            folders[:] = sorted(name for name in folders if name != "__pycache__")
-            for name in sorted(name for name in names if name.endswith(".py")):
-                status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - a Path takes longer than all else
-                digest.update(f"{folder}/{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def _followed(module: str, plugins: Path) -> Mapping[str, str]:
     collection = _collection(plugins)
     result: dict[str, str] = {}
     waiting = _with_parents(f"{COLLECTION}.modules.{module}")
@@ -221,3 +182,18 @@ def _followed(module: str, plugins: Path) -> Mapping[str, str]:
             for loaded in names or ():
                 waiting += _with_parents(loaded)
     return result
+
+
+@cache
+def state(plugins: Path) -> str:
+    """A digest of all that decides what is sent to hosts: another one after any change of a file's content."""
+    digest = hashlib.sha256()
+    for top in (plugins / "modules", plugins / "module_utils", Path(__file__).parent):
+        for folder, folders, names in os.walk(top):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            for name in sorted(name for name in names if name.endswith(".py")):
+                path = os.path.join(folder, name)  # noqa: PTH118 - a Path takes longer than all else
+                with open(path, "rb") as file:  # noqa: PTH123 - see above
+                    content = file.read()
+                digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()

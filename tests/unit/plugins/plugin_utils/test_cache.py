@@ -6,19 +6,25 @@
 
 from __future__ import annotations
 
+import base64
 import errno
+import json
 import os
 import shutil
+import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ansible import constants
+from ansible_collections.crdb.onboard.plugins.module_utils._program.start import BASIC
 from ansible_collections.crdb.onboard.plugins.plugin_utils import _cache
 from ansible_collections.crdb.onboard.plugins.plugin_utils._catalogue.frameworks import CATALOGUE
 from ansible_collections.crdb.onboard.plugins.plugin_utils._render import templates
 from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import imports
+from ansible_collections.crdb.onboard.plugins.plugin_utils._transport import program as _program
 
 
 @pytest.fixture
@@ -33,7 +39,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def _forget() -> None:
     """As a new process begins."""
-    for function in (_cache.folder, imports._collection, imports._state, templates._environment):
+    functions = (_cache.folder, _program.prepared, imports._collection, imports.state, templates._environment)
+    for function in functions:
         function.cache_clear()
 
 
@@ -68,7 +75,7 @@ def _a_file(home: Path) -> None:
 def test_what_somebody_else_could_write_is_not_used(arrange, home: Path) -> None:
     arrange(home)
     assert _cache.folder() is None
-    assert imports.sources("connection") != {}
+    assert _program.prepared("files")["sources"]
     templates._environment(CATALOGUE).get_template("python/psycopg2/crdb_database.py.j2")
     assert not any(path.is_file() and path.stat().st_size for path in home.rglob("*"))
 
@@ -94,34 +101,80 @@ def plugins(tmp_path: Path) -> Path:
     return tmp_path / "plugins"
 
 
-def test_the_files_of_a_module_are_found_once(home: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = imports.sources("greet", plugins)
-    assert [name.rpartition(".")[2] for name in first] == ["greet", "_words"]
+def sent(plugins: Path) -> dict[str, str]:
+    """The last part of each name that a program of `greet` holds, and its source."""
+    packed = _program.prepared("greet", plugins)["sources"]
+    sources = json.loads(zlib.decompress(base64.b64decode(packed)))
+    return {name.rpartition(".")[2]: text for name, text in sources.items() if name != BASIC}
+
+
+def test_a_program_is_prepared_once(home: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _program.prepared("greet", plugins)
+    assert list(sent(plugins)) == ["greet", "_words"]
     _forget()
     with monkeypatch.context() as patch:
-        patch.setattr(imports, "_followed", lambda *_given: pytest.fail("the imports were read again"))
-        assert imports.sources("greet", plugins) == first
-    assert len(list((home / "crdb_onboard").iterdir())) == 1
+        patch.setattr(imports, "sources", lambda *_given: pytest.fail("the imports were read again"))
+        assert _program.prepared("greet", plugins) == first
+    kept = [path.name for path in (home / "crdb_onboard").iterdir()]
+    assert kept == [f"program-greet-{sys.implementation.cache_tag}.json"]
 
 
 def test_a_file_that_changes_is_read_again(home: Path, plugins: Path) -> None:
-    imports.sources("greet", plugins)
+    sent(plugins)
     (plugins / "module_utils" / "_more.py").write_text("MORE = 1\n")
     (plugins / "module_utils" / "_words.py").write_text(
         f"from {imports.COLLECTION}.module_utils._more import MORE\nWORD = 'hello'\n"
     )
     _forget()
-    assert [name.rpartition(".")[2] for name in imports.sources("greet", plugins)] == ["greet", "_words", "_more"]
+    assert list(sent(plugins)) == ["greet", "_words", "_more"]
     assert len(list((home / "crdb_onboard").iterdir())) == 1
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "null", '["no.such.file"]'])
-def test_a_damaged_file_is_not_believed(content: str, home: Path, plugins: Path) -> None:
-    first = imports.sources("greet", plugins)
-    (kept,) = (home / "crdb_onboard").iterdir()
-    kept.write_text(content)
+def test_a_change_that_keeps_size_and_time_is_read_again(home: Path, plugins: Path) -> None:
+    """Where files have one time, as in what Nix builds, only the content says that there is another release."""
+    words = plugins / "module_utils" / "_words.py"
+    sent(plugins)
+    status = words.stat()
+    words.write_text("WORD = 'hallo'\n")
+    os.utime(words, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert words.stat().st_size == status.st_size
     _forget()
-    assert imports.sources("greet", plugins) == first
+    assert sent(plugins)["_words"] == "WORD = 'hallo'\n"
+
+
+def test_another_python_does_not_get_the_code_of_this_one(
+    home: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program.prepared("greet", plugins)
+    _forget()
+    monkeypatch.setattr(_program, "bytecode_format", lambda: "another Python")
+    assert _program.prepared("greet", plugins)["codes_format"] == "another Python"
+
+
+def damaged(content: str) -> list[str]:
+    """The content of a file of the cache, cut off, changed, and in place of something else."""
+    seal, text = content.split("\n", 1)
+    other = text.replace("greet", "great")
+    return ["", "{", "[1]", "null", text, content[:-9], f"{seal}\n{other}", f"{seal}\n", "\x00", seal]
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_a_damaged_file_is_not_believed(number: int, home: Path, plugins: Path) -> None:
+    first = _program.prepared("greet", plugins)
+    (kept,) = (home / "crdb_onboard").iterdir()
+    whole = kept.read_text()
+    kept.write_text(damaged(whole)[number])
+    _forget()
+    assert _program.prepared("greet", plugins) == first
+    assert kept.read_text() == whole
+
+
+def test_what_cannot_be_kept_is_prepared_by_each_run(home: Path, plugins: Path) -> None:
+    in_the_way = home / "crdb_onboard" / f"program-greet-{sys.implementation.cache_tag}.json"
+    in_the_way.mkdir(parents=True)
+    in_the_way.parent.chmod(0o700)
+    assert list(sent(plugins)) == ["greet", "_words"]
+    assert list(in_the_way.parent.iterdir()) == [in_the_way], "what could not be kept is still there in part"
 
 
 def test_a_compiled_template_is_kept_until_its_source_changes(home: Path, tmp_path: Path) -> None:

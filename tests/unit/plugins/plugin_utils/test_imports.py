@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -171,9 +172,8 @@ def test_packages_work_on_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     plugins = collection(tmp_path, files)
     monkeypatch.setattr(imports, "PLUGINS", plugins)
-    monkeypatch.setattr(imports.sources, "__defaults__", (plugins,))
+    monkeypatch.setattr(program, "prepared", functools.partial(program.prepared, plugins=plugins))
     text = program.program("m", {}, check_mode=False, diff=False, log="")
-    program.prepared.cache_clear()
     done = subprocess.run(
         [sys.executable, "-I", "-c", "import sys; exec(sys.stdin.buffer.read())"], input=text, capture_output=True,
         check=False,

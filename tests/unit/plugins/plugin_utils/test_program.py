@@ -80,6 +80,25 @@ def test_every_module_answers_on_every_python(version: str, module: str, host: H
     assert result["changed"] is False
 
 
+def broken(monkeypatch: pytest.MonkeyPatch, part: str, data: bytes) -> None:
+    """Send programs in which one of the prepared parts is replaced."""
+    parts = {**_program.prepared("files"), part: _program._packed(data)}
+    monkeypatch.setattr(_program, "prepared", lambda _module: parts)
+
+
+def test_a_host_with_the_controllers_python_compiles_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(monkeypatch, "sources", b"no sources")
+    assert host.call("files", {"files": [file(host.folder / "f")]})["changed"]
+
+
+@pytest.mark.parametrize("version", [v for v in VERSIONS if v != "{}.{}".format(*sys.version_info)])
+def test_a_host_with_another_python_does_not_look_at_the_controllers_code(
+    version: str, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch, "codes", b"no code")
+    assert host.call("files", {"files": [file(host.folder / "f")]}, python(version))["changed"]
+
+
 @pytest.mark.parametrize("diff", [False, True])
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize(
