@@ -53,8 +53,7 @@ def kept(name: str, state: str, work: Callable[[], dict[str, str]]) -> dict[str,
 
     There is one file for each `name`. It is not believed when it is damaged.
     """
-    place = folder()
-    if place is None:
+    if not (place := folder()):
         return work()
     path, key = place / f"{name}.json", hashlib.sha256(state.encode("utf-8")).hexdigest()
     with contextlib.suppress(OSError, ValueError):

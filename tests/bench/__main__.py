@@ -99,10 +99,10 @@ def _measure(scene: Scene, parts: list[str], sizes: list[int], rounds: int) -> d
         found.update(work[part]())
         # The benchmark itself makes a load of a few; much more is somebody else's.
         found["machine"]["load average before each part"] = ", ".join(f"{value:.0f}" for value in loads)
-        if scene.base is None:
-            _keep(found, report.RESULTS, whole=set(parts) == set(PARTS))
-        else:
+        if scene.base:
             _keep(found, report.COMPARISON, whole=True)
+        else:
+            _keep(found, report.RESULTS, whole=set(parts) == set(PARTS))
     return found
 
 

@@ -72,8 +72,7 @@ class Importer:
         name = module.__name__
         if name not in self._names:
             return  # a package without a file
-        known = self._codes.get(name)
-        code = compiled(name, self.get_source(name)) if known is None else marshal.loads(known)  # noqa: S302 - see start
+        code = marshal.loads(self._codes[name]) if self._codes else compiled(name, self.get_source(name))  # noqa: S302
         exec(code, module.__dict__)  # noqa: S102 - what an import is
 
     def get_source(self, name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jinja2 import Environment
@@ -32,34 +33,29 @@ def test_an_even_number_of_runs_has_the_middle_of_the_two() -> None:
     assert Median.of([Sample(1.0), Sample(2.0)]).wall == 1.5
 
 
+def way(name: str, done: list[str], **more: Any) -> Way:
+    """A way that notes in `done` when it is prepared and when it is run."""
+
+    def work() -> Sample:
+        done.append(name)
+        return Sample(1.0)
+
+    return Way(name, work, lambda: done.append(f"prepare {name}"), **more)
+
+
 def test_ways_take_turns_and_a_slow_one_stops_early() -> None:
     done: list[str] = []
-
-    def way(name: str, **more: int) -> Way:
-        def work() -> Sample:
-            done.append(name)
-            return Sample(1.0)
-
-        return Way(name, work, lambda: done.append(f"prepare {name}"), **more)
-
-    found = in_turn([way("a"), way("b", rounds=1)], 2)
+    found = in_turn([way("a", done), way("b", done, rounds=1)], 2)
     assert done == ["prepare a", "a", "prepare b", "b", "prepare a", "a"]
     assert {name: median.runs for name, median in found.items()} == {"a": 2, "b": 1}
 
 
 def test_every_second_round_goes_the_other_way_round_and_keeps_what_belongs_together() -> None:
     done: list[str] = []
-
-    def way(name: str, **more: bool) -> Way:
-        def work() -> Sample:
-            done.append(name)
-            return Sample(1.0)
-
-        return Way(name, work, **more)
-
-    in_turn([way("bare"), way("a"), way("a again", follows=True), way("b"), way("b again", follows=True)], 3)
-    there = ["bare", "a", "a again", "b", "b again"]
-    assert done == [*there, "b", "b again", "a", "a again", "bare", *there]
+    names = ["bare", "a", "a again", "b", "b again"]
+    in_turn([way(name, done, follows=name.endswith("again")) for name in names], 3)
+    run = [name for name in done if not name.startswith("prepare")]
+    assert run == [*names, "b", "b again", "a", "a again", "bare", *names]
 
 
 def test_a_ratio_to_nothing_is_no_number() -> None:
